@@ -1,0 +1,91 @@
+//! What the administrator wrote: a TOML file, read strictly, then checked as a whole.
+
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ids::Fingerprint;
+pub use secret::Secret;
+
+/// A checked configuration: every value in it is usable as it stands.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[web]`: our own listeners.
+    pub web: Web,
+    /// `[scrape]`: bounds of a scrape.
+    pub scrape: Scrape,
+    /// `[[clusters]]`: at least one, names unique, in the order of the file.
+    pub clusters: Vec<Cluster>,
+    /// `[collectors]`: the names of the collectors that are switched off.
+    pub disabled_collectors: Vec<String>,
+}
+
+/// `[web]`.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// `listen_addresses`; default `[::]:9221`. Port 0 lets the system choose.
+    pub listen_addresses: Vec<SocketAddr>,
+}
+
+/// `[scrape]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Scrape {
+    /// `timeout`: used where the caller names none; default 10 s.
+    pub timeout: Duration,
+    /// `margin`: taken off the caller's timeout so that the page arrives in time; default 500 ms.
+    pub margin: Duration,
+    /// `max_body`: the largest answer that is read from a PVE API, in bytes; default 64 MiB.
+    pub max_body: u64,
+}
+
+/// One `[[clusters]]` entry: a PVE cluster or a stand-alone node.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// `name`: the value of the `cluster` label.
+    pub name: String,
+    /// `endpoints`: API addresses of members, in order of preference, at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// `token_id` with one of `token_secret…`.
+    pub credential: Credential,
+    /// `tls`: how an endpoint proves who it is.
+    pub tls: Tls,
+}
+
+/// One API address; always https.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address without path, such as `https://192.0.2.11:8006`; IPv6 in brackets; the port is always written.
+    pub url: String,
+}
+
+/// How we prove to the API who we are.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// An API token.
+    Token {
+        /// `user@realm!name`.
+        id: String,
+        /// The token's UUID.
+        secret: Secret,
+    },
+}
+
+/// How an endpoint's certificate is verified.
+#[derive(Debug, Clone)]
+pub enum Tls {
+    /// Against the certificate authorities of the system.
+    SystemRoots,
+    /// Against the authorities in a PEM file.
+    CaFile {
+        /// The file, for messages.
+        path: PathBuf,
+        /// Its content: at least one certificate.
+        pem: Vec<u8>,
+    },
+    /// The end-entity certificate must be one of these; names and dates are not looked at.
+    Fingerprints(Vec<Fingerprint>),
+    /// `insecure_skip_verify = true`: any certificate.
+    Insecure,
+}

@@ -1,0 +1,33 @@
+//! pve-sentinel: a Prometheus exporter for Proxmox VE.
+//!
+//! Data flows one way; each room of the house is a folder:
+//!
+//! ```text
+//! 1 told      config       what the administrator wrote: raw → checked, secrets
+//! 2 asking    pve          the read-only API client: endpoints, credential, TLS, lenient parsing
+//! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
+//!             collectors   one file per subject: snapshot → families (pure)
+//! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
+//!             scrape       one round: deadline, which collectors of which clusters, what failed
+//! 5 answering http         listeners, routes, limits, pages
+//!
+//! beside them sim          a simulated PVE API for `demo` and the tests
+//!             ids          names that cross the rooms
+//!             commands     the command line, one file per command
+//!             app          the composition root: the only file that knows every room
+//! ```
+//!
+//! # Invariants
+//!
+//! * `collectors` and `metrics` do no I/O and read no clock, so shaping a page cannot fail.
+//! * A collector that fails hides nothing of its neighbours; a missing value is absent, never 0.
+//! * No global state: what a room needs is handed to it by `app`.
+//! * Credentials go only to addresses named in the configuration, after the certificate was checked.
+//! * Nothing panics on input from outside.
+
+pub mod config;
+pub mod http;
+pub mod ids;
+pub mod metrics;
+pub mod scrape;
+pub mod sim;

@@ -1,0 +1,87 @@
+//! Families as plain data: what a collector says, before any text format.
+
+use std::sync::Arc;
+
+/// The type of a family; all that an API without histograms needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up, but for resets; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// What is said once per family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Desc {
+    /// The name as the text format 0.0.4 has it, `_total` of counters included.
+    pub name: &'static str,
+    /// One plain sentence.
+    pub help: &'static str,
+    /// Counter or gauge.
+    pub kind: Kind,
+}
+
+/// Label pairs as they stand between the braces, values escaped: `id="qemu/100",name="web"`. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels(Arc<str>);
+
+/// One value of a family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The labels besides those of the [`Part`].
+    pub labels: Labels,
+    /// Whole numbers are written without a fraction.
+    pub value: f64,
+}
+
+/// A family with its samples; one without samples is left out of the page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// Name, help and type.
+    pub desc: &'static Desc,
+    /// In the order in which they are written.
+    pub samples: Vec<Sample>,
+}
+
+/// The families of one origin (a cluster), which share labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Written before the labels of each sample, such as `cluster="home"`; may be empty.
+    pub labels: Labels,
+    /// In any order; the same family may come from several parts.
+    pub families: Vec<Family>,
+}
+
+impl Labels {
+    /// Escapes the values (`\`, `"`, line feed) and joins the pairs. Names are ours and valid.
+    pub fn new(pairs: &[(&str, &str)]) -> Self {
+        let mut text = String::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
+        for (name, value) in pairs {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(name);
+            text.push_str("=\"");
+            push_escaped(&mut text, value);
+            text.push('"');
+        }
+        Self(text.into())
+    }
+
+    /// The text between the braces.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn push_escaped(text: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A simulated PVE API: for `demo` and for the tests.
