@@ -25,9 +25,12 @@
 //! * Credentials go only to addresses named in the configuration, after the certificate was checked.
 //! * Nothing panics on input from outside.
 
+pub mod collectors;
 pub mod config;
 pub mod http;
 pub mod ids;
+pub mod inventory;
 pub mod metrics;
+pub mod pve;
 pub mod scrape;
 pub mod sim;

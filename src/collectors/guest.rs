@@ -1,0 +1,222 @@
+//! VMs and containers: state, CPU, memory, disk, network, uptime. Try: `pvesh get /cluster/resources --type vm`
+
+use super::shared::{self, Column, UsageColumns, flag};
+use super::{Collector, Need, tell};
+use crate::inventory::{Guest, GuestKind, Usage};
+use crate::metrics::{Desc, Family, Kind, Labels};
+
+/// Every guest of the cluster.
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "guest",
+    about: "state, CPU, memory, disk, network and uptime of every VM and container",
+    needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
+    calls: &["/cluster/resources"],
+    families: &[
+        &shared::UP,
+        &STATE,
+        &INFO,
+        &shared::CPU_RATIO,
+        &shared::CPU_LIMIT,
+        &shared::MEMORY,
+        &shared::MEMORY_SIZE,
+        &shared::DISK,
+        &shared::DISK_SIZE,
+        &shared::UPTIME,
+        &MEMORY_HOST,
+        &RECEIVED,
+        &TRANSMITTED,
+        &READ,
+        &WRITTEN,
+    ],
+    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.guests))),
+};
+
+static STATE: Desc = Desc {
+    name: "pve_guest_state",
+    help: "The state of the guest in PVE's own word, unknown while its node is not online, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static INFO: Desc = Desc {
+    name: "pve_guest_info",
+    help: "Name, node, type, template flag and tags of the guest, as last known, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static MEMORY_HOST: Desc = Desc {
+    name: "pve_guest_memory_host_bytes",
+    help: "Memory that the VM takes of its host, QEMU's own included, from /cluster/resources since PVE 9.",
+    kind: Kind::Gauge,
+};
+static RECEIVED: Desc = Desc {
+    name: "pve_network_receive_bytes_total",
+    help: "Bytes that the guest received over the network since its start, from /cluster/resources.",
+    kind: Kind::Counter,
+};
+static TRANSMITTED: Desc = Desc {
+    name: "pve_network_transmit_bytes_total",
+    help: "Bytes that the guest sent over the network since its start, from /cluster/resources.",
+    kind: Kind::Counter,
+};
+static READ: Desc = Desc {
+    name: "pve_disk_read_bytes_total",
+    help: "Bytes that the guest read from its block devices since its start, from /cluster/resources.",
+    kind: Kind::Counter,
+};
+static WRITTEN: Desc = Desc {
+    name: "pve_disk_written_bytes_total",
+    help: "Bytes that the guest wrote to its block devices since its start, from /cluster/resources.",
+    kind: Kind::Counter,
+};
+
+/// The states that QEMU, LXC and PVE know; another word becomes `other`, so that the label stays bounded.
+const STATES: &[&str] = &[
+    "running",
+    "stopped",
+    "paused",
+    "suspended",
+    "prelaunch",
+    "preconfig",
+    "inmigrate",
+    "postmigrate",
+    "finish-migrate",
+    "save-vm",
+    "restore-vm",
+    "shutdown",
+    "io-error",
+    "internal-error",
+    "guest-panicked",
+    "watchdog",
+    "debug",
+    "colo",
+    "frozen",
+    UNKNOWN,
+];
+const UNKNOWN: &str = "unknown";
+
+fn families(guests: &[Guest]) -> Vec<Family> {
+    let rows = guests.len();
+    let column = |desc| Column::with_capacity(desc, rows);
+    let (mut up, mut state, mut info) = (column(&shared::UP), column(&STATE), column(&INFO));
+    let mut usage = UsageColumns::with_capacity(rows);
+    let mut memory_host = column(&MEMORY_HOST);
+    let mut traffic = [&RECEIVED, &TRANSMITTED, &READ, &WRITTEN].map(column);
+    for guest in guests {
+        let id = guest.identity.id();
+        let labels = Labels::new(&[("id", &id)]);
+        let word = word(guest);
+        up.push(&labels, (word != UNKNOWN).then(|| flag(word == "running")));
+        state.push_info(Labels::new(&[("id", &id), ("state", word)]));
+        info.push_info(info_labels(&id, guest));
+        usage.push(&labels, &known_usage(guest));
+        memory_host.push(&labels, guest.memory_host.filter(|_| guest.identity.kind == GuestKind::Qemu));
+        let counters = &guest.traffic;
+        let counters = [counters.received, counters.transmitted, counters.read, counters.written];
+        for (column, value) in traffic.iter_mut().zip(counters) {
+            column.push(&labels, value);
+        }
+    }
+    let mut families = vec![up.into_family(), state.into_family(), info.into_family(), memory_host.into_family()];
+    families.extend(usage.into_families());
+    families.extend(traffic.map(Column::into_family));
+    families
+}
+
+fn word(guest: &Guest) -> &'static str {
+    let Some(status) = guest.status.as_deref() else { return UNKNOWN };
+    STATES.iter().find(|state| **state == status).copied().unwrap_or("other")
+}
+
+fn info_labels(id: &str, guest: &Guest) -> Labels {
+    let identity = &guest.identity;
+    let template = match identity.template {
+        Some(true) => "1",
+        Some(false) => "0",
+        None => "",
+    };
+    Labels::new(&[
+        ("id", id),
+        ("name", identity.name.as_deref().unwrap_or_default()),
+        ("node", &guest.node),
+        ("type", identity.kind.as_str()),
+        ("template", template),
+        ("tags", &identity.tags),
+    ])
+}
+
+/// PVE says 0 for the disk usage of every VM because it cannot look inside.
+fn known_usage(guest: &Guest) -> Usage {
+    match guest.identity.kind {
+        GuestKind::Qemu => Usage { disk: guest.usage.disk.filter(|used| *used > 0.0), ..guest.usage },
+        GuestKind::Lxc => guest.usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Identity, Traffic};
+    use std::sync::Arc;
+
+    fn guest(kind: GuestKind, status: Option<&str>) -> Guest {
+        Guest {
+            identity: Arc::new(Identity {
+                kind,
+                vmid: 100,
+                name: Some("a \"quoted\" name".into()),
+                tags: "a;b".into(),
+                pool: None,
+                template: None,
+            }),
+            node: "pve1".into(),
+            status: status.map(str::to_owned),
+            lock: None,
+            ha_state: None,
+            usage: Usage { disk: Some(0.0), memory: Some(5.0), ..Usage::default() },
+            memory_host: Some(6.0),
+            traffic: Traffic { received: Some(7.0), ..Traffic::default() },
+        }
+    }
+
+    fn lines(guest: Guest) -> Vec<String> {
+        let mut lines = Vec::new();
+        for family in families(&[guest]) {
+            for sample in family.samples {
+                lines.push(format!("{}{{{}}} {}", family.desc.name, sample.labels.as_str(), sample.value));
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn what_pve_does_not_know_is_absent() {
+        assert_eq!(
+            lines(guest(GuestKind::Qemu, Some("running"))),
+            [
+                "pve_up{id=\"qemu/100\"} 1",
+                "pve_guest_state{id=\"qemu/100\",state=\"running\"} 1",
+                "pve_guest_info{id=\"qemu/100\",name=\"a \\\"quoted\\\" name\",node=\"pve1\",type=\"qemu\",template=\"\",tags=\"a;b\"} 1",
+                "pve_guest_memory_host_bytes{id=\"qemu/100\"} 6",
+                "pve_memory_usage_bytes{id=\"qemu/100\"} 5",
+                "pve_network_receive_bytes_total{id=\"qemu/100\"} 7",
+            ]
+        );
+        let container = lines(guest(GuestKind::Lxc, Some("stopped")));
+        assert!(container.contains(&"pve_disk_usage_bytes{id=\"lxc/100\"} 0".to_owned()), "{container:?}");
+        assert!(!container.iter().any(|line| line.starts_with("pve_guest_memory_host")), "{container:?}");
+    }
+
+    #[test]
+    fn states_are_pves_words_or_other_and_unknown_is_not_down() {
+        for (status, state, up) in [
+            (Some("running"), "running", Some("1")),
+            (Some("io-error"), "io-error", Some("0")),
+            (Some("brand-new"), "other", Some("0")),
+            (Some("unknown"), "unknown", None),
+            (None, "unknown", None),
+        ] {
+            let lines = lines(guest(GuestKind::Qemu, status));
+            assert!(lines.contains(&format!("pve_guest_state{{id=\"qemu/100\",state=\"{state}\"}} 1")), "{lines:?}");
+            let found = lines.iter().find_map(|line| line.strip_prefix("pve_up{id=\"qemu/100\"} "));
+            assert_eq!(found, up, "{status:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One file per subject: what it reads, what it says. Name of file = name of collector = config key = label value.
+//!
+//! A collector's file reads: doc with the line to try by hand → `COLLECTOR` → `run` (the only await) → `families`
+//! (pure) → tests. Adding one is a file and a line in [`ALL`].
+
+mod cluster;
+mod guest;
+mod ha;
+mod lock;
+mod node;
+mod pool;
+mod shared;
+mod storage;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::inventory::View;
+use crate::metrics::{Desc, Family};
+use crate::pve::Error;
+
+/// Every collector there is, in the order of the README's table.
+pub const ALL: &[&Collector] = &[
+    &guest::COLLECTOR,
+    &node::COLLECTOR,
+    &storage::COLLECTOR,
+    &cluster::COLLECTOR,
+    &ha::COLLECTOR,
+    &lock::COLLECTOR,
+    &pool::COLLECTOR,
+];
+
+/// One subject of the page.
+pub struct Collector {
+    /// Its name, everywhere.
+    pub name: &'static str,
+    /// What it tells, in a few words.
+    pub about: &'static str,
+    /// What the token needs so that nothing is missing.
+    pub needs: &'static [Need],
+    /// The API calls it reads, below `/api2/json`; collectors of one round share them.
+    pub calls: &'static [&'static str],
+    /// The families it may bring.
+    pub families: &'static [&'static Desc],
+    /// Fetches and shapes.
+    pub run: for<'a> fn(&'a View<'a>) -> Running<'a>,
+}
+
+/// A privilege on a path, as PVE's access control names them.
+pub struct Need {
+    /// Such as `VM.Audit`.
+    pub privilege: &'static str,
+    /// Such as `/vms`.
+    pub path: &'static str,
+}
+
+/// A collector at work. It ends by itself: every call of a [`View`] is bounded by the view's deadline.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Told> + Send + 'a>>;
+
+/// What a collector has to say; with an error, what could be had in spite of it.
+pub struct Told {
+    /// May be empty.
+    pub families: Vec<Family>,
+    /// Why not all of it is there.
+    pub error: Option<Error>,
+}
+
+impl From<Result<Vec<Family>, Error>> for Told {
+    fn from(result: Result<Vec<Family>, Error>) -> Self {
+        match result {
+            Ok(families) => Self { families, error: None },
+            Err(error) => Self { families: Vec::new(), error: Some(error) },
+        }
+    }
+}
+
+/// The usual collector: one call, one pure function of its answer.
+async fn tell<T>(call: impl Future<Output = Result<Arc<T>, Error>>, families: impl FnOnce(&T) -> Vec<Family>) -> Told {
+    call.await.map(|snapshot| families(&snapshot)).into()
+}
+
+/// The names of all collectors.
+pub fn names() -> Vec<&'static str> {
+    ALL.iter().map(|collector| collector.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Kind;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn names_are_unique_and_fit_for_labels() {
+        let names: BTreeSet<&str> = names().into_iter().collect();
+        assert_eq!(names.len(), ALL.len());
+        for name in names {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn families_keep_the_rules_of_naming() {
+        let mut seen: BTreeMap<&str, &Desc> = BTreeMap::new();
+        for desc in ALL.iter().flat_map(|collector| collector.families) {
+            assert!(desc.name.starts_with("pve_"), "{}", desc.name);
+            assert_eq!(desc.name.ends_with("_total"), desc.kind == Kind::Counter, "{}", desc.name);
+            assert!(desc.help.ends_with('.') && !desc.help.contains(['\n', '\\']), "{}: {}", desc.name, desc.help);
+            let first = seen.entry(desc.name).or_insert(desc);
+            assert_eq!(first, desc, "two families of one name");
+        }
+        for (name, desc) in &seen {
+            let twin = format!("{name}_total");
+            assert!(desc.kind == Kind::Counter || !seen.contains_key(twin.as_str()), "{name} is twice in OpenMetrics");
+        }
+    }
+}

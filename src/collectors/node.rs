@@ -1,0 +1,50 @@
+//! Nodes: online or not, CPU, memory, root file system, uptime. Try: `pvesh get /cluster/resources --type node`
+
+use super::shared::{self, Column, UsageColumns, flag};
+use super::{Collector, Need, tell};
+use crate::inventory::Node;
+use crate::metrics::{Family, Labels};
+
+/// Every node of the cluster, lost ones included.
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "node",
+    about: "state, CPU, memory, root file system and uptime of every node",
+    needs: &[Need { privilege: "Sys.Audit", path: "/nodes" }],
+    calls: &["/cluster/resources"],
+    families: &[
+        &shared::UP,
+        &shared::CPU_RATIO,
+        &shared::CPU_LIMIT,
+        &shared::MEMORY,
+        &shared::MEMORY_SIZE,
+        &shared::DISK,
+        &shared::DISK_SIZE,
+        &shared::UPTIME,
+    ],
+    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.nodes))),
+};
+
+fn families(nodes: &[Node]) -> Vec<Family> {
+    let mut up = Column::with_capacity(&shared::UP, nodes.len());
+    let mut usage = UsageColumns::with_capacity(nodes.len());
+    for node in nodes {
+        let labels = Labels::new(&[("id", &format!("node/{}", node.name))]);
+        up.push(&labels, Some(flag(node.online)));
+        usage.push(&labels, &node.usage);
+    }
+    std::iter::once(up.into_family()).chain(usage.into_families()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Usage;
+
+    #[test]
+    fn a_node_without_figures_is_still_up_or_down() {
+        let node = |name: &str, online| Node { name: name.into(), online, ha_state: None, usage: Usage::default() };
+        let families = families(&[node("a", true), node("b", false)]);
+        let values: Vec<f64> = families.iter().flat_map(|family| &family.samples).map(|sample| sample.value).collect();
+        assert_eq!(values, [1.0, 0.0], "one sample per node: absent figures are no zeros");
+    }
+}

@@ -1,0 +1,82 @@
+//! Pools: which guest belongs to which, and sums over running guests. Try: `pvesh get /cluster/resources`
+
+use super::shared::Column;
+use super::{Collector, Need, tell};
+use crate::inventory::Resources;
+use crate::metrics::{Desc, Family, Kind, Labels};
+
+/// Names of their own, so that sums over guests never count a guest twice.
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "pool",
+    about: "CPU and memory of every pool, and which guests belong to it",
+    needs: &[Need { privilege: "Pool.Audit", path: "/pool" }, Need { privilege: "VM.Audit", path: "/vms" }],
+    calls: &["/cluster/resources"],
+    families: &[&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &MEMBER],
+    run: |view| Box::pin(tell(view.resources(), families)),
+};
+
+static CPU_RATIO: Desc = Desc {
+    name: "pve_pool_cpu_usage_ratio",
+    help: "CPU in use by the running guests of the pool as a fraction of pve_pool_cpu_usage_limit, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static CPU_LIMIT: Desc = Desc {
+    name: "pve_pool_cpu_usage_limit",
+    help: "Number of CPUs of the running guests of the pool, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static MEMORY: Desc = Desc {
+    name: "pve_pool_memory_usage_bytes",
+    help: "Memory in use by the running guests of the pool, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static MEMORY_SIZE: Desc = Desc {
+    name: "pve_pool_memory_size_bytes",
+    help: "Memory assigned to the running guests of the pool, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static MEMBER: Desc = Desc {
+    name: "pve_pool_member_info",
+    help: "The pool that the guest belongs to, as last known, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+
+fn families(resources: &Resources) -> Vec<Family> {
+    let mut columns = [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE].map(Column::new);
+    for pool in &resources.pools {
+        let labels = Labels::new(&[("id", &format!("pool/{}", pool.name))]);
+        let usage = &pool.usage;
+        let values = [usage.cpu_ratio, usage.cpu_limit, usage.memory, usage.memory_size];
+        for (column, value) in columns.iter_mut().zip(values) {
+            column.push(&labels, value);
+        }
+    }
+    let mut members = Column::new(&MEMBER);
+    for guest in &resources.guests {
+        if let Some(pool) = &guest.identity.pool {
+            members.push_info(Labels::new(&[("id", &guest.identity.id()), ("pool", &format!("pool/{pool}"))]));
+        }
+    }
+    columns.into_iter().chain([members]).map(Column::into_family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Pool, Usage};
+
+    #[test]
+    fn a_pool_in_which_nothing_runs_has_no_figures() {
+        let pool = |name: &str, memory| Pool { name: name.into(), usage: Usage { memory, ..Usage::default() } };
+        let resources = Resources {
+            nodes: Vec::new(),
+            guests: Vec::new(),
+            storages: Vec::new(),
+            pools: vec![pool("idle", None), pool("prod", Some(3.0))],
+        };
+        let families = families(&resources);
+        let said: Vec<&str> =
+            families.iter().flat_map(|family| &family.samples).map(|sample| sample.labels.as_str()).collect();
+        assert_eq!(said, [r#"id="pool/prod""#]);
+    }
+}

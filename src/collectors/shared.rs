@@ -1,0 +1,108 @@
+//! Families whose name the reference exporter shares between nodes, guests and storages, and how they are filled.
+
+use crate::inventory::Usage;
+use crate::metrics::{Desc, Family, Kind, Labels, Sample};
+
+pub(super) static UP: Desc = Desc {
+    name: "pve_up",
+    help: "Whether the node is online, the guest running, the storage available or the cluster quorate, from /cluster/resources and /cluster/status.",
+    kind: Kind::Gauge,
+};
+pub(super) static CPU_RATIO: Desc = Desc {
+    name: "pve_cpu_usage_ratio",
+    help: "CPU in use as a fraction of pve_cpu_usage_limit, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+pub(super) static CPU_LIMIT: Desc = Desc {
+    name: "pve_cpu_usage_limit",
+    help: "Number of CPUs of the node or guest, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+pub(super) static MEMORY: Desc =
+    Desc { name: "pve_memory_usage_bytes", help: "Memory in use, from /cluster/resources.", kind: Kind::Gauge };
+pub(super) static MEMORY_SIZE: Desc = Desc {
+    name: "pve_memory_size_bytes",
+    help: "Memory of the node, or assigned to the guest, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+pub(super) static DISK: Desc = Desc {
+    name: "pve_disk_usage_bytes",
+    help: "Disk space in use of the node's or container's root file system or of the storage, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+pub(super) static DISK_SIZE: Desc = Desc {
+    name: "pve_disk_size_bytes",
+    help: "Size of the node's root file system, of the guest's boot disk or root file system, or of the storage, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+pub(super) static UPTIME: Desc = Desc {
+    name: "pve_uptime_seconds",
+    help: "Time since the start of the node or guest, 0 while a guest is stopped, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+
+/// A family under construction.
+pub(super) struct Column(Family);
+
+impl Column {
+    pub(super) fn new(desc: &'static Desc) -> Self {
+        Self(Family { desc, samples: Vec::new() })
+    }
+
+    pub(super) fn with_capacity(desc: &'static Desc, rows: usize) -> Self {
+        Self(Family { desc, samples: Vec::with_capacity(rows) })
+    }
+
+    /// Adds a sample where there is a value: what is missing stays absent.
+    pub(super) fn push(&mut self, labels: &Labels, value: Option<f64>) {
+        if let Some(value) = value {
+            self.0.samples.push(Sample { labels: labels.clone(), value });
+        }
+    }
+
+    /// Adds an info sample, whose value is always 1.
+    pub(super) fn push_info(&mut self, labels: Labels) {
+        self.0.samples.push(Sample { labels, value: 1.0 });
+    }
+
+    pub(super) fn into_family(self) -> Family {
+        self.0
+    }
+}
+
+/// A truth value as a gauge.
+pub(super) fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+/// The families of [`Usage`], filled row by row.
+pub(super) struct UsageColumns([Column; 7]);
+
+impl UsageColumns {
+    /// The families of nodes and guests.
+    pub(super) const FAMILIES: [&'static Desc; 7] =
+        [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &DISK, &DISK_SIZE, &UPTIME];
+
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self(Self::FAMILIES.map(|desc| Column::with_capacity(desc, rows)))
+    }
+
+    pub(super) fn push(&mut self, labels: &Labels, usage: &Usage) {
+        let values = [
+            usage.cpu_ratio,
+            usage.cpu_limit,
+            usage.memory,
+            usage.memory_size,
+            usage.disk,
+            usage.disk_size,
+            usage.uptime,
+        ];
+        for (column, value) in self.0.iter_mut().zip(values) {
+            column.push(labels, value);
+        }
+    }
+
+    pub(super) fn into_families(self) -> impl Iterator<Item = Family> {
+        self.0.into_iter().map(Column::into_family)
+    }
+}

@@ -1,0 +1,71 @@
+//! Storages as each node sees them: available or not, size, usage. Try: `pvesh get /cluster/resources --type storage`
+
+use super::shared::{self, Column, flag};
+use super::{Collector, Need, tell};
+use crate::inventory::Storage;
+use crate::metrics::{Desc, Family, Kind, Labels};
+
+/// Every enabled storage, once per node.
+pub(super) const COLLECTOR: Collector = Collector {
+    name: "storage",
+    about: "availability, size and usage of every storage on every node",
+    needs: &[Need { privilege: "Datastore.Audit", path: "/storage" }],
+    calls: &["/cluster/resources"],
+    families: &[&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED, &INFO],
+    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.storages))),
+};
+
+static SHARED: Desc = Desc {
+    name: "pve_storage_shared",
+    help: "Whether the storage is the same on all nodes, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+static INFO: Desc = Desc {
+    name: "pve_storage_info",
+    help: "Node, name, type and kinds of content of the storage, from /cluster/resources.",
+    kind: Kind::Gauge,
+};
+
+fn families(storages: &[Storage]) -> Vec<Family> {
+    let mut columns = [&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED].map(Column::new);
+    let mut info = Column::new(&INFO);
+    for storage in storages {
+        let id = format!("storage/{}/{}", storage.node, storage.name);
+        let labels = Labels::new(&[("id", &id)]);
+        let values = [storage.available.map(flag), storage.used, storage.size, storage.shared.map(flag)];
+        for (column, value) in columns.iter_mut().zip(values) {
+            column.push(&labels, value);
+        }
+        info.push_info(Labels::new(&[
+            ("id", &id),
+            ("node", &storage.node),
+            ("storage", &storage.name),
+            ("plugintype", &storage.plugin),
+            ("content", &storage.content),
+        ]));
+    }
+    columns.into_iter().chain([info]).map(Column::into_family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storage_of_a_lost_node_has_its_info_only() {
+        let storage = Storage {
+            node: "a".into(),
+            name: "local".into(),
+            available: None,
+            shared: Some(false),
+            plugin: "dir".into(),
+            content: "images,iso".into(),
+            used: None,
+            size: None,
+        };
+        let families = families(&[storage]);
+        let said: Vec<&str> =
+            families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.name).collect();
+        assert_eq!(said, ["pve_storage_shared", "pve_storage_info"]);
+    }
+}

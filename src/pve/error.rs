@@ -1,0 +1,116 @@
+//! What can go wrong with a call, named for what the caller can do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A failed call: which one, and why. Cheap enough to clone for all who shared the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// Method and address, such as `GET https://192.0.2.11:8006/api2/json/version`.
+    pub call: String,
+    /// Why it failed.
+    pub reason: Reason,
+}
+
+/// Why a call failed. Texts of the other side are cut to one line of bounded length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// No connection: nothing was sent, another endpoint may be tried.
+    Unreachable(String),
+    /// The endpoint did not prove who it is; the credential was not sent.
+    Tls(String),
+    /// 401: the credential is wrong, expired or disabled.
+    Unauthorized(String),
+    /// 403: the credential lacks a privilege; PVE names path and privilege.
+    Forbidden(String),
+    /// 500 of a node that does not have what was asked for: it never was or has moved.
+    NotFoundHere(String),
+    /// Any other status than 200.
+    Status(u16, String),
+    /// 200, but not what the API promises; says where in the JSON.
+    Malformed(String),
+    /// The answer is larger than the configured limit, in bytes.
+    TooLarge(u64),
+    /// No complete answer within this time.
+    Timeout(Duration),
+}
+
+impl Error {
+    /// The value of the `reason` and `outcome` labels: one word of a small set.
+    pub fn label(&self) -> &'static str {
+        match self.reason {
+            Reason::Unreachable(_) => "unreachable",
+            Reason::Tls(_) => "tls",
+            Reason::Unauthorized(_) => "unauthorized",
+            Reason::Forbidden(_) => "forbidden",
+            Reason::NotFoundHere(_) | Reason::Status(..) => "status",
+            Reason::Malformed(_) => "malformed",
+            Reason::TooLarge(_) => "too_large",
+            Reason::Timeout(_) => "timeout",
+        }
+    }
+
+    /// Whether another endpoint of the same cluster may do better.
+    pub(super) fn is_of_the_endpoint(&self) -> bool {
+        match self.reason {
+            Reason::Unreachable(_) | Reason::Tls(_) | Reason::Timeout(_) | Reason::Malformed(_) => true,
+            Reason::Status(code, _) => code >= 500 && code != 501,
+            Reason::Unauthorized(_) | Reason::Forbidden(_) | Reason::NotFoundHere(_) | Reason::TooLarge(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, self.reason)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(cause) => write!(f, "no connection: {cause}"),
+            Self::Tls(cause) => write!(f, "{cause}"),
+            Self::Unauthorized(words) => write!(
+                f,
+                "401 {words}: check that token_id exists, is enabled and not expired, and that the secret is its own"
+            ),
+            Self::Forbidden(words) => write!(
+                f,
+                "403 {words}: give the role PVEAuditor on / to the token and, if its privileges are separated, to its user too"
+            ),
+            Self::NotFoundHere(words) => write!(f, "500 {words}"),
+            Self::Status(code, words) => write!(f, "unexpected status {code} {words}"),
+            Self::Malformed(detail) => write!(f, "malformed answer: {detail}"),
+            Self::TooLarge(limit) => {
+                write!(f, "the answer is larger than {limit} bytes; raise [scrape] max_body if that is to be expected")
+            }
+            Self::Timeout(after) => write!(f, "no complete answer within {:.1} s", after.as_secs_f64()),
+        }
+    }
+}
+
+/// One line of at most 300 characters, without control characters: fit for logs and messages.
+pub(super) fn one_line(text: &str) -> String {
+    const MOST: usize = 300;
+    let line = text.trim().lines().next().unwrap_or_default();
+    let mut short: String = line.chars().filter(|c| !c.is_control()).take(MOST).collect();
+    if line.chars().count() > MOST {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_becomes_one_bounded_line() {
+        assert_eq!(one_line("  no\u{7} bell\nsecond line"), "no bell");
+        assert_eq!(one_line(&"é".repeat(301)).chars().count(), 301);
+        assert_eq!(one_line(""), "");
+    }
+}
