@@ -52,6 +52,11 @@ impl View<'_> {
         self.resources.get_or_init(|| self.fetch_resources()).await.clone()
     }
 
+    /// What `/cluster/resources` said, if some collector asked and it answered.
+    pub fn fetched_resources(&self) -> Option<Arc<Resources>> {
+        self.resources.get()?.as_ref().ok().cloned()
+    }
+
     /// `/cluster/status`.
     pub async fn status(&self) -> Result<Arc<ClusterStatus>, Error> {
         self.status.get_or_init(|| self.fetch_status()).await.clone()

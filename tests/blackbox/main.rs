@@ -1,1 +1,17 @@
-fn main() {}
+//! Promises of the product, seen from outside: the real binary against a simulated PVE. One module per promise.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod demo;
+mod failures;
+mod house;
+mod life;
+mod pages;
+mod parity;
+#[cfg(feature = "external-programs")]
+mod programs;
+mod tls;

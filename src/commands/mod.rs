@@ -1,0 +1,126 @@
+//! The command line: one file per command. Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration.
+
+mod check;
+mod demo;
+mod log;
+mod serve;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{app, config};
+
+/// Exit code for wrong usage and wrong configuration.
+const USAGE: u8 = 2;
+
+/// Prometheus exporter for Proxmox VE.
+///
+/// Reads every node, guest, storage and pool of your Proxmox VE clusters through their API
+/// and answers on http://…:9221/metrics.
+#[derive(Parser)]
+#[command(name = "pve-sentinel", version, max_term_width = 100)]
+#[command(after_help = "New here? `pve-sentinel demo` needs no Proxmox: open the address that it prints.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve metrics of the configured clusters, until SIGTERM or Ctrl-C.
+    Serve(serve::Options),
+    /// Serve metrics of a simulated cluster; no Proxmox and no configuration needed.
+    Demo(demo::Options),
+    /// Check a configuration file and report all its faults at once.
+    ///
+    /// Nothing is asked over the network. Exit code 0: usable; 2: faults, each with file, line and key.
+    Check(check::Options),
+}
+
+/// Where to read the configuration.
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file, in TOML.
+    #[arg(long = "config.file", value_name = "PATH")]
+    config_file: PathBuf,
+}
+
+/// How to log. Logs go to stderr.
+#[derive(Args)]
+struct Log {
+    /// The least serious messages to log.
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    level: LogLevel,
+    /// How to write them.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt)]
+    format: LogFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Logfmt,
+    Json,
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(options) => serve::run(options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Check(options) => check::run(&options),
+    }
+}
+
+/// Reads `--web.listen-address`.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    config::listen_address(text)
+}
+
+/// Loads a configuration, or says all that is wrong with it.
+fn load(file: &ConfigFile) -> Result<config::Loaded, ExitCode> {
+    config::load(&file.config_file, &config::Env::new(&app::environment), &crate::collectors::names()).map_err(
+        |error| {
+            complain(&error);
+            ExitCode::from(USAGE)
+        },
+    )
+}
+
+/// Starts the asynchronous runtime and runs `work` on it; its failure becomes the last line and exit code 1.
+fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))
+        .and_then(|runtime| runtime.block_on(work));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a message for people to stdout; a closed pipe is no reason to fail.
+fn say(message: &impl Display) {
+    let _ = writeln!(std::io::stdout(), "{message}");
+}
+
+/// Writes a message for people to stderr.
+fn complain(message: &impl Display) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}

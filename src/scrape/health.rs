@@ -1,0 +1,121 @@
+//! The log's view of a cluster: each change once, never the same failure at every scrape.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::Outcome;
+use crate::inventory::Resources;
+
+/// What was logged last of one cluster.
+#[derive(Default)]
+pub(super) struct Health(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    reached: bool,
+    blind: bool,
+    /// Failing collectors, each with the reasons already told since it began to fail.
+    failing: BTreeMap<&'static str, BTreeSet<&'static str>>,
+}
+
+/// A line for the log: collectors that changed together.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Failed { collectors: Vec<&'static str>, error: String },
+    Recovered { collectors: Vec<&'static str> },
+}
+
+impl Health {
+    /// Compares a round with what was told before, and logs what is new.
+    pub(super) fn note(&self, cluster: &str, outcomes: &[Outcome], resources: Option<&Resources>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = state.changes(outcomes);
+        let first = !state.reached && outcomes.iter().any(|outcome| outcome.told.error.is_none());
+        state.reached |= first;
+        let blind = resources.map_or(state.blind, Resources::looks_like_a_token_without_rights);
+        let newly_blind = blind && !state.blind;
+        state.blind = blind;
+        drop(state);
+        if first {
+            let (nodes, guests) = resources.map_or((0, 0), |told| (told.nodes.len(), told.guests.len()));
+            tracing::info!(cluster, nodes, guests, "first successful scrape of the cluster");
+        }
+        if newly_blind {
+            tracing::warn!(
+                cluster,
+                "the API shows neither guests nor figures of nodes: the token probably has no rights; \
+                 give the role PVEAuditor on / to the token and, if its privileges are separated, to its user too"
+            );
+        }
+        for change in changes {
+            match change {
+                Change::Failed { collectors, error } => {
+                    tracing::warn!(cluster, collectors = collectors.join(","), error, "collectors failed");
+                }
+                Change::Recovered { collectors } => {
+                    tracing::info!(cluster, collectors = collectors.join(","), "collectors succeed again");
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn changes(&mut self, outcomes: &[Outcome]) -> Vec<Change> {
+        let mut failed: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
+        let mut recovered = Vec::new();
+        for Outcome { collector, told, .. } in outcomes {
+            match &told.error {
+                Some(error) => {
+                    let news = self.failing.entry(collector).or_default().insert(error.label());
+                    if news {
+                        failed.entry(error.to_string()).or_default().push(collector);
+                    }
+                }
+                None if self.failing.remove(collector).is_some() => recovered.push(*collector),
+                None => {}
+            }
+        }
+        let mut changes: Vec<Change> =
+            failed.into_iter().map(|(error, collectors)| Change::Failed { collectors, error }).collect();
+        if !recovered.is_empty() {
+            changes.push(Change::Recovered { collectors: recovered });
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collectors::Told;
+    use crate::pve::{Error, Reason};
+    use std::time::Duration;
+
+    fn outcome(collector: &'static str, reason: Option<Reason>) -> Outcome {
+        let error = reason.map(|reason| Error { call: "GET x".into(), reason });
+        Outcome { collector, told: Told { families: Vec::new(), error }, duration: Duration::ZERO }
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let refused = || Some(Reason::Unreachable("refused".into()));
+        let slow = || Some(Reason::Timeout(Duration::from_secs(9)));
+        let mut state = State::default();
+        assert_eq!(state.changes(&[outcome("guest", None), outcome("node", None)]), []);
+        let both = [outcome("guest", refused()), outcome("node", refused())];
+        let told = state.changes(&both);
+        assert_eq!(
+            told,
+            [Change::Failed { collectors: vec!["guest", "node"], error: "GET x: no connection: refused".into() }]
+        );
+        assert_eq!(state.changes(&both), [], "the same failure again");
+        assert_eq!(state.changes(&[outcome("guest", slow())]).len(), 1, "a new reason");
+        assert_eq!(state.changes(&both), [], "reasons that take turns");
+        assert_eq!(
+            state.changes(&[outcome("guest", None), outcome("node", refused())]),
+            [Change::Recovered { collectors: vec!["guest"] }]
+        );
+        assert_eq!(state.changes(&[outcome("guest", refused())]).len(), 1, "a new outage");
+    }
+}

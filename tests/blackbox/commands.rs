@@ -1,0 +1,73 @@
+//! The command line: help that a stranger understands, exit codes, faults of a configuration all at once.
+
+use crate::support::{Cluster, SECRET, check_golden, run_to_end, write_private};
+
+#[test]
+fn help_texts_are_as_they_were_read() {
+    let mut all = String::new();
+    for arguments in [&["--help"][..], &["serve", "--help"], &["demo", "--help"], &["check", "--help"]] {
+        let ended = run_to_end(arguments);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        all.push_str(&format!("$ pve-sentinel {}\n{}\n", arguments.join(" "), ended.stdout));
+    }
+    check_golden("help.txt", &all);
+}
+
+#[test]
+fn the_version_is_told() {
+    let ended = run_to_end(&["--version"]);
+    assert_eq!((ended.code, ended.stdout), (Some(0), format!("pve-sentinel {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn wrong_usage_is_two() {
+    for arguments in [
+        &[][..],
+        &["serv"],
+        &["serve"],
+        &["serve", "--config.file"],
+        &["serve", "--config.file", "x", "--log.level", "loud"],
+        &["serve", "--config.file", "x", "--web.listen-address", "nowhere"],
+        &["demo", "--nodes", "0"],
+        &["check", "--config.file", "/nonexistent/config.toml"],
+    ] {
+        let ended = run_to_end(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+        assert!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    assert!(run_to_end(&["check", "--config.file", "/nonexistent/config.toml"]).stderr.contains("/nonexistent/config.toml"));
+}
+
+#[test]
+fn check_reports_every_fault_and_serve_refuses_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let path = file.to_str().unwrap();
+    write_private(
+        &file,
+        "[web]\nlisten_adresses = [\"127.0.0.1:1\"]\n[[clusters]]\nname = \"\"\nendpoints = [\"http://pve:8006\"]\n\
+         token_id = \"root@pam\"\ntoken_secret = \"7f1c2f0a-5eec-4e7b-9d43-0123456789ab\"\n",
+    );
+    for arguments in [&["check", "--config.file", path][..], &["serve", "--config.file", path]] {
+        let ended = run_to_end(arguments);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert_eq!(ended.stderr.lines().filter(|line| line.contains("config.toml:")).count(), 4, "{}", ended.stderr);
+        for words in ["config.toml:2:", "listen_addresses", "config.toml:4:", "config.toml:5:", "https", "config.toml:6:"] {
+            assert!(ended.stderr.contains(words), "{words}:\n{}", ended.stderr);
+        }
+        assert!(!ended.stderr.contains("5eec"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn check_says_what_a_valid_configuration_means() {
+    let cluster = Cluster::recorded();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    write_private(&file, &cluster.config("home"));
+    let ended = run_to_end(&["check", "--config.file", file.to_str().unwrap()]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    assert!(ended.stdout.contains("valid") && ended.stdout.contains("home"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains(SECRET));
+    assert_eq!(cluster.sims[0].connections().accepted, 0, "check asks nothing over the network");
+}

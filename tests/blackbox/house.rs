@@ -1,0 +1,177 @@
+//! The house rules that no compiler keeps: arrows between the rooms, sizes of files, what a collector must bring.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::repository;
+
+/// Which rooms a room may name. The README's section for contributors draws the same.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("ids", &[]),
+    ("metrics", &[]),
+    ("config", &["ids"]),
+    ("pve", &["ids", "config", "metrics"]),
+    ("inventory", &["ids", "pve"]),
+    ("collectors", &["ids", "config", "pve", "inventory", "metrics"]),
+    ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve"]),
+    ("http", &["ids", "config", "scrape", "metrics"]),
+    ("sim", &["ids"]),
+    ("commands", &["ids", "config", "sim", "collectors", "app"]),
+    ("app", &["ids", "config", "pve", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
+    ("main", &["commands"]),
+];
+
+const MOST_LINES: usize = 400;
+
+#[test]
+fn rooms_name_only_the_rooms_they_may() {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        ARROWS.iter().map(|(room, others)| (*room, others.iter().copied().collect())).collect();
+    let mut faults = Vec::new();
+    let mut found = BTreeSet::new();
+    for file in sources() {
+        let room = room_of(&file);
+        if room == "lib" {
+            continue;
+        }
+        let Some(others) = allowed.get(room.as_str()) else {
+            faults.push(format!("{}: the room {room} is not on the map", file.display()));
+            continue;
+        };
+        for named in named_rooms(&fs::read_to_string(&file).expect("a source file"), &allowed) {
+            found.insert((room.clone(), named.clone()));
+            if named != room && !others.contains(named.as_str()) {
+                faults.push(format!("{}: {room} → {named} is no arrow of the house", file.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    // The reader itself must work: these arrows exist.
+    for (from, to) in [("main", "commands"), ("http", "scrape"), ("collectors", "inventory"), ("pve", "config")] {
+        assert!(found.contains(&(from.to_owned(), to.to_owned())), "{from} → {to} was not seen");
+    }
+}
+
+#[test]
+fn the_reader_of_arrows_sees_every_way_to_name_a_room() {
+    let rooms: BTreeMap<&str, BTreeSet<&str>> = ARROWS.iter().map(|(room, _)| (*room, BTreeSet::new())).collect();
+    let named = |text: &str| named_rooms(text, &rooms).into_iter().collect::<Vec<_>>();
+    assert_eq!(named("use crate::pve::Client;"), ["pve"]);
+    assert_eq!(named("use crate::{app, config::{Tls, Web},\n    sim};"), ["app", "config", "sim"]);
+    assert_eq!(named("let x = crate::http::bind(1); // crate::scrape"), ["http"]);
+    assert_eq!(named("use super::super::scrape::Scraper;"), ["scrape"]);
+    assert_eq!(named("use pve_sentinel::sim::Sim; fn f() {}"), ["sim"]);
+    assert!(named("//! [`crate::http`] is told elsewhere\nuse super::tests;").is_empty());
+}
+
+#[test]
+fn files_stay_short_enough_to_hold_in_mind() {
+    let long: Vec<String> = sources()
+        .into_iter()
+        .filter_map(|file| {
+            let text = fs::read_to_string(&file).expect("a source file");
+            let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").count();
+            (lines > MOST_LINES).then(|| format!("{}: {lines} lines", file.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "over {MOST_LINES} lines, split by subject:\n{}", long.join("\n"));
+}
+
+#[test]
+fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("the README");
+    let mut faults = Vec::new();
+    for collector in pve_sentinel::collectors::ALL {
+        let name = collector.name;
+        if !repository().join(format!("src/collectors/{name}.rs")).is_file() {
+            faults.push(format!("src/collectors/{name}.rs: the file of the collector {name} has another name"));
+        }
+        for call in collector.calls {
+            let fixture = format!("tests/fixtures/pve-9.2-cluster/GET{}.json", call.replacen('/', "_", 1).replace('/', "__"));
+            if !repository().join(&fixture).is_file() {
+                faults.push(format!("{fixture}: missing, {name} reads it"));
+            }
+        }
+        let golden = format!("tests/golden/collectors/{name}.prom");
+        if !repository().join(&golden).is_file() {
+            faults.push(format!("{golden}: missing; UPDATE_GOLDEN=1 writes it"));
+        }
+        if !readme.contains(&row(collector)) {
+            faults.push(format!("README.md: the table of collectors lacks the row\n{}", row(collector)));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The README's row of a collector.
+fn row(collector: &pve_sentinel::collectors::Collector) -> String {
+    let code = |texts: Vec<String>| texts.join(", ");
+    let needs = code(collector.needs.iter().map(|need| format!("`{}` on `{}`", need.privilege, need.path)).collect());
+    let calls = code(collector.calls.iter().map(|call| format!("`{call}`")).collect());
+    format!("| `{}` | {} | {needs} | {calls} |", collector.name, collector.about)
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![repository().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    assert!(files.len() > 20, "the sources were not found");
+    files
+}
+
+fn room_of(file: &Path) -> String {
+    let inside = file.strip_prefix(repository().join("src")).expect("below src");
+    let first = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms that the code names through `crate::`, `pve_sentinel::` or `super::`, comments left out.
+fn named_rooms(text: &str, rooms: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<String> {
+    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let mut named = BTreeSet::new();
+    for root in ["crate::", "pve_sentinel::", "super::"] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            let words: Vec<String> = match rest.strip_prefix('{') {
+                Some(group) => first_words_of_group(group),
+                None => vec![word(rest)],
+            };
+            named.extend(words.into_iter().filter(|word| {
+                // A room's own file may share a room's name; only a path that goes on or a group can be the room.
+                rooms.contains_key(word.as_str())
+            }));
+        }
+    }
+    named
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+fn first_words_of_group(group: &str) -> Vec<String> {
+    let (mut depth, mut words, mut current) = (0, Vec::new(), String::new());
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => words.push(std::mem::take(&mut current)),
+            other if depth == 0 => current.push(other),
+            _ => {}
+        }
+    }
+    words.push(current);
+    words.iter().map(|entry| word(entry.trim())).collect()
+}

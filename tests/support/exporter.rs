@@ -1,0 +1,167 @@
+//! The real binary as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use super::http::{self, Reply};
+
+/// Longer than anything a test waits for on a loaded machine; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `pve-sentinel`, killed when dropped.
+pub struct Exporter {
+    child: Child,
+    log: Arc<Log>,
+    stdout: Arc<Log>,
+    pub address: SocketAddr,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+/// A command that runs the binary under test in an empty environment.
+#[expect(clippy::disallowed_methods, reason = "the tests start the real binary")]
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pve-sentinel"));
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the binary to its end.
+pub fn run_to_end(arguments: &[&str]) -> Finished {
+    let output = binary().args(arguments).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8 output");
+    Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+impl Exporter {
+    /// `serve` with a configuration; it listens on a free port of 127.0.0.1.
+    pub fn serve(config: &str) -> Self {
+        Self::serve_with(config, &[])
+    }
+
+    /// `serve` with a configuration and further arguments.
+    pub fn serve_with(config: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.toml");
+        write_private(&file, config);
+        let mut command = binary();
+        command.arg("serve").arg("--config.file").arg(&file).args(["--web.listen-address", "127.0.0.1:0"]).args(arguments);
+        Self::start(command, Some(folder))
+    }
+
+    /// Any command that serves pages and logs where.
+    pub fn start(mut command: Command, folder: Option<tempfile::TempDir>) -> Self {
+        let mut child = command.spawn().expect("the binary starts");
+        let log = Log::follow(child.stderr.take().expect("stderr"));
+        let stdout = Log::follow(child.stdout.take().expect("stdout"));
+        let line = log.wait_for("serving metrics on http://");
+        let address = line
+            .split("serving metrics on http://")
+            .nth(1)
+            .and_then(|rest| rest.split("/metrics").next())
+            .and_then(|address| address.parse().ok())
+            .expect("the address in the log");
+        Self { child, log, stdout, address, _folder: folder }
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        http::get(self.address, path)
+    }
+
+    /// A page that must be there.
+    pub fn page(&self, path: &str) -> String {
+        let reply = self.get(path);
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        reply.text()
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        self.log.text.lock().expect("the log").clone()
+    }
+
+    /// Waits until the log has `words`, and gives the line.
+    pub fn wait_for_log(&self, words: &str) -> String {
+        self.log.wait_for(words)
+    }
+
+    /// Waits until stdout has `words`, and gives all of it.
+    pub fn wait_for_stdout(&self, words: &str) -> String {
+        self.stdout.wait_for(words);
+        self.stdout.text.lock().expect("stdout").clone()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM.
+    #[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("the process ends")
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the log of the exporter:\n{}", self.log());
+        }
+    }
+}
+
+impl Log {
+    fn follow(stream: impl std::io::Read + Send + 'static) -> Arc<Self> {
+        let log = Arc::new(Self::default());
+        let writer = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let mut text = writer.text.lock().expect("the log");
+                text.push_str(&line);
+                text.push('\n');
+                writer.grown.notify_all();
+            }
+        });
+        log
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        let text = self.text.lock().expect("the log");
+        let (text, waited) =
+            self.grown.wait_timeout_while(text, PATIENCE, |text| !text.contains(words)).expect("the log");
+        assert!(!waited.timed_out(), "the log never had {words:?}:\n{}", *text);
+        text.lines().find(|line| line.contains(words)).unwrap_or_default().to_owned()
+    }
+}
+
+/// Writes a file that only its owner can read, as secrets should be.
+pub fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).expect("the file is written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("its mode is set");
+}

@@ -1,0 +1,37 @@
+//! Goldens: files with the expected text, rewritten when `UPDATE_GOLDEN=1` is set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The top of the checkout.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares `text` with `tests/golden/{name}`, or writes it.
+#[expect(clippy::disallowed_methods, reason = "the one variable that rewrites goldens")]
+pub fn check_golden(name: &str, text: &str) {
+    let path = repository().join("tests/golden").join(name);
+    if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of the golden");
+        fs::write(&path, text).expect("the golden");
+        return;
+    }
+    let expected = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 writes it", path.display()));
+    if expected != text {
+        panic!("{}", difference(&path, &expected, text));
+    }
+}
+
+fn difference(path: &Path, expected: &str, found: &str) -> String {
+    let only = |a: &str, b: &str, sign: &str| {
+        a.lines().filter(|line| !b.lines().any(|other| other == *line)).take(20).map(|line| format!("{sign}{line}\n")).collect::<String>()
+    };
+    format!(
+        "{} differs (UPDATE_GOLDEN=1 rewrites it):\n{}{}",
+        path.display(),
+        only(expected, found, "-"),
+        only(found, expected, "+")
+    )
+}

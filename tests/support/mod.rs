@@ -1,0 +1,13 @@
+//! What the black-box tests share: the real binary as a process, a small HTTP client, goldens.
+
+mod cluster;
+mod exporter;
+mod golden;
+mod http;
+mod page;
+
+pub use cluster::{Cluster, SECRET, TOKEN_ID, recorded, recorded_body};
+pub use exporter::{Exporter, Finished, binary, run_to_end, write_private};
+pub use golden::{check_golden, repository};
+pub use http::{Reply, get, request};
+pub use page::{Page, Series};
