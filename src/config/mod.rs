@@ -1,12 +1,42 @@
 //! What the administrator wrote: a TOML file, read strictly, then checked as a whole.
+//!
+//! ```text
+//! load        the file's bytes → Loaded { config, warnings } or every fault
+//!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
+//!   raw       what was typed, each value with its place
+//!   check     what it means; listen, endpoint, credential, tls, units know one kind of value each
+//!   files     the files that the configuration names
+//!   fault     where something is wrong, and in which words (words)
+//! summary     a configuration in a few lines
+//! ```
+//!
+//! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
+mod check;
+mod credential;
+mod endpoint;
+mod fault;
+mod files;
+mod listen;
+mod load;
+mod raw;
+mod reader;
 mod secret;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod units;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Fingerprint;
+pub use fault::Fault;
+pub use listen::listen_address;
+pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
 
 /// A checked configuration: every value in it is usable as it stands.

@@ -1,0 +1,133 @@
+//! What the typed values mean: raw → checked.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::fault::{At, Report};
+use super::load::Env;
+use super::raw::{RawCluster, RawConfig, RawScrape};
+use super::{Cluster, Config, Scrape, Web};
+use super::{credential, endpoint, listen, tls, units, words};
+
+/// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The bounds of `max_body`, in bytes.
+const BODY: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 30;
+
+/// The longest name of a cluster, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// What a check may look at, and where it reports.
+pub(super) struct Context<'a> {
+    /// The configuration file; relative paths start at its folder.
+    pub(super) file: &'a Path,
+    /// Its permission bits, where it is open to every user.
+    pub(super) open_mode: Option<u32>,
+    /// The environment.
+    pub(super) env: Env<'a>,
+    /// Where faults and warnings go.
+    pub(super) report: Report<'a>,
+}
+
+impl<'a> Context<'a> {
+    /// The context of one text.
+    pub(super) fn new(file: &'a Path, text: &'a str, env: Env<'a>, open_mode: Option<u32>) -> Self {
+        Self { file, open_mode, env, report: Report::new(file, text) }
+    }
+}
+
+/// Checks the whole file. `None` only after a fault was reported.
+pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
+    let listen_addresses = listen::addresses(raw.listen_addresses.as_ref(), &mut context.report);
+    let scrape = scrape(&raw.scrape, &mut context.report);
+    let mut names = HashSet::new();
+    // Every cluster is checked, also after a bad one.
+    let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(|raw| cluster(raw, &mut names, context)).collect();
+    let disabled_collectors = disabled(&raw.collectors, collectors, &mut context.report);
+    let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
+    Some(Config { web: Web { listen_addresses }, scrape: scrape?, clusters, disabled_collectors })
+}
+
+fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {
+    let timeout = duration(raw.timeout.as_ref(), "10s", report);
+    let margin = duration(raw.margin.as_ref(), "500ms", report);
+    let max_body = match &raw.max_body {
+        None => Some(64 << 20),
+        Some(found) => units::size(found.value).filter(|size| BODY.contains(size)).or_else(|| {
+            let shown = words::shown(found.value);
+            report.fault(
+                &found.place,
+                format!("expected a size from 1KiB to 1GiB, a whole number with B, KiB, MiB or GiB, found {shown}"),
+            );
+            None
+        }),
+    };
+    let (timeout, margin) = (timeout?, margin?);
+    if margin >= timeout {
+        let place = raw.timeout.as_ref().or(raw.margin.as_ref()).map(|found| &found.place)?;
+        let (timeout, margin) = (units::written(timeout), units::written(margin));
+        report.fault(place, format!("expected timeout to be longer than margin, found {timeout} and {margin}"));
+        return None;
+    }
+    Some(Scrape { timeout, margin, max_body: max_body? })
+}
+
+fn duration(raw: Option<&At<&str>>, default: &str, report: &mut Report<'_>) -> Option<Duration> {
+    let Some(found) = raw else {
+        return units::duration(default);
+    };
+    let value = units::duration(found.value).filter(|value| *value <= LONGEST_TIMEOUT);
+    if value.is_none() {
+        let shown = words::shown(found.value);
+        report.fault(&found.place, format!("expected a duration of at most 1h, such as \"{default}\", found {shown}"));
+    }
+    value
+}
+
+fn cluster<'t>(raw: &RawCluster<'t>, names: &mut HashSet<&'t str>, context: &mut Context<'_>) -> Option<Cluster> {
+    let name = raw.name.as_ref().and_then(|found| name(found, names, &mut context.report));
+    let endpoints = raw.endpoints.as_ref().and_then(|found| endpoint::endpoints(found, &mut context.report));
+    let credential = credential::token(raw.token_id.as_ref(), raw.secret.as_ref(), context);
+    let label = raw.name.as_ref().map_or("", |name| name.value);
+    let tls = tls::tls(&raw.tls, label, context);
+    Some(Cluster { name: name?, endpoints: endpoints?, credential: credential?, tls: tls? })
+}
+
+fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {
+    let name = found.value;
+    let wrong = if name.trim().is_empty() {
+        Some("expected a name such as \"home\", found an empty text".to_owned())
+    } else if name.chars().any(char::is_control) {
+        Some("expected a name on one line, found control characters".to_owned())
+    } else if name.trim() != name {
+        Some(format!("expected no spaces around the name, found {}", words::shown(name)))
+    } else if name.len() > LONGEST_NAME {
+        Some(format!("expected a name of at most {LONGEST_NAME} bytes, found {}", name.len()))
+    } else if !names.insert(name) {
+        Some(format!("expected a name of its own for each cluster, found {} again", words::shown(name)))
+    } else {
+        None
+    };
+    if let Some(message) = wrong {
+        report.fault(&found.place, message);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn disabled(raw: &[(At<&str>, bool)], known: &[&'static str], report: &mut Report<'_>) -> Vec<String> {
+    let mut disabled = Vec::new();
+    for (name, enabled) in raw {
+        if !known.contains(&name.value) {
+            let near =
+                words::nearest(name.value, known).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+            let list = words::list(known, "and");
+            report.fault(&name.place, format!("unknown collector; {near}the collectors are {list}"));
+        } else if !enabled {
+            disabled.push(name.value.to_owned());
+        }
+    }
+    disabled
+}

@@ -1,0 +1,183 @@
+//! What was typed: every key that is accepted, with its place, its type checked and nothing else.
+
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{At, Place, Report};
+use super::reader::{Reader, as_table, wrong_type};
+use super::words;
+
+/// The whole file. What is absent here was left out, or was reported.
+pub(super) struct RawConfig<'t> {
+    /// `web.listen_addresses`.
+    pub(super) listen_addresses: Option<At<Vec<At<&'t str>>>>,
+    /// `[scrape]`.
+    pub(super) scrape: RawScrape<'t>,
+    /// `[[clusters]]`.
+    pub(super) clusters: Vec<RawCluster<'t>>,
+    /// `[collectors]`: names and whether each is on.
+    pub(super) collectors: Vec<(At<&'t str>, bool)>,
+}
+
+/// `[scrape]`.
+#[derive(Default)]
+pub(super) struct RawScrape<'t> {
+    /// A duration.
+    pub(super) timeout: Option<At<&'t str>>,
+    /// A duration.
+    pub(super) margin: Option<At<&'t str>>,
+    /// A size.
+    pub(super) max_body: Option<At<&'t str>>,
+}
+
+/// One of `[[clusters]]`.
+pub(super) struct RawCluster<'t> {
+    /// The value of the `cluster` label.
+    pub(super) name: Option<At<&'t str>>,
+    /// URLs.
+    pub(super) endpoints: Option<At<Vec<At<&'t str>>>>,
+    /// `user@realm!name`.
+    pub(super) token_id: Option<At<&'t str>>,
+    /// Where the token's secret comes from.
+    pub(super) secret: Option<RawSecret<'t>>,
+    /// `tls`.
+    pub(super) tls: RawTls<'t>,
+}
+
+/// Where a secret comes from.
+pub(super) enum RawSecret<'t> {
+    /// `token_secret`: the secret itself.
+    Inline(At<&'t str>),
+    /// `token_secret_file`: a path.
+    File(At<&'t str>),
+    /// `token_secret_env`: the name of an environment variable.
+    Env(At<&'t str>),
+    /// `token_secret_credential`: the name of a systemd credential.
+    Credential(At<&'t str>),
+}
+
+/// `tls`: at most one is there.
+pub(super) enum RawTls<'t> {
+    /// Nothing was said.
+    Absent,
+    /// `ca_file`.
+    CaFile(At<&'t str>),
+    /// `fingerprints`.
+    Fingerprints(At<Vec<At<&'t str>>>),
+    /// `insecure_skip_verify = true`.
+    Insecure(Place),
+}
+
+/// Reads a document; all faults of shape are reported.
+pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> RawConfig<'t> {
+    let mut root = Reader::root(document);
+    let listen_addresses = root.table("web", report).and_then(|mut web| {
+        let addresses = web.strings("listen_addresses", r#"["[::]:9221"]"#, report);
+        web.close(report);
+        addresses
+    });
+    let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
+    let clusters = read_clusters(&mut root, report);
+    let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
+    root.close(report);
+    RawConfig { listen_addresses, scrape, clusters, collectors: collectors.unwrap_or_default() }
+}
+
+fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {
+    let timeout = table.string("timeout", "a duration such as \"10s\"", report);
+    let margin = table.string("margin", "a duration such as \"500ms\"", report);
+    let max_body = table.string("max_body", "a size such as \"64MiB\"", report);
+    table.close(report);
+    RawScrape { timeout, margin, max_body }
+}
+
+fn read_clusters<'t>(root: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Vec<RawCluster<'t>> {
+    root.require("clusters", "at least one [[clusters]] with name, endpoints, token_id and a token secret", report);
+    let tables = root.tables("clusters", report);
+    tables.into_iter().map(|table| read_cluster(table, report)).collect()
+}
+
+fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCluster<'t> {
+    table.require("name", "a name, such as \"home\"", report);
+    let name = table.string("name", "a name such as \"home\"", report);
+    table.require("endpoints", "addresses, such as [\"https://192.0.2.11:8006\"]", report);
+    let endpoints = table.strings("endpoints", r#"["https://192.0.2.11:8006"]"#, report);
+    table.require("token_id", "an API token's id, such as \"monitor@pve!prometheus\"", report);
+    let token_id = table.string("token_id", "an API token's id such as \"monitor@pve!prometheus\"", report);
+    let secret = read_secret(&mut table, report);
+    let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
+    table.close(report);
+    RawCluster { name, endpoints, token_id, secret, tls }
+}
+
+fn read_secret<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Option<RawSecret<'t>> {
+    const KEYS: [&str; 4] = ["token_secret_file", "token_secret_env", "token_secret_credential", "token_secret"];
+    let given: Vec<&str> = KEYS.into_iter().filter(|key| table.has(key)).collect();
+    let file = table.string("token_secret_file", "the path of a file that holds the secret", report);
+    let env = table.string("token_secret_env", "the name of an environment variable", report);
+    let credential = table.string("token_secret_credential", "the name of a systemd credential", report);
+    let inline = table.string("token_secret", "the token's secret", report);
+    match given.as_slice() {
+        [] => {
+            let place = Place { key: table.place().key.clone(), ..table.place_of("token_secret") };
+            report.fault(
+                &place,
+                format!("expected the token's secret as one of {}, found none", words::list(&KEYS, "or")),
+            );
+        }
+        [_] => {}
+        _ => {
+            let places = given.iter().map(|key| table.place_of(key));
+            let last = places.max_by_key(|place| place.offset).unwrap_or_else(|| table.place().clone());
+            let found = words::list(&given, "and");
+            report.fault(&last, format!("expected one source of the token's secret, found {found}; keep one of them"));
+        }
+    }
+    file.map(RawSecret::File)
+        .or(env.map(RawSecret::Env))
+        .or(credential.map(RawSecret::Credential))
+        .or(inline.map(RawSecret::Inline))
+}
+
+fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawTls<'t> {
+    let ca_file = table.string("ca_file", "the path of a PEM file", report);
+    let fingerprints = table.strings("fingerprints", r#"["AB:CD:…"]"#, report);
+    let insecure = table.boolean("insecure_skip_verify", report).filter(|insecure| insecure.value);
+    let mut given = Vec::new();
+    given.extend(ca_file.as_ref().map(|found| ("ca_file", &found.place)));
+    given.extend(fingerprints.as_ref().map(|found| ("fingerprints", &found.place)));
+    given.extend(insecure.as_ref().map(|found| ("insecure_skip_verify", &found.place)));
+    if let (true, Some((_, last))) = (given.len() > 1, given.iter().max_by_key(|(_, place)| place.offset)) {
+        let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
+        let found = words::list(&names, "and");
+        report.fault(last, format!("expected one way to verify certificates, found {found}; keep one of them"));
+    }
+    table.close(report);
+    match (ca_file, fingerprints, insecure) {
+        (Some(path), _, _) => RawTls::CaFile(path),
+        (None, Some(list), _) => RawTls::Fingerprints(list),
+        (None, None, Some(insecure)) => RawTls::Insecure(insecure.place),
+        (None, None, None) => RawTls::Absent,
+    }
+}
+
+fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(At<&'t str>, bool)> {
+    let mut found = Vec::new();
+    for (name, entry) in table.entries() {
+        let enabled = match entry.value {
+            DeValue::Boolean(enabled) => *enabled,
+            _ => match as_table(&entry) {
+                Some(mut options) => {
+                    options.require("enabled", "true or false", report);
+                    let enabled = options.boolean("enabled", report);
+                    options.close(report);
+                    enabled.is_none_or(|enabled| enabled.value)
+                }
+                None => {
+                    wrong_type(&entry.place, "true, false or { enabled = true }", entry.value, report).unwrap_or(true)
+                }
+            },
+        };
+        found.push((At { place: entry.place, value: name }, enabled));
+    }
+    found
+}

@@ -1,0 +1,42 @@
+//! A configuration in a few lines, for `check`.
+
+use std::fmt::Write;
+
+use super::{Cluster, Config, Credential, Tls, units};
+
+impl Config {
+    /// What the configuration says, for people: clusters with their endpoints, token id and TLS mode, listeners, bounds.
+    ///
+    /// Several lines, the last without a line break; no secrets.
+    pub fn summary(&self) -> String {
+        let mut text = counted(self.clusters.len(), "cluster");
+        text.push(':');
+        for cluster in &self.clusters {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n  {}", of_cluster(cluster));
+        }
+        let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
+        let _ = write!(text, "\nlistening on {}", addresses.join(", "));
+        let (timeout, margin) = (units::written(self.scrape.timeout), units::written(self.scrape.margin));
+        let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
+        if !self.disabled_collectors.is_empty() {
+            let _ = write!(text, "\ncollectors switched off: {}", self.disabled_collectors.join(", "));
+        }
+        text
+    }
+}
+
+fn of_cluster(cluster: &Cluster) -> String {
+    let Credential::Token { id, .. } = &cluster.credential;
+    let tls = match &cluster.tls {
+        Tls::SystemRoots => "certificates by the system's authorities".to_owned(),
+        Tls::CaFile { path, .. } => format!("certificates by {}", path.display()),
+        Tls::Fingerprints(list) => format!("certificates by {}", counted(list.len(), "fingerprint")),
+        Tls::Insecure => "certificates NOT verified".to_owned(),
+    };
+    format!("{} ({}, token {id}, {tls})", cluster.name, counted(cluster.endpoints.len(), "endpoint"))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
