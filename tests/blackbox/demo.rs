@@ -1,0 +1,55 @@
+//! `demo`: the same page from a living, simulated cluster, without any setup.
+
+use crate::support::{Exporter, Page, binary, write_private};
+
+fn demo(arguments: &[&str]) -> Exporter {
+    let mut command = binary();
+    command.args(["demo", "--web.listen-address", "127.0.0.1:0"]).args(arguments);
+    Exporter::start(command, None)
+}
+
+#[test]
+fn a_demo_needs_nothing_and_says_what_to_do() {
+    let demo = demo(&[]);
+    let said = demo.wait_for_stdout("Ctrl-C");
+    for words in [format!("http://{}/metrics", demo.address), format!("targets: ['{}']", demo.address), "scrape_configs:".into()] {
+        assert!(said.contains(&words), "{words}:\n{said}");
+    }
+    let page = Page::parse(&demo.page("/metrics"));
+    assert!(page.samples["pve_scrape_collector_success"].values().all(|value| *value == 1.0));
+    assert_eq!(page.samples["pve_node_info"].len(), 3);
+    assert_eq!(page.samples["pve_guest_info"].len(), 40);
+    let kinds = |kind| page.samples["pve_guest_info"].keys().filter(|labels| labels["type"] == kind).count();
+    assert!(kinds("qemu") > 0 && kinds("lxc") > 0);
+    assert!(page.samples["pve_guest_info"].keys().any(|labels| labels["template"] == "1"));
+    for family in ["pve_storage_info", "pve_pool_member_info", "pve_ha_state", "pve_cluster_info"] {
+        assert!(page.samples.contains_key(family), "{family}");
+    }
+}
+
+#[test]
+fn the_size_is_an_argument() {
+    let demo = demo(&["--nodes", "1", "--guests", "5", "--seed", "3"]);
+    let page = Page::parse(&demo.page("/metrics"));
+    assert_eq!((page.samples["pve_node_info"].len(), page.samples["pve_guest_info"].len()), (1, 5));
+    assert!(!page.samples.contains_key("pve_cluster_info"), "a stand-alone node");
+}
+
+/// The configuration that it prints is a real one: another exporter serves the same cluster with it.
+#[test]
+fn the_printed_configuration_works() {
+    let demo = demo(&[]);
+    let said = demo.wait_for_stdout("Ctrl-C");
+    let start = said.find("[[clusters]]").expect("a configuration");
+    let config: String = said[start..].lines().take_while(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    write_private(&file, &config);
+    let mut command = binary();
+    command.arg("serve").arg("--config.file").arg(&file).args(["--web.listen-address", "127.0.0.1:0"]);
+    let second = Exporter::start(command, Some(folder));
+    let names = |exporter: &Exporter| {
+        Page::parse(&exporter.page("/metrics")).samples["pve_guest_info"].keys().map(|labels| labels["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&demo), names(&second));
+}
