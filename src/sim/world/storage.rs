@@ -1,0 +1,102 @@
+//! Storages, networks, and entries of a type that no client knows.
+
+use super::super::json::{Field, List, Value};
+use super::node::root_disk_used;
+use super::population::GIB;
+use super::{Kind, SAMPLE, Scene, World};
+
+/// A storage as it was configured for all nodes.
+struct Storage {
+    name: &'static str,
+    plugin: &'static str,
+    content: &'static str,
+    shared: bool,
+    size: u64,
+}
+
+const LOCAL: Storage =
+    Storage { name: "local", plugin: "dir", content: "iso,vztmpl,backup", shared: false, size: 94 * GIB };
+const LOCAL_LVM: Storage =
+    Storage { name: "local-lvm", plugin: "lvmthin", content: "rootdir,images", shared: false, size: 800 * GIB };
+const CEPH: Storage =
+    Storage { name: "ceph-vm", plugin: "rbd", content: "images,rootdir", shared: true, size: 12_000 * GIB };
+const BACKUP: Storage =
+    Storage { name: "backup-nas", plugin: "nfs", content: "backup", shared: true, size: 4_000 * GIB };
+
+/// So many backups are kept; then the oldest make room.
+const BACKUPS_KEPT: i64 = 60;
+
+impl World {
+    /// The storages' entries of `/cluster/resources`: a shared one once for each node.
+    pub(super) fn push_storages(&self, scene: &Scene, list: &mut List) {
+        let storages: &[Storage] =
+            if self.nodes.len() > 1 { &[LOCAL, LOCAL_LVM, CEPH, BACKUP] } else { &[LOCAL, LOCAL_LVM, BACKUP] };
+        for (index, node) in self.nodes.iter().enumerate() {
+            for storage in storages {
+                let id = format!("storage/{}/{}", node.name, storage.name);
+                let content = list.disordered(storage.content);
+                let mut fields: Vec<Field<'_>> = vec![
+                    ("id", Value::Text(&id)),
+                    ("type", Value::Text("storage")),
+                    ("node", Value::Text(&node.name)),
+                    ("storage", Value::Text(storage.name)),
+                    ("plugintype", Value::Text(storage.plugin)),
+                    ("content", Value::Text(&content)),
+                    ("shared", Value::Whole(u64::from(storage.shared))),
+                ];
+                if self.is_forgotten(index, scene.now) {
+                    fields.push(("status", Value::Text("unknown")));
+                } else {
+                    fields.push(("status", Value::Text("available")));
+                    fields.push(("disk", Value::Whole(self.used(storage, scene, index))));
+                    fields.push(("maxdisk", Value::Whole(storage.size)));
+                }
+                list.push(fields);
+            }
+        }
+    }
+
+    /// The network and SDN entries, and one of a type that a later PVE may invent.
+    pub(super) fn push_networks(&self, kind: Option<Kind>, list: &mut List) {
+        for node in &self.nodes {
+            let id = format!("network/{}/zone/localnetwork", node.name);
+            if kind.is_none() {
+                list.push(vec![
+                    ("id", Value::Text(&id)),
+                    ("type", Value::Text("network")),
+                    ("network", Value::Text("localnetwork")),
+                    ("network-type", Value::Text("zone")),
+                    ("node", Value::Text(&node.name)),
+                    ("status", Value::Text("ok")),
+                ]);
+            }
+            let id = format!("sdn/{}/lan", node.name);
+            list.push(vec![
+                ("id", Value::Text(&id)),
+                ("type", Value::Text("sdn")),
+                ("sdn", Value::Text("lan")),
+                ("node", Value::Text(&node.name)),
+                ("status", Value::Text("ok")),
+            ]);
+        }
+        if kind.is_none() {
+            let invented = [("id", "teapot/1"), ("type", "teapot"), ("status", "brewing"), ("colour", "blue")];
+            list.push(invented.into_iter().map(|(key, value)| (key, Value::Text(value))).collect());
+        }
+    }
+
+    fn used(&self, storage: &Storage, scene: &Scene, node: usize) -> u64 {
+        // A lost node repeats its last word.
+        let time = self.plot.outage_of(node, scene.now).map_or(scene.sample, |begin| begin - SAMPLE);
+        let minutes = u64::try_from(time / 60).unwrap_or(0);
+        match storage.name {
+            "local" => root_disk_used(&self.nodes[node], time),
+            "local-lvm" => storage.size / 3 + (node as u64 % 7) * 20 * GIB + minutes % 1440 * (32 << 20),
+            "ceph-vm" => storage.size / 2 + minutes % 1440 * (256 << 20),
+            _ => {
+                let stored = u64::try_from(self.plot.backups_stored(time) % BACKUPS_KEPT).unwrap_or(0);
+                storage.size / 4 + stored * 8 * GIB
+            }
+        }
+    }
+}
