@@ -25,7 +25,9 @@
 //! * Credentials go only to addresses named in the configuration, after the certificate was checked.
 //! * Nothing panics on input from outside.
 
+pub mod app;
 pub mod collectors;
+pub mod commands;
 pub mod config;
 pub mod http;
 pub mod ids;

@@ -1,7 +1,5 @@
 //! Families as plain data, the one page writer, and the process' own metrics.
 
 mod family;
-mod own;
 
 pub use family::{Desc, Family, Kind, Labels, Part, Sample};
-pub use own::Own;

@@ -1,0 +1,117 @@
+//! `pve-sentinel demo`
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::{Log, listen_address, log, say};
+use crate::sim::{self, Authority, Rights, Sim, Source, Token, World};
+use crate::{app, collectors, config};
+
+const TOKEN_ID: &str = "monitor@pve!prometheus";
+/// The simulation is open to whoever reads its output; this secret protects nothing.
+const TOKEN_SECRET: &str = "00000000-0000-4000-8000-00000000d390";
+/// More members than two need not be asked: they tell the same.
+const ENDPOINTS: usize = 2;
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Where to listen, such as 127.0.0.1:9221 or [::]:9221.
+    #[arg(long = "web.listen-address", value_name = "ADDR", value_parser = listen_address, default_value = "127.0.0.1:9221")]
+    listen_address: SocketAddr,
+    /// How many nodes the simulated cluster has; 1 is a stand-alone node.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    nodes: u16,
+    /// How many VMs and containers it has.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(0..=20000))]
+    guests: u16,
+    /// The same seed gives the same names and loads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    log: Log,
+}
+
+pub(super) fn run(options: &Options) -> ExitCode {
+    log::start(&options.log);
+    super::run(async {
+        let stop = app::stop_signal()?;
+        let listeners = app::bind(&[options.listen_address])?;
+        let address = listeners[0].local_addr().map_err(|error| format!("the own address is unknown: {error}"))?;
+        let sims = start(options).await.map_err(|error| format!("the simulated cluster cannot be started: {error}"))?;
+        let text = config_text(&sims);
+        let config = parse(&text)?;
+        say(&welcome(options, address, &text));
+        app::App::new(&config)?.serve(listeners, stop).await;
+        Ok(())
+    })
+}
+
+async fn start(options: &Options) -> std::io::Result<Vec<Sim>> {
+    let world = Arc::new(World::new(options.seed, usize::from(options.nodes), usize::from(options.guests)));
+    let authority = Arc::new(Authority::new(world.cluster())?);
+    let started = Instant::now();
+    let mut sims = Vec::new();
+    for node in 0..world.node_count().min(ENDPOINTS) {
+        let options = sim::Options {
+            node,
+            authority: Some(Arc::clone(&authority)),
+            tokens: vec![Token { id: TOKEN_ID.into(), secret: TOKEN_SECRET.into(), rights: Rights::Auditor }],
+            clock: Arc::new(move || started.elapsed()),
+            latency: Duration::from_millis(5),
+            seed: options.seed,
+            ..sim::Options::default()
+        };
+        sims.push(sim::start(options, Source::World(Arc::clone(&world))).await?);
+    }
+    Ok(sims)
+}
+
+/// A configuration as an administrator would write it, which the demo itself reads.
+fn config_text(sims: &[Sim]) -> String {
+    let quoted = |texts: Vec<String>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
+    format!(
+        "[[clusters]]\n\
+         name = \"demo\"\n\
+         endpoints = [{}]\n\
+         token_id = \"{TOKEN_ID}\"\n\
+         token_secret = \"{TOKEN_SECRET}\"\n\
+         tls = {{ fingerprints = [{}] }}\n",
+        quoted(sims.iter().map(Sim::url).collect()),
+        quoted(sims.iter().map(|sim| sim.fingerprint().to_string()).collect()),
+    )
+}
+
+fn parse(text: &str) -> Result<config::Config, String> {
+    config::parse(text, Path::new("demo.toml"), &config::Env::new(&|_| None), &collectors::names())
+        .map(|loaded| loaded.config)
+        .map_err(|error| error.to_string())
+}
+
+fn welcome(options: &Options, address: SocketAddr, config: &str) -> String {
+    let nodes = if options.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", options.nodes) };
+    format!(
+        "A simulated Proxmox VE cluster: {nodes}, {guests} guests. Loads move, backups run, a VM migrates, one crashes,\n\
+         and where there are several nodes, the last one goes away after four minutes and returns six minutes later.\n\
+         \n\
+         Open          http://{address}/\n\
+         Metrics       curl http://{address}/metrics\n\
+         \n\
+         For Prometheus, in prometheus.yml:\n\
+         \n\
+         scrape_configs:\n\
+         \x20 - job_name: pve-sentinel\n\
+         \x20   static_configs:\n\
+         \x20     - targets: ['{address}']\n\
+         \n\
+         The configuration that the demo runs on; yours looks the same (pve-sentinel serve --config.file FILE):\n\
+         \n\
+         {config}\n\
+         Stop with Ctrl-C.",
+        guests = options.guests,
+    )
+}
