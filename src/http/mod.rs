@@ -1,1 +1,114 @@
 //! The listeners, routes and pages.
+//!
+//! ```text
+//! listen     an address → a listener
+//! serve      accepts, limits, drains
+//! routes     the table: path → page; 404, 405, counting and logging
+//! landing    GET /            health     GET /-/healthy, /-/ready
+//! exposition GET /metrics:    query (cluster, collect[]), negotiate (format, gzip), body (chunks as they are pulled)
+//! reply      what all answers share
+//! ```
+
+mod body;
+mod exposition;
+mod health;
+mod landing;
+mod listen;
+mod negotiate;
+mod query;
+mod reply;
+mod routes;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::metrics::Own;
+use crate::scrape::{Round, Scraper, UnknownName};
+
+pub use listen::bind;
+pub use serve::serve;
+
+/// What the pages are made from; shared by all connections.
+pub struct Site {
+    rounds: Rounds,
+    clusters: Vec<String>,
+    own: Arc<Own>,
+    version: String,
+    limits: Limits,
+    draining: AtomicBool,
+}
+
+/// What a client may use up.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once; further ones wait in the backlog of the listener. Default 512.
+    pub connections: usize,
+    /// How long a connection may be idle, or take to send the head of a request. Default 30 s.
+    pub header_timeout: Duration,
+    /// How long a client may take nothing of an answer. Default 30 s.
+    pub write_timeout: Duration,
+    /// How long requests may go on after the shutdown began. Default 10 s.
+    pub drain: Duration,
+    /// Bytes of a request's head; default 32 KiB.
+    pub header_bytes: usize,
+    /// Header lines of a request; default 100.
+    pub headers: usize,
+}
+
+/// A scrape as a client asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    /// The values of `cluster`; none means all.
+    clusters: Vec<String>,
+    /// The values of `collect[]`; none means all.
+    collect: Vec<String>,
+    /// The client's own timeout.
+    timeout: Option<Duration>,
+}
+
+/// Where rounds come from: the scraper, or what a test makes up.
+type Rounds = Box<dyn Fn(Asked) -> BoxFuture<'static, Result<Round, UnknownName>> + Send + Sync>;
+
+impl Site {
+    /// Pages over what `scraper` finds; `version` is shown on the landing page.
+    pub fn new(scraper: Arc<Scraper>, own: Arc<Own>, version: &str, limits: Limits) -> Self {
+        let clusters = scraper.cluster_names();
+        let rounds: Rounds = Box::new(move |asked| {
+            let scraper = Arc::clone(&scraper);
+            async move {
+                let selection = scraper.select(&asked.clusters, &asked.collect)?;
+                Ok(scraper.scrape(&selection, asked.timeout).await)
+            }
+            .boxed()
+        });
+        Self { rounds, clusters, own, version: version.to_owned(), limits, draining: AtomicBool::new(false) }
+    }
+
+    fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            header_bytes: 32 * 1024,
+            headers: 100,
+        }
+    }
+}

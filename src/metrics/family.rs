@@ -76,12 +76,37 @@ impl Labels {
 }
 
 fn push_escaped(text: &mut String, value: &str) {
-    for character in value.chars() {
-        match character {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            other => text.push(other),
+    let mut rest = value;
+    // Nearly all values need no escape: they are copied in one piece.
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        let (clean, special) = rest.split_at(at);
+        text.push_str(clean);
+        text.push_str(match special.as_bytes().first() {
+            Some(b'\n') => "\\n",
+            Some(b'"') => "\\\"",
+            _ => "\\\\",
+        });
+        rest = special.get(1..).unwrap_or_default();
+    }
+    text.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_escaped_and_joined() {
+        for (value, written) in [
+            ("", r#"a="""#),
+            ("plain, é {}", r#"a="plain, é {}""#),
+            (r"C:\n", r#"a="C:\\n""#),
+            ("two\nlines\n", r#"a="two\nlines\n""#),
+            ("\"\"\\é\"", r#"a="\"\"\\é\"""#),
+        ] {
+            assert_eq!(Labels::new(&[("a", value)]).as_str(), written, "{value:?}");
         }
+        assert_eq!(Labels::new(&[]).as_str(), "");
+        assert_eq!(Labels::new(&[("id", "qemu/100"), ("b", "")]).as_str(), r#"id="qemu/100",b="""#);
     }
 }

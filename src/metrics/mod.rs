@@ -1,5 +1,26 @@
 //! Families as plain data, the one page writer, and the process' own metrics.
+//!
+//! ```text
+//! family    what a collector says: Desc, Sample, Family, Part
+//! format    the two text formats: content types, values, HELP lines
+//! page      parts + own metrics → chunks of text
+//! own       counters of this process; process: what /proc says of it
+//! dialect   prometheus-client's text in either format
+//! faults    what is wrong with a set of descriptions; for tests
+//! ```
+//!
+//! Types of prometheus-client do not leave this room.
 
+mod dialect;
 mod family;
+mod faults;
+mod format;
+mod own;
+mod page;
+mod process;
 
 pub use family::{Desc, Family, Kind, Labels, Part, Sample};
+pub use faults::faults;
+pub use format::Format;
+pub use own::Own;
+pub use page::{CHUNK, Chunks, Page};

@@ -1,0 +1,214 @@
+//! The process' own metrics: what it did, and what /proc says of it.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::Format;
+use super::dialect::rewrite;
+use super::process::ProcessCollector;
+
+/// Counters and gauges of this process; shared by all who count, and written on the page.
+#[derive(Debug)]
+pub struct Own {
+    registry: Registry,
+    api_requests: Family<ApiRequest, Counter>,
+    collector_errors: Family<CollectorError, Counter>,
+    http_requests: Family<HttpRequest, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiRequest {
+    cluster: String,
+    path: String,
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CollectorError {
+    cluster: String,
+    collector: String,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpRequest {
+    path: &'static str,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: String,
+}
+
+impl Own {
+    /// Starts counting. `version` is that of the program; the start of the process is read from /proc.
+    pub fn new(version: &str) -> Self {
+        let own = Self {
+            registry: Registry::default(),
+            api_requests: Family::default(),
+            collector_errors: Family::default(),
+            http_requests: Family::default(),
+        };
+        own.registered(version)
+    }
+
+    // The registry adds the full stop to each help.
+    fn registered(mut self, version: &str) -> Self {
+        let build: Family<Build, Gauge> = Family::default();
+        build.get_or_create(&Build { version: version.to_owned() }).set(1);
+        let registry = &mut self.registry;
+        registry.register("pve_sentinel_build_info", "Always 1, labelled with the version of pve-sentinel", build);
+        registry.register(
+            "pve_sentinel_api_requests",
+            "Requests to the PVE API by cluster, path and outcome",
+            self.api_requests.clone(),
+        );
+        registry.register(
+            "pve_scrape_collector_errors",
+            "Failed runs of a collector by cluster and reason",
+            self.collector_errors.clone(),
+        );
+        registry.register(
+            "pve_sentinel_http_requests",
+            "Answered requests to our own pages by path and status code",
+            self.http_requests.clone(),
+        );
+        registry.register_collector(Box::new(ProcessCollector::new()));
+        self
+    }
+
+    /// Counts a request to a PVE API: `pve_sentinel_api_requests_total`. `path` is normalised (no names or numbers
+    /// of guests and nodes), `outcome` one of few words.
+    pub fn api_request(&self, cluster: &str, path: &str, outcome: &str) {
+        let labels = ApiRequest { cluster: cluster.into(), path: path.into(), outcome: outcome.into() };
+        self.api_requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a collector that failed: `pve_scrape_collector_errors_total`. `reason` is one of few words.
+    pub fn collector_error(&self, cluster: &str, collector: &str, reason: &str) {
+        let labels = CollectorError { cluster: cluster.into(), collector: collector.into(), reason: reason.into() };
+        self.collector_errors.get_or_create(&labels).inc();
+    }
+
+    /// Counts an answered request to one of our pages: `pve_sentinel_http_requests_total`. `path` is a route, or
+    /// `other`.
+    pub fn http_request(&self, path: &'static str, code: u16) {
+        self.http_requests.get_or_create(&HttpRequest { path, code }).inc();
+    }
+
+    /// The metrics as they are now, families by name, without the `# EOF` that closes a page.
+    pub fn encode(&self, format: Format) -> String {
+        let mut text = String::with_capacity(8 * 1024);
+        encode_registry(&mut text, &self.registry).expect("writing into a string cannot fail");
+        rewrite(&text, format)
+    }
+}
+
+/// Whether a family is one of ours, so that no collector may bring it.
+pub(super) fn is_own(name: &str) -> bool {
+    name.starts_with("pve_sentinel_") || name.starts_with("process_") || name == "pve_scrape_collector_errors_total"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted() -> Own {
+        let own = Own::new("1.2.3");
+        own.api_request("lab", "/version", "ok");
+        own.api_request("home", "/cluster/resources", "ok");
+        own.api_request("home", "/cluster/resources", "ok");
+        own.collector_error("ho\"me\\\n", "guest", "timeout");
+        own.http_request("other", 404);
+        own.http_request("/metrics", 200);
+        own
+    }
+
+    fn without_process(text: &str) -> String {
+        text.lines().filter(|line| !line.contains("process_")).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn text_004() {
+        assert_eq!(
+            without_process(&counted().encode(Format::Text004)),
+            r#"# HELP pve_scrape_collector_errors_total Failed runs of a collector by cluster and reason.
+# TYPE pve_scrape_collector_errors_total counter
+pve_scrape_collector_errors_total{cluster="ho\"me\\\n",collector="guest",reason="timeout"} 1
+# HELP pve_sentinel_api_requests_total Requests to the PVE API by cluster, path and outcome.
+# TYPE pve_sentinel_api_requests_total counter
+pve_sentinel_api_requests_total{cluster="home",path="/cluster/resources",outcome="ok"} 2
+pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
+# HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
+# TYPE pve_sentinel_build_info gauge
+pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_http_requests_total Answered requests to our own pages by path and status code.
+# TYPE pve_sentinel_http_requests_total counter
+pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
+pve_sentinel_http_requests_total{path="other",code="404"} 1
+"#
+        );
+    }
+
+    #[test]
+    fn open_metrics() {
+        assert_eq!(
+            without_process(&counted().encode(Format::OpenMetrics100)),
+            r#"# HELP pve_scrape_collector_errors Failed runs of a collector by cluster and reason.
+# TYPE pve_scrape_collector_errors counter
+pve_scrape_collector_errors_total{cluster="ho\"me\\\n",collector="guest",reason="timeout"} 1
+# HELP pve_sentinel_api_requests Requests to the PVE API by cluster, path and outcome.
+# TYPE pve_sentinel_api_requests counter
+pve_sentinel_api_requests_total{cluster="home",path="/cluster/resources",outcome="ok"} 2
+pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
+# HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
+# TYPE pve_sentinel_build_info gauge
+pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_http_requests Answered requests to our own pages by path and status code.
+# TYPE pve_sentinel_http_requests counter
+pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
+pve_sentinel_http_requests_total{path="other",code="404"} 1
+"#
+        );
+    }
+
+    #[test]
+    fn the_process_has_its_standard_names() {
+        let text = Own::new("1").encode(Format::Text004);
+        for (name, kind) in [
+            ("process_cpu_seconds_total", "counter"),
+            ("process_max_fds", "gauge"),
+            ("process_open_fds", "gauge"),
+            ("process_resident_memory_bytes", "gauge"),
+            ("process_start_time_seconds", "gauge"),
+            ("process_threads", "gauge"),
+            ("process_virtual_memory_bytes", "gauge"),
+        ] {
+            assert!(text.contains(&format!("\n# TYPE {name} {kind}\n{name} ")), "{name}:\n{text}");
+        }
+        assert!(!text.contains(".."), "a full stop is doubled:\n{text}");
+        let value = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+            line.and_then(|line| line.split(' ').nth(1)).and_then(|value| value.parse::<f64>().ok()).unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 1024.0 * 1024.0);
+        assert!(value("process_start_time_seconds") > 1_600_000_000.0);
+        assert!(value("process_open_fds") >= 3.0 && value("process_open_fds") <= value("process_max_fds"));
+    }
+
+    #[test]
+    fn all_names_are_known_as_ours() {
+        let text = counted().encode(Format::Text004);
+        let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert_eq!(names.len(), 11, "{names:?}");
+        for name in names {
+            assert!(is_own(name), "{name}");
+        }
+        assert!(!is_own("pve_scrape_collector_success"));
+    }
+}
