@@ -21,7 +21,7 @@ pub struct App {
 impl App {
     /// Puts the rooms together. Fails with a sentence for the administrator; nothing has been asked yet.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let own = Arc::new(Own::new());
+        let own = Arc::new(Own::new(env!("CARGO_PKG_VERSION")));
         let roots = pve::Roots::default();
         let limits = pve::Limits { max_body: config.scrape.max_body };
         let mut inventories = Vec::with_capacity(config.clusters.len());
@@ -29,18 +29,13 @@ impl App {
             inventories.push(Inventory::new(pve::Client::new(cluster, limits, &roots, Arc::clone(&own))?));
         }
         let scraper = Scraper::new(inventories, &config.disabled_collectors, config.scrape, Arc::clone(&own));
-        Ok(Self { site: Arc::new(http::Site::new(Arc::new(scraper), own)) })
+        Ok(Self {
+            site: Arc::new(http::Site::new(Arc::new(scraper), own, env!("CARGO_PKG_VERSION"), http::Limits::default())),
+        })
     }
 
     /// Answers on the listeners until `stop`, then drains.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) {
-        for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
-            tracing::info!(
-                %address,
-                version = env!("CARGO_PKG_VERSION"),
-                "serving metrics on http://{address}/metrics"
-            );
-        }
         http::serve(listeners, self.site, stop).await;
     }
 }

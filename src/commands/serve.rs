@@ -12,8 +12,8 @@ use crate::app;
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where to listen, such as 127.0.0.1:9221 or [::]:9221; may be given several times. Replaces
-    /// [web] listen_addresses of the configuration.
+    /// Where to listen, such as 127.0.0.1:9221 or [::]:9221, instead of what the configuration says; may be given
+    /// several times.
     #[arg(long = "web.listen-address", value_name = "ADDR", value_parser = listen_address)]
     listen_addresses: Vec<SocketAddr>,
     #[command(flatten)]

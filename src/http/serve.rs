@@ -32,7 +32,7 @@ const BUFFER: usize = 64 * 1024;
 pub async fn serve(listeners: Vec<TcpListener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
     for listener in &listeners {
         match listener.local_addr() {
-            Ok(address) => tracing::info!(%address, "serving metrics at /metrics"),
+            Ok(address) => tracing::info!(version = site.version, "serving metrics on http://{address}/metrics"),
             Err(error) => tracing::warn!(%error, "a listener has no address"),
         }
     }

@@ -43,7 +43,8 @@ pub struct Limits {
 /// A 200 answer, to be parsed by borrowing from it.
 #[derive(Debug)]
 pub struct Answer {
-    call: String,
+    endpoint: String,
+    path: &'static str,
     body: String,
 }
 
@@ -112,12 +113,11 @@ impl Client {
 
     async fn get_from(&self, endpoint: &str, path: &'static str, until: Instant) -> Result<Answer, Error> {
         let url = format!("{endpoint}/api2/json{path}");
-        let call = format!("GET {url}");
         let started = Instant::now();
         let result = timeout_at(until, self.ask(&url)).await.unwrap_or(Err(Reason::Timeout(started.elapsed())));
         let result = match result {
-            Ok(body) => Ok(Answer { call, body }),
-            Err(reason) => Err(Error { call, reason }),
+            Ok(body) => Ok(Answer { endpoint: endpoint.to_owned(), path, body }),
+            Err(reason) => Err(Error { endpoint: endpoint.to_owned(), path, reason }),
         };
         let outcome = result.as_ref().err().map_or("ok", Error::label);
         self.own.api_request(&self.cluster, path, outcome);
@@ -160,7 +160,7 @@ impl Answer {
 
     /// An answer that parses but cannot be meant.
     pub fn malformed(&self, detail: String) -> Error {
-        Error { call: self.call.clone(), reason: Reason::Malformed(detail) }
+        Error { endpoint: self.endpoint.clone(), path: self.path, reason: Reason::Malformed(detail) }
     }
 
     fn locate<'a, T: Deserialize<'a>>(&'a self, error: &serde_json::Error) -> String {
@@ -177,7 +177,7 @@ impl Answer {
 
     #[cfg(test)]
     pub(crate) fn of(body: &str) -> Self {
-        Self { call: "GET https://pve.example.com:8006/api2/json/test".to_owned(), body: body.to_owned() }
+        Self { endpoint: "https://pve.example.com:8006".to_owned(), path: "/test", body: body.to_owned() }
     }
 }
 
@@ -260,16 +260,23 @@ fn root_cause(error: &reqwest::Error) -> String {
 }
 
 fn tls_cause(error: &reqwest::Error) -> Option<String> {
-    let error = chain(error).find_map(|error| {
-        // An io::Error hides what it wraps from source().
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref())
-    })?;
-    Some(match error {
+    Some(match find_tls(error)? {
         rustls::Error::Other(other) if other.0.is::<Refused>() => other.0.to_string(),
         rustls::Error::InvalidMessage(_) => {
             "no TLS is spoken there: expected the https port of pveproxy, usually 8006".to_owned()
         }
         other => format!("the TLS handshake failed: {}", one_line(&other.to_string())),
     })
+}
+
+fn find_tls<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // An io::Error hides what it wraps from source(), and may be wrapped by another.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => find_tls(wrapped),
+        None => find_tls(error.source()?),
+    }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 /// A failed call: which one, and why. Cheap enough to clone for all who shared the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// Method and address, such as `GET https://192.0.2.11:8006/api2/json/version`.
-    pub call: String,
+    /// Which endpoint was asked, such as `https://192.0.2.11:8006`.
+    pub endpoint: String,
+    /// What for, below `/api2/json`, such as `/version`.
+    pub path: &'static str,
     /// Why it failed.
     pub reason: Reason,
 }
@@ -62,7 +64,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.call, self.reason)
+        let Self { endpoint, path, reason } = self;
+        match reason {
+            // The path does not matter where no call was made: all calls of a round then fail with the same words.
+            Reason::Unreachable(_) | Reason::Tls(_) => write!(f, "{endpoint}: {reason}"),
+            _ => write!(f, "GET {endpoint}/api2/json{path}: {reason}"),
+        }
     }
 }
 

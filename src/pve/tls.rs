@@ -153,6 +153,10 @@ fn cause(error: &rustls::Error, server_name: &ServerName<'_>) -> String {
     };
     match fault {
         CertificateError::UnknownIssuer => "it is signed by an authority that is not trusted here".to_owned(),
+        CertificateError::BadSignature => {
+            "it is signed by an authority that is not trusted here: one of that name is, but it has another key"
+                .to_owned()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -167,8 +171,8 @@ fn refuse(der: &[u8], cause: &str) -> rustls::Error {
     rustls::Error::Other(OtherError(Arc::new(Refused(format!(
         "certificate refused, no credential was sent: {cause}; the certificate: {}; \
          to trust exactly this one, compare the fingerprint with `pvenode cert info` on the node, \
-         then set tls = {{ fingerprints = [\"{fingerprint}\"] }}; to trust the cluster's own authority, \
-         set tls = {{ ca_file = … }} to a copy of the node's /etc/pve/pve-root-ca.pem",
+         then set tls = {{ fingerprints = [\"{fingerprint}\"] }}; to trust all nodes of its cluster, \
+         set tls = {{ ca_file = … }} to a copy of /etc/pve/pve-root-ca.pem",
         certificate::describe(der),
     )))))
 }

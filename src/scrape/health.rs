@@ -93,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     fn outcome(collector: &'static str, reason: Option<Reason>) -> Outcome {
-        let error = reason.map(|reason| Error { call: "GET x".into(), reason });
+        let error = reason.map(|reason| Error { endpoint: "https://pve:8006".into(), path: "/version", reason });
         Outcome { collector, told: Told { families: Vec::new(), error }, duration: Duration::ZERO }
     }
 
@@ -107,7 +107,10 @@ mod tests {
         let told = state.changes(&both);
         assert_eq!(
             told,
-            [Change::Failed { collectors: vec!["guest", "node"], error: "GET x: no connection: refused".into() }]
+            [Change::Failed {
+                collectors: vec!["guest", "node"],
+                error: "https://pve:8006: no connection: refused".into()
+            }]
         );
         assert_eq!(state.changes(&both), [], "the same failure again");
         assert_eq!(state.changes(&[outcome("guest", slow())]).len(), 1, "a new reason");

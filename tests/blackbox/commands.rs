@@ -35,7 +35,9 @@ fn wrong_usage_is_two() {
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
         assert!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{arguments:?}: {ended:?}");
     }
-    assert!(run_to_end(&["check", "--config.file", "/nonexistent/config.toml"]).stderr.contains("/nonexistent/config.toml"));
+    assert!(
+        run_to_end(&["check", "--config.file", "/nonexistent/config.toml"]).stderr.contains("/nonexistent/config.toml")
+    );
 }
 
 #[test]
@@ -52,7 +54,9 @@ fn check_reports_every_fault_and_serve_refuses_to_start() {
         let ended = run_to_end(arguments);
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert_eq!(ended.stderr.lines().filter(|line| line.contains("config.toml:")).count(), 4, "{}", ended.stderr);
-        for words in ["config.toml:2:", "listen_addresses", "config.toml:4:", "config.toml:5:", "https", "config.toml:6:"] {
+        for words in
+            ["config.toml:2:", "listen_addresses", "config.toml:4:", "config.toml:5:", "https", "config.toml:6:"]
+        {
             assert!(ended.stderr.contains(words), "{words}:\n{}", ended.stderr);
         }
         assert!(!ended.stderr.contains("5eec"), "{}", ended.stderr);

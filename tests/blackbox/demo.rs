@@ -12,7 +12,9 @@ fn demo(arguments: &[&str]) -> Exporter {
 fn a_demo_needs_nothing_and_says_what_to_do() {
     let demo = demo(&[]);
     let said = demo.wait_for_stdout("Ctrl-C");
-    for words in [format!("http://{}/metrics", demo.address), format!("targets: ['{}']", demo.address), "scrape_configs:".into()] {
+    for words in
+        [format!("http://{}/metrics", demo.address), format!("targets: ['{}']", demo.address), "scrape_configs:".into()]
+    {
         assert!(said.contains(&words), "{words}:\n{said}");
     }
     let page = Page::parse(&demo.page("/metrics"));
@@ -41,7 +43,8 @@ fn the_printed_configuration_works() {
     let demo = demo(&[]);
     let said = demo.wait_for_stdout("Ctrl-C");
     let start = said.find("[[clusters]]").expect("a configuration");
-    let config: String = said[start..].lines().take_while(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect();
+    let config: String =
+        said[start..].lines().take_while(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.toml");
     write_private(&file, &config);
@@ -49,7 +52,10 @@ fn the_printed_configuration_works() {
     command.arg("serve").arg("--config.file").arg(&file).args(["--web.listen-address", "127.0.0.1:0"]);
     let second = Exporter::start(command, Some(folder));
     let names = |exporter: &Exporter| {
-        Page::parse(&exporter.page("/metrics")).samples["pve_guest_info"].keys().map(|labels| labels["name"].clone()).collect::<Vec<_>>()
+        Page::parse(&exporter.page("/metrics")).samples["pve_guest_info"]
+            .keys()
+            .map(|labels| labels["name"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names(&demo), names(&second));
 }

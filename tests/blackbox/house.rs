@@ -88,7 +88,8 @@ fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
             faults.push(format!("src/collectors/{name}.rs: the file of the collector {name} has another name"));
         }
         for call in collector.calls {
-            let fixture = format!("tests/fixtures/pve-9.2-cluster/GET{}.json", call.replacen('/', "_", 1).replace('/', "__"));
+            let fixture =
+                format!("tests/fixtures/pve-9.2-cluster/GET{}.json", call.replacen('/', "_", 1).replace('/', "__"));
             if !repository().join(&fixture).is_file() {
                 faults.push(format!("{fixture}: missing, {name} reads it"));
             }
@@ -138,7 +139,8 @@ fn room_of(file: &Path) -> String {
 
 /// The rooms that the code names through `crate::`, `pve_sentinel::` or `super::`, comments left out.
 fn named_rooms(text: &str, rooms: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<String> {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let code: String =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut named = BTreeSet::new();
     for root in ["crate::", "pve_sentinel::", "super::"] {
         for (at, _) in code.match_indices(root) {

@@ -1,6 +1,7 @@
 //! Promises of the product, seen from outside: the real binary against a simulated PVE. One module per promise.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+#![expect(unreachable_pub, reason = "what the support modules share is public among them")]
 
 #[path = "../support/mod.rs"]
 mod support;

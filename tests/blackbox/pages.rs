@@ -9,7 +9,9 @@ use crate::support::{Cluster, Exporter, Page, check_golden, recorded_body, reque
 fn masked(text: &str) -> String {
     text.lines()
         .map(|line| match line.strip_prefix("pve_scrape_collector_duration_seconds{") {
-            Some(rest) => format!("pve_scrape_collector_duration_seconds{{{}}} MASKED\n", rest.split('}').next().unwrap()),
+            Some(rest) => {
+                format!("pve_scrape_collector_duration_seconds{{{}}} MASKED\n", rest.split('}').next().unwrap())
+            }
             None => format!("{line}\n"),
         })
         .collect()

@@ -109,7 +109,9 @@ fn a_port_that_speaks_no_tls_gets_no_token() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut bytes = vec![0; 4096];
         let count = stream.read(&mut bytes).unwrap();
-        stream.write_all(b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
         bytes.truncate(count);
         bytes
     });

@@ -44,7 +44,8 @@ impl Cluster {
 
     /// `count` endpoints with the same answers.
     pub fn start(count: usize, source: Source, certificate: Certificate) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let authority = Arc::new(Authority::new("labcluster").expect("an authority"));
         let sims = (0..count)
             .map(|node| {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::http::{self, Reply};
@@ -62,7 +62,12 @@ impl Exporter {
         let file = folder.path().join("config.toml");
         write_private(&file, config);
         let mut command = binary();
-        command.arg("serve").arg("--config.file").arg(&file).args(["--web.listen-address", "127.0.0.1:0"]).args(arguments);
+        command
+            .arg("serve")
+            .arg("--config.file")
+            .arg(&file)
+            .args(["--web.listen-address", "127.0.0.1:0"])
+            .args(arguments);
         Self::start(command, Some(folder))
     }
 
@@ -94,7 +99,7 @@ impl Exporter {
 
     /// What was logged so far.
     pub fn log(&self) -> String {
-        self.log.text.lock().expect("the log").clone()
+        self.log.text().clone()
     }
 
     /// Waits until the log has `words`, and gives the line.
@@ -105,11 +110,7 @@ impl Exporter {
     /// Waits until stdout has `words`, and gives all of it.
     pub fn wait_for_stdout(&self, words: &str) -> String {
         self.stdout.wait_for(words);
-        self.stdout.text.lock().expect("stdout").clone()
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
+        self.stdout.text().clone()
     }
 
     /// SIGTERM.
@@ -125,6 +126,7 @@ impl Exporter {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "shown by the test harness when a test fails")]
 impl Drop for Exporter {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -141,7 +143,7 @@ impl Log {
         let writer = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let mut text = writer.text.lock().expect("the log");
+                let mut text = writer.text();
                 text.push_str(&line);
                 text.push('\n');
                 writer.grown.notify_all();
@@ -150,11 +152,17 @@ impl Log {
         log
     }
 
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wait_for(&self, words: &str) -> String {
-        let text = self.text.lock().expect("the log");
-        let (text, waited) =
-            self.grown.wait_timeout_while(text, PATIENCE, |text| !text.contains(words)).expect("the log");
-        assert!(!waited.timed_out(), "the log never had {words:?}:\n{}", *text);
+        let text = self.text();
+        let (text, waited) = self
+            .grown
+            .wait_timeout_while(text, PATIENCE, |text| !text.contains(words))
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "never seen: {words:?}");
         text.lines().find(|line| line.contains(words)).unwrap_or_default().to_owned()
     }
 }

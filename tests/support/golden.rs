@@ -26,7 +26,11 @@ pub fn check_golden(name: &str, text: &str) {
 
 fn difference(path: &Path, expected: &str, found: &str) -> String {
     let only = |a: &str, b: &str, sign: &str| {
-        a.lines().filter(|line| !b.lines().any(|other| other == *line)).take(20).map(|line| format!("{sign}{line}\n")).collect::<String>()
+        a.lines()
+            .filter(|line| !b.lines().any(|other| other == *line))
+            .take(20)
+            .map(|line| format!("{sign}{line}\n"))
+            .collect::<String>()
     };
     format!(
         "{} differs (UPDATE_GOLDEN=1 rewrites it):\n{}{}",

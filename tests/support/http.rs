@@ -47,7 +47,8 @@ fn parse(bytes: &[u8], head_only: bool) -> Reply {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the end of the headers");
     let head = std::str::from_utf8(&bytes[..end]).expect("readable headers");
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).expect("a status");
+    let status =
+        lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).expect("a status");
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
