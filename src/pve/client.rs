@@ -167,7 +167,7 @@ impl Answer {
         let mut again = serde_json::Deserializer::from_str(&self.body);
         let path = match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut again) {
             Err(error) if error.path().iter().next().is_some() => {
-                format!(" in {}", one_line(&error.path().to_string()))
+                format!(" in {}", one_line(error.path().to_string().trim_end_matches(".?")))
             }
             _ => String::new(),
         };
@@ -211,7 +211,7 @@ async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Vec<u8>, R
 }
 
 /// Since PVE 8.3 the body repeats the reason phrase as `message`; before, only the phrase has it.
-fn refused(status: u16, phrase: &str, body: &[u8]) -> Reason {
+pub(super) fn refused(status: u16, phrase: &str, body: &[u8]) -> Reason {
     #[derive(Deserialize)]
     struct Message {
         message: String,

@@ -7,6 +7,8 @@ mod certificate;
 mod client;
 mod error;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tls;
 pub mod wire;
 

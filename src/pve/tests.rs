@@ -1,0 +1,172 @@
+//! The parsers before every recorded answer, and before any bytes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::client::{Answer, refused};
+use super::error::{Error, Reason};
+use super::{resources, status, version};
+
+#[derive(Deserialize)]
+struct Recording {
+    path: String,
+    status: u16,
+    reason: String,
+    body: Option<serde_json::Value>,
+    body_text: Option<String>,
+}
+
+fn recordings() -> Vec<(String, Recording)> {
+    let mut found = Vec::new();
+    for folder in ["pve-9.2-cluster", "pve-9.2-node-lost"] {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+        for entry in fs::read_dir(folder).expect("the recordings") {
+            let path = entry.expect("an entry").path();
+            let text = fs::read_to_string(&path).expect("a recording");
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            found.push((name, serde_json::from_str(&text).expect("a recording")));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+#[test]
+fn every_recorded_answer_parses_or_is_named_for_what_it_is() {
+    let (mut answers, mut typed, mut errors) = (0, 0, 0);
+    for (name, recording) in recordings() {
+        let body = match (&recording.body, &recording.body_text) {
+            (Some(body), _) => body.to_string(),
+            (None, text) => text.clone().unwrap_or_default(),
+        };
+        if recording.status != 200 {
+            let reason = refused(recording.status, &recording.reason, body.as_bytes());
+            let words = match &reason {
+                Reason::Unauthorized(words) | Reason::Forbidden(words) | Reason::NotFoundHere(words) => words,
+                Reason::Status(code, words) if *code == recording.status => words,
+                other => panic!("{name}: {other:?}"),
+            };
+            assert_eq!(words.trim(), recording.reason.trim(), "{name}");
+            errors += 1;
+            continue;
+        }
+        let answer = Answer::of(&body);
+        answer.data::<IgnoredAny>().unwrap_or_else(|error| panic!("{name}: {error}"));
+        answers += 1;
+        let path = recording.path.trim_start_matches("/api2/json").split('?').next().unwrap_or_default();
+        typed += match path {
+            "/cluster/resources" => resources(&answer).map(|entries| usize::from(!entries.is_empty())),
+            "/cluster/status" => status(&answer).map(|entries| usize::from(!entries.is_empty())),
+            "/version" => version(&answer).map(|_| 1),
+            _ => Ok(0),
+        }
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert!(answers > 150 && typed >= 15 && errors > 50, "{answers} answers, {typed} typed, {errors} errors");
+}
+
+#[test]
+fn old_versions_tell_the_reason_in_the_phrase_only() {
+    assert_eq!(
+        refused(403, "Permission check failed (/vms/101, VM.Audit)", br#"{"data":null}"#),
+        Reason::Forbidden("Permission check failed (/vms/101, VM.Audit)".into())
+    );
+    assert_eq!(refused(401, "Authentication failed!", b""), Reason::Unauthorized("Authentication failed!".into()));
+    assert_eq!(refused(595, "No route to host", b""), Reason::Status(595, "No route to host".into()));
+}
+
+fn detail(error: &Error) -> &str {
+    match &error.reason {
+        Reason::Malformed(detail) => detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn malformed_answers_are_located() {
+    let answer = Answer::of(r#"{"data":[{"type":"node","node":"a"},{"type":"qemu","vmid":1"#);
+    let error = resources(&answer).expect_err("cut off");
+    assert!(detail(&error).contains("line 1 column 59 in data[1];"), "{error}");
+    assert!(error.to_string().starts_with("GET https://pve.example.com:8006/api2/json/test: malformed"), "{error}");
+    let answer = Answer::of("<!DOCTYPE html><html>\u{7}a proxy</html>");
+    let error = version(&answer).expect_err("no JSON");
+    assert!(detail(&error).contains("begins with \"<!DOCTYPE html><html>a proxy</html>\""), "{error}");
+}
+
+/// JSON of any shape, with the names and words that the parsers look for.
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::Value;
+    let word = prop_oneof![
+        prop::sample::select(vec![
+            "node", "qemu", "lxc", "storage", "pool", "cluster", "online", "running", "1", "x\u{0}"
+        ])
+        .prop_map(str::to_owned),
+        ".{0,12}"
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.prop_map(Value::from),
+    ];
+    let key = prop::sample::select(vec![
+        "data", "type", "id", "node", "vmid", "storage", "name", "status", "cpu", "mem", "tags", "template", "version",
+        "nodes", "quorate", "nodeid", "level", "new",
+    ]);
+    leaf.prop_recursive(4, 64, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..8)
+                .prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
+        ]
+    })
+}
+
+fn parse_all(body: &str) {
+    let answer = Answer::of(body);
+    let _ = resources(&answer);
+    let _ = status(&answer);
+    let _ = version(&answer);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(body in ".{0,300}") {
+        parse_all(&body);
+    }
+
+    #[test]
+    fn no_json_panics(data in any_json()) {
+        parse_all(&serde_json::json!({ "data": data }).to_string());
+        parse_all(&data.to_string());
+    }
+
+    #[test]
+    fn no_cut_or_mutated_recording_panics(cut in 0_usize..5000, at in 0_usize..5000, byte in any::<u8>()) {
+        let text = include_str!("../../tests/fixtures/pve-9.2-cluster/GET_cluster__resources.json");
+        let mut bytes = text.as_bytes().to_vec();
+        let length = bytes.len();
+        bytes[at % length] = byte;
+        bytes.truncate(cut % length);
+        parse_all(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_error_body_panics(code in 100_u16..600, phrase in ".{0,40}", body in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = refused(code, &phrase, &body);
+    }
+}
+
+#[test]
+fn deep_nesting_is_no_danger() {
+    for body in
+        ["[".repeat(200_000), format!("{{\"data\":[{{\"new\":{}", "[".repeat(200_000)), "{\"a\":".repeat(200_000)]
+    {
+        parse_all(&body);
+    }
+}
