@@ -1,7 +1,7 @@
 //! Membership, quorum and release. Try: `pvesh get /cluster/status` and `pvesh get /version`
 
 use super::shared::{self, Column, flag};
-use super::{Collector, Need, Told};
+use super::{Collector, Lane, Need, Told};
 use crate::inventory::{ClusterStatus, Release};
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }],
     calls: &["/cluster/status", "/version"],
     families: &[&shared::UP, &CLUSTER_INFO, &NODE_INFO, &VERSION_INFO],
-    run: |view| {
+    lane: Lane::Fast(|view| {
         Box::pin(async {
             let (status, release) = tokio::join!(view.status(), view.release());
             Told {
@@ -20,7 +20,7 @@ pub(super) const COLLECTOR: Collector = Collector {
                 error: status.err().or(release.err()),
             }
         })
-    },
+    }),
 };
 
 static CLUSTER_INFO: Desc = Desc {

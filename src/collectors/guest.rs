@@ -1,7 +1,7 @@
 //! VMs and containers: state, CPU, memory, disk, network, uptime. Try: `pvesh get /cluster/resources --type vm`
 
 use super::shared::{self, Column, UsageColumns, flag};
-use super::{Collector, Need, tell};
+use super::{Collector, Lane, Need, tell};
 use crate::inventory::{Guest, GuestKind, Usage};
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -28,7 +28,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         &READ,
         &WRITTEN,
     ],
-    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.guests))),
+    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.guests)))),
 };
 
 static STATE: Desc = Desc {

@@ -1,7 +1,7 @@
 //! What the HA manager says of nodes and of the guests it manages. Try: `pvesh get /cluster/resources`
 
 use super::shared::Column;
-use super::{Collector, Need, tell};
+use super::{Collector, Lane, Need, tell};
 use crate::inventory::Resources;
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&STATE],
-    run: |view| Box::pin(tell(view.resources(), families)),
+    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), families))),
 };
 
 static STATE: Desc = Desc {

@@ -1,7 +1,7 @@
 //! Locks that guests hold, such as `backup`. Try: `pvesh get /cluster/resources --type vm`
 
 use super::shared::Column;
-use super::{Collector, Need, tell};
+use super::{Collector, Lane, Need, tell};
 use crate::inventory::Guest;
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&STATE],
-    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.guests))),
+    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.guests)))),
 };
 
 static STATE: Desc = Desc {

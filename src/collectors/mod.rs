@@ -1,7 +1,10 @@
 //! One file per subject: what it reads, what it says. Name of file = name of collector = config key = label value.
 //!
-//! A collector's file reads: doc with the line to try by hand → `COLLECTOR` → `run` (the only await) → `families`
+//! A collector's file reads: doc with the line to try by hand → `COLLECTOR` → its work (the only await) → `families`
 //! (pure) → tests. Adding one is a file and a line in [`ALL`].
+//!
+//! The fast lane is told anew at each scrape from calls that cost the same for any number of guests. Everything else is
+//! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age.
 
 mod cluster;
 mod guest;
@@ -10,6 +13,7 @@ mod lock;
 mod node;
 mod pool;
 mod shared;
+mod slow;
 mod storage;
 
 use std::future::Future;
@@ -19,6 +23,8 @@ use std::sync::Arc;
 use crate::inventory::View;
 use crate::metrics::{Desc, Family};
 use crate::pve::Error;
+
+pub use slow::{Ask, Asking, Per, Slow, Subject};
 
 /// Every collector there is, in the order of the README's table.
 pub const ALL: &[&Collector] = &[
@@ -39,12 +45,20 @@ pub struct Collector {
     pub about: &'static str,
     /// What the token needs so that nothing is missing.
     pub needs: &'static [Need],
-    /// The API calls it reads, below `/api2/json`; collectors of one round share them.
+    /// The API calls it reads, below `/api2/json`; what stands in braces is filled in per node or guest.
     pub calls: &'static [&'static str],
     /// The families it may bring.
     pub families: &'static [&'static Desc],
-    /// Fetches and shapes.
-    pub run: for<'a> fn(&'a View<'a>) -> Running<'a>,
+    /// How it comes by them.
+    pub lane: Lane,
+}
+
+/// When a collector asks.
+pub enum Lane {
+    /// At each scrape; collectors of one round share their calls.
+    Fast(for<'a> fn(&'a View<'a>) -> Running<'a>),
+    /// In the background.
+    Slow(Slow),
 }
 
 /// A privilege on a path, as PVE's access control names them.

@@ -1,7 +1,7 @@
 //! Nodes: online or not, CPU, memory, root file system, uptime. Try: `pvesh get /cluster/resources --type node`
 
 use super::shared::{self, Column, UsageColumns, flag};
-use super::{Collector, Need, tell};
+use super::{Collector, Lane, Need, tell};
 use crate::inventory::Node;
 use crate::metrics::{Family, Labels};
 
@@ -21,7 +21,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         &shared::DISK_SIZE,
         &shared::UPTIME,
     ],
-    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.nodes))),
+    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.nodes)))),
 };
 
 fn families(nodes: &[Node]) -> Vec<Family> {

@@ -1,7 +1,7 @@
 //! Pools: which guest belongs to which, and sums over running guests. Try: `pvesh get /cluster/resources`
 
 use super::shared::Column;
-use super::{Collector, Need, tell};
+use super::{Collector, Lane, Need, tell};
 use crate::inventory::Resources;
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Pool.Audit", path: "/pool" }, Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &MEMBER],
-    run: |view| Box::pin(tell(view.resources(), families)),
+    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), families))),
 };
 
 static CPU_RATIO: Desc = Desc {

@@ -1,7 +1,7 @@
 //! Storages as each node sees them: available or not, size, usage. Try: `pvesh get /cluster/resources --type storage`
 
 use super::shared::{self, Column, flag};
-use super::{Collector, Need, tell};
+use super::{Collector, Lane, Need, tell};
 use crate::inventory::Storage;
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Datastore.Audit", path: "/storage" }],
     calls: &["/cluster/resources"],
     families: &[&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED, &INFO],
-    run: |view| Box::pin(tell(view.resources(), |resources| families(&resources.storages))),
+    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.storages)))),
 };
 
 static SHARED: Desc = Desc {

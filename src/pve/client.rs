@@ -44,7 +44,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Answer {
     endpoint: String,
-    path: &'static str,
+    path: String,
     body: String,
 }
 
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// `GET /api2/json{path}`, from the endpoint that answered last or, while there is time, from the others.
-    pub async fn get(&self, path: &'static str, deadline: Instant) -> Result<Answer, Error> {
+    pub async fn get(&self, path: &str, deadline: Instant) -> Result<Answer, Error> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Ordering::Relaxed);
         let mut attempt = 0;
@@ -111,13 +111,13 @@ impl Client {
         }
     }
 
-    async fn get_from(&self, endpoint: &str, path: &'static str, until: Instant) -> Result<Answer, Error> {
+    async fn get_from(&self, endpoint: &str, path: &str, until: Instant) -> Result<Answer, Error> {
         let url = format!("{endpoint}/api2/json{path}");
         let started = Instant::now();
         let result = timeout_at(until, self.ask(&url)).await.unwrap_or(Err(Reason::Timeout(started.elapsed())));
         let result = match result {
-            Ok(body) => Ok(Answer { endpoint: endpoint.to_owned(), path, body }),
-            Err(reason) => Err(Error { endpoint: endpoint.to_owned(), path, reason }),
+            Ok(body) => Ok(Answer { endpoint: endpoint.to_owned(), path: path.to_owned(), body }),
+            Err(reason) => Err(Error { endpoint: endpoint.to_owned(), path: path.to_owned(), reason }),
         };
         let outcome = result.as_ref().err().map_or("ok", Error::label);
         self.own.api_request(&self.cluster, path, outcome);
@@ -160,7 +160,7 @@ impl Answer {
 
     /// An answer that parses but cannot be meant.
     pub fn malformed(&self, detail: String) -> Error {
-        Error { endpoint: self.endpoint.clone(), path: self.path, reason: Reason::Malformed(detail) }
+        Error { endpoint: self.endpoint.clone(), path: self.path.clone(), reason: Reason::Malformed(detail) }
     }
 
     fn locate<'a, T: Deserialize<'a>>(&'a self, error: &serde_json::Error) -> String {
@@ -177,7 +177,7 @@ impl Answer {
 
     #[cfg(test)]
     pub(crate) fn of(body: &str) -> Self {
-        Self { endpoint: "https://pve.example.com:8006".to_owned(), path: "/test", body: body.to_owned() }
+        Self { endpoint: "https://pve.example.com:8006".to_owned(), path: "/test".to_owned(), body: body.to_owned() }
     }
 }
 

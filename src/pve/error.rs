@@ -9,7 +9,7 @@ pub struct Error {
     /// Which endpoint was asked, such as `https://192.0.2.11:8006`.
     pub endpoint: String,
     /// What for, below `/api2/json`, such as `/version`.
-    pub path: &'static str,
+    pub path: String,
     /// Why it failed.
     pub reason: Reason,
 }

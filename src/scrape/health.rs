@@ -93,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     fn outcome(collector: &'static str, reason: Option<Reason>) -> Outcome {
-        let error = reason.map(|reason| Error { endpoint: "https://pve:8006".into(), path: "/version", reason });
+        let error = reason.map(|reason| Error { endpoint: "https://pve:8006".into(), path: "/version".into(), reason });
         Outcome { collector, told: Told { families: Vec::new(), error }, duration: Duration::ZERO }
     }
 
