@@ -56,7 +56,7 @@ pub struct Collector {
 /// When a collector asks.
 pub enum Lane {
     /// At each scrape; collectors of one round share their calls.
-    Fast(for<'a> fn(&'a View<'a>) -> Running<'a>),
+    Fast(for<'a> fn(&'a View) -> Running<'a>),
     /// In the background.
     Slow(Slow),
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::inventory::GuestKind;
 use crate::metrics::Family;
-use crate::pve::{Answer, Client, Error};
+use crate::pve::{Answer, Client, Error, Permit};
 
 /// A collector of the slow lane.
 #[derive(Clone, Copy)]
@@ -58,12 +58,13 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Family>, Error>> + 
 pub struct Ask<'a> {
     client: &'a Client,
     subject: &'a Subject,
+    permit: &'a Permit,
 }
 
 impl<'a> Ask<'a> {
     /// For the lane, which has a place at the node's gate.
-    pub fn new(client: &'a Client, subject: &'a Subject) -> Self {
-        Self { client, subject }
+    pub fn new(client: &'a Client, subject: &'a Subject, permit: &'a Permit) -> Self {
+        Self { client, subject, permit }
     }
 
     /// What it is about.
@@ -80,6 +81,7 @@ impl<'a> Ask<'a> {
                 call.replace("{node}", node).replace("{type}", kind.as_str()).replace("{vmid}", &vmid.to_string())
             }
         };
-        self.client.get(&path, tokio::time::Instant::now() + Duration::from_secs(35)).await
+        let _ = self.permit;
+        self.client.get(&path).await
     }
 }

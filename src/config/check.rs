@@ -53,6 +53,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {
     let timeout = duration(raw.timeout.as_ref(), "10s", report);
     let margin = duration(raw.margin.as_ref(), "500ms", report);
+    let max_age = duration(raw.max_age.as_ref(), "1s", report);
     let max_body = match &raw.max_body {
         None => Some(64 << 20),
         Some(found) => units::size(found.value).filter(|size| BODY.contains(size)).or_else(|| {
@@ -71,7 +72,7 @@ fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {
         report.fault(place, format!("expected timeout to be longer than margin, found {timeout} and {margin}"));
         return None;
     }
-    Some(Scrape { timeout, margin, max_body: max_body? })
+    Some(Scrape { timeout, margin, max_age: max_age?, max_body: max_body? })
 }
 
 fn duration(raw: Option<&At<&str>>, default: &str, report: &mut Report<'_>) -> Option<Duration> {

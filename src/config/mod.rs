@@ -66,6 +66,8 @@ pub struct Scrape {
     pub timeout: Duration,
     /// `margin`: taken off the caller's timeout so that the page arrives in time; default 500 ms.
     pub margin: Duration,
+    /// `max_age`: scrapes that follow each other this closely share one round; default 1 s, 0 s switches it off.
+    pub max_age: Duration,
     /// `max_body`: the largest answer that is read from a PVE API, in bytes; default 64 MiB.
     pub max_body: u64,
 }

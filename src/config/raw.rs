@@ -25,6 +25,7 @@ pub(super) struct RawScrape<'t> {
     pub(super) timeout: Option<At<&'t str>>,
     /// A duration.
     pub(super) margin: Option<At<&'t str>>,
+    pub(super) max_age: Option<At<&'t str>>,
     /// A size.
     pub(super) max_body: Option<At<&'t str>>,
 }
@@ -85,9 +86,10 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {
     let timeout = table.string("timeout", "a duration such as \"10s\"", report);
     let margin = table.string("margin", "a duration such as \"500ms\"", report);
+    let max_age = table.string("max_age", "a duration such as \"1s\"", report);
     let max_body = table.string("max_body", "a size such as \"64MiB\"", report);
     table.close(report);
-    RawScrape { timeout, margin, max_body }
+    RawScrape { timeout, margin, max_age, max_body }
 }
 
 fn read_clusters<'t>(root: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Vec<RawCluster<'t>> {

@@ -7,10 +7,11 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 10] = [
+const HOMES: [(&str, &str); 11] = [
     ("listen_addresses", "[web]"),
     ("timeout", "[scrape]"),
     ("margin", "[scrape]"),
+    ("max_age", "[scrape]"),
     ("max_body", "[scrape]"),
     ("endpoints", "[[clusters]]"),
     ("token_id", "[[clusters]]"),

@@ -265,7 +265,7 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
         seen.push(name);
     }
     let keys = ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls"];
-    let defaults = ["listen_addresses", "timeout", "margin", "max_body", "guest", "node"];
+    let defaults = ["listen_addresses", "timeout", "margin", "max_age", "max_body", "guest", "node"];
     assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }
 

@@ -88,6 +88,13 @@ impl Resources {
         resources
     }
 
+    /// What an answer says, without anything remembered.
+    #[cfg(test)]
+    pub(crate) fn read(body: &str) -> Self {
+        let answer = pve::Answer::of(body);
+        Self::new(&pve::resources(&answer).expect("a list"), &mut Memory::default())
+    }
+
     /// Whether no node shows a figure and there is no guest: how a token without rights sees a cluster.
     pub fn looks_like_a_token_without_rights(&self) -> bool {
         let told = |node: &Node| node.usage.memory.is_some() || node.usage.uptime.is_some();

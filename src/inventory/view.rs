@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
@@ -21,13 +22,15 @@ pub struct Inventory {
     release: Mutex<Option<(Instant, Arc<Release>)>>,
 }
 
-/// The cluster as one round sees it: each call is made at most once, when the first collector asks for it.
-pub struct View<'a> {
-    inventory: &'a Inventory,
-    deadline: Instant,
-    resources: OnceCell<Result<Arc<Resources>, Error>>,
-    status: OnceCell<Result<Arc<ClusterStatus>, Error>>,
+/// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
+/// still waits for it, and is given up when nobody does.
+pub struct View {
+    resources: Call<Resources>,
+    status: Call<ClusterStatus>,
+    release: Call<Release>,
 }
+
+type Call<T> = Shared<BoxFuture<'static, Result<Arc<T>, Error>>>;
 
 impl Inventory {
     /// Nothing is asked yet.
@@ -40,52 +43,66 @@ impl Inventory {
         self.client.cluster()
     }
 
-    /// A view whose calls end at `deadline`.
-    pub fn view(&self, deadline: Instant) -> View<'_> {
-        View { inventory: self, deadline, resources: OnceCell::new(), status: OnceCell::new() }
-    }
-}
-
-impl View<'_> {
-    /// `/cluster/resources`.
-    pub async fn resources(&self) -> Result<Arc<Resources>, Error> {
-        self.resources.get_or_init(|| self.fetch_resources()).await.clone()
+    /// For what is not part of a view.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
-    /// What `/cluster/resources` said, if some collector asked and it answered.
-    pub fn fetched_resources(&self) -> Option<Arc<Resources>> {
-        self.resources.get()?.as_ref().ok().cloned()
+    /// A view of the cluster from now on.
+    pub fn view(self: &Arc<Self>) -> View {
+        let [resources, status, release] = [(); 3].map(|()| Arc::clone(self));
+        View {
+            resources: async move { resources.fetch_resources().await }.boxed().shared(),
+            status: async move { status.fetch_status().await }.boxed().shared(),
+            release: async move { release.fetch_release().await }.boxed().shared(),
+        }
     }
 
-    /// `/cluster/status`.
-    pub async fn status(&self) -> Result<Arc<ClusterStatus>, Error> {
-        self.status.get_or_init(|| self.fetch_status()).await.clone()
+    async fn fetch_resources(&self) -> Result<Arc<Resources>, Error> {
+        let answer = self.client.get("/cluster/resources").await?;
+        let entries = pve::resources(&answer)?;
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::new(Resources::new(&entries, &mut memory)))
     }
 
-    /// `/version`, kept for five minutes.
-    pub async fn release(&self) -> Result<Arc<Release>, Error> {
-        let kept = self.inventory.release.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    async fn fetch_status(&self) -> Result<Arc<ClusterStatus>, Error> {
+        let answer = self.client.get("/cluster/status").await?;
+        Ok(Arc::new(ClusterStatus::new(&pve::status(&answer)?)))
+    }
+
+    async fn fetch_release(&self) -> Result<Arc<Release>, Error> {
+        let kept = self.release.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((since, release)) = kept
             && since.elapsed() < RELEASE_TTL
         {
             return Ok(release);
         }
-        let answer = self.inventory.client.get("/version", self.deadline).await?;
+        let answer = self.client.get("/version").await?;
         let release = Arc::new(Release::new(&pve::version(&answer)?));
         let kept = Some((Instant::now(), Arc::clone(&release)));
-        *self.inventory.release.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        *self.release.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         Ok(release)
     }
+}
 
-    async fn fetch_resources(&self) -> Result<Arc<Resources>, Error> {
-        let answer = self.inventory.client.get("/cluster/resources", self.deadline).await?;
-        let entries = pve::resources(&answer)?;
-        let mut memory = self.inventory.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::new(Resources::new(&entries, &mut memory)))
+impl View {
+    /// `/cluster/resources`.
+    pub async fn resources(&self) -> Result<Arc<Resources>, Error> {
+        self.resources.clone().await
     }
 
-    async fn fetch_status(&self) -> Result<Arc<ClusterStatus>, Error> {
-        let answer = self.inventory.client.get("/cluster/status", self.deadline).await?;
-        Ok(Arc::new(ClusterStatus::new(&pve::status(&answer)?)))
+    /// What `/cluster/resources` said, if some collector asked and it answered.
+    pub fn fetched_resources(&self) -> Option<Arc<Resources>> {
+        self.resources.peek()?.as_ref().ok().cloned()
+    }
+
+    /// `/cluster/status`.
+    pub async fn status(&self) -> Result<Arc<ClusterStatus>, Error> {
+        self.status.clone().await
+    }
+
+    /// `/version`, kept for five minutes.
+    pub async fn release(&self) -> Result<Arc<Release>, Error> {
+        self.release.clone().await
     }
 }

@@ -18,6 +18,7 @@ pub struct Own {
     api_requests: Family<ApiRequest, Counter>,
     collector_errors: Family<CollectorError, Counter>,
     http_requests: Family<HttpRequest, Counter>,
+    slow_lane_backlog: Family<Cluster, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +42,11 @@ struct HttpRequest {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cluster {
+    cluster: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: String,
 }
@@ -53,6 +59,7 @@ impl Own {
             api_requests: Family::default(),
             collector_errors: Family::default(),
             http_requests: Family::default(),
+            slow_lane_backlog: Family::default(),
         };
         own.registered(version)
     }
@@ -78,6 +85,11 @@ impl Own {
             "Answered requests to our own pages by path and status code",
             self.http_requests.clone(),
         );
+        registry.register(
+            "pve_sentinel_slow_lane_backlog",
+            "Calls of the slow lane that wait for their turn",
+            self.slow_lane_backlog.clone(),
+        );
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
     }
@@ -99,6 +111,12 @@ impl Own {
     /// `other`.
     pub fn http_request(&self, path: &'static str, code: u16) {
         self.http_requests.get_or_create(&HttpRequest { path, code }).inc();
+    }
+
+    /// Tells how many calls of a cluster's slow lane wait: `pve_sentinel_slow_lane_backlog`.
+    pub fn slow_lane_backlog(&self, cluster: &str, calls: usize) {
+        let labels = Cluster { cluster: cluster.into() };
+        self.slow_lane_backlog.get_or_create(&labels).set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.

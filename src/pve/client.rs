@@ -29,6 +29,7 @@ pub struct Client {
     http: reqwest::Client,
     limits: Limits,
     own: Arc<Own>,
+    gate: super::Gate,
     /// The endpoint that answered last: asked first next time.
     preferred: AtomicUsize,
 }
@@ -77,6 +78,7 @@ impl Client {
             limits,
             own,
             preferred: AtomicUsize::new(0),
+            gate: super::Gate::default(),
         })
     }
 
@@ -85,8 +87,28 @@ impl Client {
         &self.cluster
     }
 
+    /// stub
+    pub fn gate(&self) -> &super::Gate {
+        &self.gate
+    }
+
+    /// stub
+    pub fn entry_node(&self) -> String {
+        self.asked()
+    }
+
+    /// stub
+    pub fn asked(&self) -> String {
+        self.endpoints[self.preferred.load(Ordering::Relaxed)].clone()
+    }
+
+    /// stub
+    pub async fn get(&self, path: &str) -> Result<Answer, Error> {
+        self.get_until(path, Instant::now() + Duration::from_secs(60)).await
+    }
+
     /// `GET /api2/json{path}`, from the endpoint that answered last or, while there is time, from the others.
-    pub async fn get(&self, path: &str, deadline: Instant) -> Result<Answer, Error> {
+    pub async fn get_until(&self, path: &str, deadline: Instant) -> Result<Answer, Error> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Ordering::Relaxed);
         let mut attempt = 0;

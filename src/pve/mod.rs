@@ -6,6 +6,7 @@
 mod certificate;
 mod client;
 mod error;
+mod gate;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod version;
 
 pub use client::{Answer, Client, Limits};
 pub use error::{Error, Reason};
+pub use gate::{Gate, Permit};
 pub use resources::{Resource, resources};
 pub use status::{StatusEntry, status};
 pub use tls::Roots;

@@ -30,7 +30,7 @@ impl Health {
     pub(super) fn note(&self, cluster: &str, outcomes: &[Outcome], resources: Option<&Resources>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = state.changes(outcomes);
-        let first = !state.reached && outcomes.iter().any(|outcome| outcome.told.error.is_none());
+        let first = !state.reached && outcomes.iter().any(|outcome| outcome.error.is_none());
         state.reached |= first;
         let blind = resources.map_or(state.blind, Resources::looks_like_a_token_without_rights);
         let newly_blind = blind && !state.blind;
@@ -64,8 +64,8 @@ impl State {
     fn changes(&mut self, outcomes: &[Outcome]) -> Vec<Change> {
         let mut failed: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
         let mut recovered = Vec::new();
-        for Outcome { collector, told, .. } in outcomes {
-            match &told.error {
+        for Outcome { collector, error, .. } in outcomes {
+            match error {
                 Some(error) => {
                     let news = self.failing.entry(collector).or_default().insert(error.label());
                     if news {
@@ -88,13 +88,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collectors::Told;
     use crate::pve::{Error, Reason};
     use std::time::Duration;
 
     fn outcome(collector: &'static str, reason: Option<Reason>) -> Outcome {
         let error = reason.map(|reason| Error { endpoint: "https://pve:8006".into(), path: "/version".into(), reason });
-        Outcome { collector, told: Told { families: Vec::new(), error }, duration: Duration::ZERO }
+        Outcome { collector, error, duration: Duration::ZERO, age: None }
     }
 
     #[test]

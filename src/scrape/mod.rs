@@ -1,19 +1,34 @@
 //! One round: which collectors of which clusters, until when, and what failed.
+//!
+//! ```text
+//! a scrape → selection   what it asks for
+//!          → round       the fast lane: joined by all scrapes that overlap
+//!          → lane        the slow lane: what is known by now
+//!          → outcome     success, duration and age of each collector
+//!          → health      the log's view
+//! ```
 
 mod health;
+mod lane;
+mod outcome;
+mod round;
 mod selection;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::collectors::{self, Collector, Lane, Told};
+use crate::collectors::{self, Collector, Lane as Kind};
 use crate::config;
 use crate::inventory::Inventory;
-use crate::metrics::{Desc, Family, Kind, Labels, Own, Part, Sample};
+use crate::metrics::{Labels, Own, Part};
+use crate::pve::{Error, Reason};
 use health::Health;
+use lane::Lane;
+use outcome::Outcome;
+use round::{Round as Shared, Rounds};
 pub use selection::{PROCESS, Selection, UnknownName};
 
 /// Orders and waits for the collectors of all clusters.
@@ -21,53 +36,32 @@ pub struct Scraper {
     clusters: Vec<Cluster>,
     collectors: Vec<&'static Collector>,
     settings: config::Scrape,
-    own: Arc<Own>,
 }
 
 /// What one round had to say.
 pub struct Round {
-    /// One part per cluster, in the order of the configuration.
+    /// The parts of each cluster, in the order of the configuration. Scrapes that share a round get the same ones.
     pub parts: Vec<Arc<Part>>,
     /// Whether the process' own metrics belong on the page.
     pub own_metrics: bool,
 }
 
 struct Cluster {
-    inventory: Inventory,
+    inventory: Arc<Inventory>,
     labels: Labels,
+    rounds: Rounds,
+    lane: Lane,
     health: Health,
+    own: Arc<Own>,
 }
-
-struct Outcome {
-    collector: &'static str,
-    told: Told,
-    duration: Duration,
-}
-
-static SUCCESS: Desc = Desc {
-    name: "pve_scrape_collector_success",
-    help: "Whether the collector told all it could in this scrape.",
-    kind: Kind::Gauge,
-};
-static DURATION: Desc = Desc {
-    name: "pve_scrape_collector_duration_seconds",
-    help: "How long this scrape waited for the collector.",
-    kind: Kind::Gauge,
-};
 
 impl Scraper {
     /// Nothing is asked before the first scrape.
-    pub fn new(inventories: Vec<Inventory>, disabled: &[String], settings: config::Scrape, own: Arc<Own>) -> Self {
-        let clusters = inventories
-            .into_iter()
-            .map(|inventory| Cluster {
-                labels: Labels::new(&[("cluster", inventory.cluster())]),
-                health: Health::default(),
-                inventory,
-            })
-            .collect();
+    pub fn new(inventories: Vec<Inventory>, disabled: &[String], settings: config::Scrape, own: &Arc<Own>) -> Self {
         let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
-        Self { clusters, collectors: collectors::ALL.iter().filter(enabled).copied().collect(), settings, own }
+        let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
+        let cluster = |inventory| Cluster::new(Arc::new(inventory), &collectors, settings.max_age, own);
+        Self { clusters: inventories.into_iter().map(cluster).collect(), collectors, settings }
     }
 
     /// The configured names of the clusters.
@@ -81,57 +75,103 @@ impl Scraper {
         Selection::new(clusters, collect, &self.cluster_names(), &collectors)
     }
 
-    /// Runs a round that ends `margin` before `timeout` (the caller's, else the configured one).
+    /// Runs a round that ends `margin` before `timeout` (the caller's, else the configured one), or joins one.
     pub async fn scrape(&self, selection: &Selection, timeout: Option<Duration>) -> Round {
         let timeout = timeout.unwrap_or(self.settings.timeout);
         // A caller in a great hurry still leaves half of its time to the calls.
-        let deadline = Instant::now() + timeout.saturating_sub(self.settings.margin).max(timeout / 2);
+        let time = timeout.saturating_sub(self.settings.margin).max(timeout / 2);
         let clusters = self.clusters.iter().filter(|cluster| selection.has_cluster(cluster.inventory.cluster()));
         let collectors: Vec<&'static Collector> =
             self.collectors.iter().filter(|collector| selection.has_collector(collector.name)).copied().collect();
         let parts = if collectors.is_empty() {
             Vec::new()
         } else {
-            join_all(clusters.map(|cluster| cluster.round(&collectors, deadline, &self.own))).await
+            join_all(clusters.map(|cluster| cluster.scrape(&collectors, time))).await.concat()
         };
         Round { parts, own_metrics: selection.own_metrics }
     }
 }
 
 impl Cluster {
-    async fn round(&self, collectors: &[&'static Collector], deadline: Instant, own: &Own) -> Arc<Part> {
-        let view = self.inventory.view(deadline);
-        let outcomes = join_all(collectors.iter().map(async |collector| {
-            let started = Instant::now();
-            let told = match collector.lane {
-                Lane::Fast(run) => run(&view).await,
-                Lane::Slow(_) => Ok(Vec::new()).into(),
-            };
-            Outcome { collector: collector.name, told, duration: started.elapsed() }
-        }))
-        .await;
-        let name = self.inventory.cluster();
-        for outcome in &outcomes {
-            if let Some(error) = &outcome.told.error {
-                own.collector_error(name, outcome.collector, error.label());
+    fn new(inventory: Arc<Inventory>, collectors: &[&'static Collector], max_age: Duration, own: &Arc<Own>) -> Self {
+        let labels = Labels::new(&[("cluster", inventory.cluster())]);
+        Self {
+            rounds: Rounds::new(Arc::clone(&inventory), labels.clone(), Arc::clone(own), max_age),
+            lane: Lane::new(Arc::clone(&inventory), collectors, Arc::clone(own)),
+            health: Health::default(),
+            own: Arc::clone(own),
+            labels,
+            inventory,
+        }
+    }
+
+    async fn scrape(&self, collectors: &[&'static Collector], time: Duration) -> Vec<Arc<Part>> {
+        let deadline = Instant::now() + time;
+        let names: Vec<&'static str> = collectors.iter().map(|collector| collector.name).collect();
+        let round = self.rounds.join();
+        if let Some(parts) = round.page(&names) {
+            return parts;
+        }
+        let fast = collectors.iter().map(|collector| self.fast(&round, collector, deadline, time));
+        let (told, ()) = tokio::join!(join_all(fast), self.ask(&round, collectors, &names, deadline));
+        let mut parts: Vec<Arc<Part>> = Vec::with_capacity(collectors.len() + 2);
+        let mut outcomes = Vec::with_capacity(collectors.len());
+        for (part, outcome) in told.into_iter().flatten() {
+            parts.extend(part);
+            outcomes.push(outcome);
+        }
+        let whole = outcomes.iter().all(|outcome| outcome.error.is_none());
+        let mut slow = Vec::new();
+        for said in self.lane.say(&names) {
+            let lane::Said { collector, families, error, duration, age } = said;
+            slow.extend(families);
+            outcomes.push(Outcome { collector, error, duration, age });
+        }
+        parts.push(Arc::new(Part { labels: self.labels.clone(), families: slow }));
+        parts.push(Arc::new(Part { labels: self.labels.clone(), families: outcome::families(&outcomes) }));
+        self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
+        self.rounds.finish(&round, whole);
+        if whole { round.keep_page(names, parts) } else { parts }
+    }
+
+    /// One collector of the fast lane, until the deadline of this scrape; `None` for one of the slow lane.
+    async fn fast(
+        &self,
+        round: &Arc<Shared>,
+        collector: &'static Collector,
+        deadline: Instant,
+        time: Duration,
+    ) -> Option<(Option<Arc<Part>>, Outcome)> {
+        let Kind::Fast(run) = collector.lane else { return None };
+        let outcome = |error, duration, age| Outcome { collector: collector.name, error, duration, age };
+        match timeout_at(deadline, round.told(collector, run)).await {
+            Ok(told) => {
+                let age = told.error.is_none().then(|| told.at.elapsed());
+                Some((Some(Arc::clone(&told.part)), outcome(told.error.clone(), told.duration, age)))
+            }
+            Err(_) => {
+                let error = Error {
+                    endpoint: self.inventory.client().asked(),
+                    path: collector.calls.first().copied().unwrap_or_default().to_owned(),
+                    reason: Reason::Timeout(time),
+                };
+                self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
+                Some((None, outcome(Some(error), time, None)))
             }
         }
-        self.health.note(name, &outcomes, view.fetched_resources().as_deref());
-        Arc::new(Part { labels: self.labels.clone(), families: families(outcomes) })
     }
-}
 
-fn families(outcomes: Vec<Outcome>) -> Vec<Family> {
-    let mut success = Family { desc: &SUCCESS, samples: Vec::with_capacity(outcomes.len()) };
-    let mut duration = Family { desc: &DURATION, samples: Vec::with_capacity(outcomes.len()) };
-    let mut families = Vec::new();
-    for outcome in outcomes {
-        let labels = Labels::new(&[("collector", outcome.collector)]);
-        let whole = f64::from(u8::from(outcome.told.error.is_none()));
-        success.samples.push(Sample { labels: labels.clone(), value: whole });
-        duration.samples.push(Sample { labels, value: outcome.duration.as_secs_f64() });
-        families.extend(outcome.told.families);
+    /// Lets the slow lane know what is wanted, as soon as it is known what there is to ask about.
+    async fn ask(
+        &self,
+        round: &Arc<Shared>,
+        collectors: &[&'static Collector],
+        names: &[&'static str],
+        deadline: Instant,
+    ) {
+        if collectors.iter().any(|collector| matches!(collector.lane, Kind::Slow(_))) {
+            let resources = timeout_at(deadline, round.view().resources()).await;
+            self.lane.ask(names, resources.ok().and_then(Result::ok).as_deref());
+        }
     }
-    families.extend([success, duration]);
-    families
 }

@@ -54,7 +54,7 @@ fn a_failing_call_hides_nothing_of_the_others() {
 fn every_kind_of_failure_has_its_reason() {
     let cluster = Cluster::recorded();
     let sim = &cluster.sims[0];
-    let config = format!("[scrape]\nmax_body = \"1MiB\"\n{}", cluster.config("home"));
+    let config = format!("[scrape]\nmax_age = \"0s\"\nmax_body = \"1MiB\"\n{}", cluster.config("home"));
     let exporter = Exporter::serve(&config);
     let faults = [
         ("unauthorized", status(401, "Authentication failed!", "")),

@@ -7,12 +7,11 @@ use crate::support::{Cluster, Exporter, Page, check_golden, recorded_body, reque
 
 /// The page without what differs from run to run.
 fn masked(text: &str) -> String {
+    let times = ["pve_scrape_collector_duration_seconds{", "pve_scrape_collector_age_seconds{"];
     text.lines()
-        .map(|line| match line.strip_prefix("pve_scrape_collector_duration_seconds{") {
-            Some(rest) => {
-                format!("pve_scrape_collector_duration_seconds{{{}}} MASKED\n", rest.split('}').next().unwrap())
-            }
-            None => format!("{line}\n"),
+        .map(|line| {
+            let masked = times.iter().any(|name| line.starts_with(name));
+            if masked { format!("{} MASKED\n", line.split(' ').next().unwrap()) } else { format!("{line}\n") }
         })
         .collect()
 }

@@ -60,7 +60,9 @@ impl Exporter {
     pub fn serve_with(config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
-        write_private(&file, config);
+        // Tests that follow a change ask again at once.
+        let fresh = if config.contains("[scrape]") { "" } else { "[scrape]\nmax_age = \"0s\"\n" };
+        write_private(&file, &format!("{fresh}{config}"));
         let mut command = binary();
         command
             .arg("serve")

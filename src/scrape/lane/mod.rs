@@ -1,0 +1,122 @@
+//! The slow lane of one cluster: what needs a call per node or guest, asked in the background because scrapes want it.
+//!
+//! ```text
+//! a scrape → ask: notes what is wanted, queues what is due, starts the driver if it rests
+//!          → say: what is there by now and young enough, with its age; it waits for nothing
+//! driver   → takes the oldest first, as far as the gate of each node and the budget of the cluster allow
+//! ```
+//!
+//! Without scrapes there are no calls.
+
+mod driver;
+mod queue;
+mod shelf;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::collectors::{Collector, Lane as Kind};
+use crate::inventory::{Inventory, Resources};
+use crate::metrics::{Family, Own};
+use crate::pve::Error;
+use queue::{Job, Queue};
+use shelf::Shelf;
+
+/// The slow lane of one cluster; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Lane(Arc<Shared>);
+
+struct Shared {
+    inventory: Arc<Inventory>,
+    own: Arc<Own>,
+    state: Mutex<State>,
+    /// New jobs are queued.
+    news: Notify,
+}
+
+struct State {
+    shelves: Vec<Shelf>,
+    queue: Queue,
+    driving: bool,
+}
+
+/// What one collector says on a page.
+pub(super) struct Said {
+    pub(super) collector: &'static str,
+    pub(super) families: Vec<Family>,
+    pub(super) error: Option<Error>,
+    pub(super) duration: Duration,
+    pub(super) age: Option<Duration>,
+}
+
+impl Lane {
+    /// At rest; nothing is asked before a scrape wants it.
+    pub(super) fn new(inventory: Arc<Inventory>, collectors: &[&'static Collector], own: Arc<Own>) -> Self {
+        let shelf = |collector: &&'static Collector| match collector.lane {
+            Kind::Slow(slow) => Some(Shelf::new(collector, slow)),
+            Kind::Fast(_) => None,
+        };
+        let shelves = collectors.iter().filter_map(shelf).collect();
+        let state = State { shelves, queue: Queue::default(), driving: false };
+        Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new() }))
+    }
+
+    /// Notes that a scrape wants these collectors. `resources` says what there is to ask about; without it, what was
+    /// known before stands.
+    pub(super) fn ask(&self, wanted: &[&'static str], resources: Option<&Resources>) {
+        let now = Instant::now();
+        let mut guard = self.0.lock();
+        let State { shelves, queue, driving } = &mut *guard;
+        for (index, shelf) in shelves.iter_mut().enumerate().filter(|(_, shelf)| is_in(wanted, shelf)) {
+            shelf.want(now);
+            if let Some(resources) = resources {
+                shelf.stock(resources, now);
+            }
+            for (since, key, subject) in shelf.take_due(now) {
+                queue.push(since, Job { shelf: index, key, subject, blocks: shelf.slow.blocks });
+            }
+        }
+        let backlog = queue.len();
+        let start = !queue.is_empty() && !*driving;
+        *driving |= start;
+        drop(guard);
+        self.0.own.slow_lane_backlog(self.0.inventory.cluster(), backlog);
+        if start {
+            tokio::spawn(driver::drive(Arc::clone(&self.0)));
+        } else {
+            self.0.news.notify_one();
+        }
+    }
+
+    /// What is known by now; collectors without a first answer say nothing.
+    pub(super) fn say(&self, wanted: &[&'static str]) -> Vec<Said> {
+        let now = Instant::now();
+        let state = self.0.lock();
+        let shelves = state.shelves.iter().filter(|shelf| is_in(wanted, shelf));
+        shelves
+            .filter_map(|shelf| {
+                let said = shelf.say(now)?;
+                Some(Said {
+                    collector: shelf.collector.name,
+                    families: said.families,
+                    error: said.error,
+                    duration: said.duration,
+                    age: said.age,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_in(wanted: &[&'static str], shelf: &Shelf) -> bool {
+    wanted.contains(&shelf.collector.name)
+}

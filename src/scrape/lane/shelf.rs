@@ -1,0 +1,346 @@
+//! What is kept of one slow-lane collector: a value per subject, when it is due again, how long it is good.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::collectors::{Collector, Per, Slow, Subject};
+use crate::inventory::{GuestKind, Resources};
+use crate::metrics::{Desc, Family, Labels, Sample};
+use crate::pve::{Error, Reason};
+
+/// Values are served at most this long only because scrapes come so seldom.
+const MOST_PATIENCE: Duration = Duration::from_mins(30);
+/// The wait after a first failure; doubled with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(10);
+const MOST_BACKOFF: Duration = Duration::from_mins(10);
+
+/// One collector's values.
+pub(super) struct Shelf {
+    pub(super) collector: &'static Collector,
+    pub(super) slow: Slow,
+    last_wanted: Option<Instant>,
+    /// Between the last two requests.
+    gap: Duration,
+    /// Whether the subjects are known: before, an empty shelf says nothing.
+    known: bool,
+    units: BTreeMap<Key, Unit>,
+}
+
+/// What a value is about; a guest keeps its value when it moves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Cluster,
+    Node(Arc<str>),
+    Guest(u64, GuestKind),
+}
+
+struct Unit {
+    subject: Subject,
+    /// Its node is online: it may be asked about.
+    askable: bool,
+    /// Asked or waiting to be.
+    pending: bool,
+    due: Instant,
+    failures: u32,
+    error: Option<Error>,
+    value: Option<Value>,
+}
+
+struct Value {
+    rows: Box<[Row]>,
+    fetched: Instant,
+    duration: Duration,
+}
+
+/// One sample.
+struct Row {
+    desc: &'static Desc,
+    labels: Labels,
+    value: f64,
+}
+
+/// What a shelf says on a page.
+pub(super) struct Said {
+    pub(super) families: Vec<Family>,
+    /// The first failure of those that did not succeed since.
+    pub(super) error: Option<Error>,
+    /// Of the slowest call that a served value took.
+    pub(super) duration: Duration,
+    /// Of the oldest value that is served; absent where none is.
+    pub(super) age: Option<Duration>,
+}
+
+impl Shelf {
+    pub(super) fn new(collector: &'static Collector, slow: Slow) -> Self {
+        Self { collector, slow, last_wanted: None, gap: Duration::ZERO, known: false, units: BTreeMap::new() }
+    }
+
+    /// Notes that a scrape wants the values.
+    pub(super) fn want(&mut self, now: Instant) {
+        if let Some(last) = self.last_wanted {
+            self.gap = now.duration_since(last);
+        }
+        self.last_wanted = Some(now);
+    }
+
+    /// Whether scrapes still come: a long queue ends when nobody waits for it any more.
+    pub(super) fn is_wanted(&self, now: Instant) -> bool {
+        let patience = MOST_PATIENCE.min(self.gap * 3).max(Duration::from_mins(2));
+        self.last_wanted.is_some_and(|last| now.duration_since(last) < patience)
+    }
+
+    /// Takes over what there is to ask about; values of what is gone go with it.
+    pub(super) fn stock(&mut self, resources: &Resources, now: Instant) {
+        self.known = true;
+        let mut before = std::mem::take(&mut self.units);
+        for (key, subject, askable) in subjects(self.slow.per, resources) {
+            let unit = match before.remove(&key) {
+                Some(unit) => Unit { subject, askable, ..unit },
+                None => Unit { subject, askable, pending: false, due: now, failures: 0, error: None, value: None },
+            };
+            self.units.insert(key, unit);
+        }
+    }
+
+    /// What is due now, with the time of its value (none: never had one); each is pending until it is settled.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Option<Instant>, Key, Subject)> {
+        let due = self.units.iter_mut().filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
+        due.map(|(key, unit)| {
+            unit.pending = true;
+            (unit.value.as_ref().map(|value| value.fetched), key.clone(), unit.subject.clone())
+        })
+        .collect()
+    }
+
+    /// Nothing came of it: it may be asked about again.
+    pub(super) fn put_back(&mut self, key: &Key) {
+        if let Some(unit) = self.units.get_mut(key) {
+            unit.pending = false;
+        }
+    }
+
+    /// Keeps an answer, unless what it is about is gone by now.
+    pub(super) fn settle(&mut self, key: &Key, asked: Instant, now: Instant, answer: Result<Vec<Family>, Error>) {
+        let ttl = self.slow.ttl;
+        let Some(unit) = self.units.get_mut(key) else { return };
+        unit.pending = false;
+        match answer {
+            Ok(families) => {
+                unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
+                unit.failures = 0;
+                unit.error = None;
+                unit.due = now + jittered(ttl, key);
+            }
+            Err(error) => {
+                let wait = FIRST_BACKOFF.saturating_mul(1 << unit.failures.min(10)).min(MOST_BACKOFF);
+                unit.failures = unit.failures.saturating_add(1);
+                unit.due = now + jittered(wait, key);
+                // A guest that moved since the list was made is no fault; the next list says where it is.
+                unit.error = Some(error).filter(|error| !matches!(error.reason, Reason::NotFoundHere(_)));
+            }
+        }
+    }
+
+    /// What is young enough to be told; nothing before the first answer.
+    pub(super) fn say(&self, now: Instant) -> Option<Said> {
+        let patience = (self.slow.ttl * 3).max((self.gap * 3 / 2).min(MOST_PATIENCE));
+        let fresh = |value: &&Value| now.duration_since(value.fetched) <= patience;
+        let values = || self.units.values().filter_map(|unit| unit.value.as_ref()).filter(fresh);
+        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
+        let error = failed.next().cloned();
+        if error.is_none() && values().next().is_none() && !(self.known && self.units.is_empty()) {
+            return None;
+        }
+        let mut families: Vec<Family> =
+            self.collector.families.iter().map(|desc| Family { desc, samples: Vec::new() }).collect();
+        for row in values().flat_map(|value| &value.rows) {
+            if let Some(family) = families.iter_mut().find(|family| family.desc.name == row.desc.name) {
+                family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
+            }
+        }
+        Some(Said {
+            families,
+            error,
+            duration: values().map(|value| value.duration).max().unwrap_or_default(),
+            age: values().map(|value| now.duration_since(value.fetched)).max(),
+        })
+    }
+}
+
+fn subjects(per: Per, resources: &Resources) -> Vec<(Key, Subject, bool)> {
+    match per {
+        Per::Cluster => vec![(Key::Cluster, Subject::Cluster, true)],
+        Per::Node => {
+            let named = resources.nodes.iter().map(|node| (Arc::<str>::from(node.name.as_str()), node.online));
+            named.map(|(name, online)| (Key::Node(Arc::clone(&name)), Subject::Node(name), online)).collect()
+        }
+        Per::Guest => resources
+            .guests
+            .iter()
+            .map(|guest| {
+                let (kind, vmid) = (guest.identity.kind, guest.identity.vmid);
+                let subject = Subject::Guest { kind, vmid, node: Arc::clone(&guest.node) };
+                (Key::Guest(vmid, kind), subject, guest.status.is_some())
+            })
+            .collect(),
+    }
+}
+
+fn rows(families: Vec<Family>) -> Box<[Row]> {
+    let samples = families.into_iter().flat_map(|family| {
+        let desc = family.desc;
+        family.samples.into_iter().map(move |sample| Row { desc, labels: sample.labels, value: sample.value })
+    });
+    samples.collect()
+}
+
+/// Up to a tenth less, always the same for the same subject: thousands of values are not to fall due at once.
+fn jittered(time: Duration, key: &Key) -> Duration {
+    let spread = match key {
+        Key::Cluster => 0,
+        Key::Node(name) => name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
+        Key::Guest(vmid, _) => vmid.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+    };
+    let thousandths = u32::try_from(spread % 100).unwrap_or_default();
+    time - time * thousandths / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Kind;
+
+    static ONBOOT: Desc = Desc { name: "pve_onboot_status", help: "Test.", kind: Kind::Gauge };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    static COLLECTOR: Collector = Collector {
+        name: "test",
+        about: "test",
+        needs: &[],
+        calls: &[],
+        families: &[&ONBOOT],
+        lane: crate::collectors::Lane::Slow(SLOW),
+    };
+
+    const SLOW: Slow = Slow {
+        ttl: Duration::from_secs(30),
+        per: Per::Guest,
+        blocks: false,
+        fetch: |_| Box::pin(async { Ok(Vec::new()) }),
+    };
+
+    fn shelf(per: Per) -> Shelf {
+        Shelf::new(&COLLECTOR, Slow { per, ..SLOW })
+    }
+
+    fn resources(guests: &str, online: bool) -> Resources {
+        let status = if online { "online" } else { "offline" };
+        Resources::read(&format!(
+            r#"{{"data":[{{"type":"node","node":"a","status":"{status}"}},{{"type":"node","node":"b","status":"online"}}{guests}]}}"#
+        ))
+    }
+
+    const GUEST: &str = r#",{"type":"qemu","vmid":100,"node":"a","status":"running","name":"x"}"#;
+
+    fn value(number: f64) -> Result<Vec<Family>, Error> {
+        let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
+        Ok(vec![Family { desc: &ONBOOT, samples: vec![sample] }])
+    }
+
+    fn failure(reason: Reason) -> Result<Vec<Family>, Error> {
+        Err(Error { endpoint: "https://pve:8006".into(), path: "/x".into(), reason })
+    }
+
+    fn told(shelf: &Shelf, now: Instant) -> Option<(Vec<f64>, bool, Option<u64>)> {
+        let said = shelf.say(now)?;
+        let values = said.families.iter().flat_map(|family| &family.samples).map(|sample| sample.value).collect();
+        Some((values, said.error.is_none(), said.age.map(|age| age.as_secs())))
+    }
+
+    #[test]
+    fn a_value_is_asked_for_once_per_ttl_and_served_for_three() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        shelf.want(start);
+        shelf.stock(&resources(GUEST, true), start);
+        assert_eq!(told(&shelf, start), None, "nothing is said before the first answer");
+        let due = shelf.take_due(start);
+        assert_eq!(due.len(), 1);
+        assert!(shelf.take_due(start).is_empty(), "it is pending");
+        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        assert!(shelf.take_due(start + 20 * SECOND).is_empty(), "it is young");
+        assert_eq!(told(&shelf, start + 20 * SECOND), Some((vec![1.0], true, Some(19))));
+        assert_eq!(shelf.take_due(start + 31 * SECOND).len(), 1);
+        assert_eq!(told(&shelf, start + 91 * SECOND), Some((vec![1.0], true, Some(90))));
+        assert_eq!(told(&shelf, start + 92 * SECOND), None, "too old to be told");
+    }
+
+    #[test]
+    fn seldom_scrapes_still_see_a_value() {
+        let (mut shelf, start) = (shelf(Per::Cluster), Instant::now());
+        for round in 0..4 {
+            let now = start + round * 120 * SECOND;
+            shelf.want(now);
+            shelf.stock(&resources("", true), now);
+            assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
+            for (_, key, _) in shelf.take_due(now) {
+                shelf.settle(&key, now, now, value(1.0));
+            }
+        }
+        let last = start + 360 * SECOND;
+        assert!(told(&shelf, last + 180 * SECOND).is_some() && told(&shelf, last + 181 * SECOND).is_none());
+    }
+
+    #[test]
+    fn failures_are_told_and_tried_again_with_patience() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), start);
+        let mut now = start;
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let due = shelf.take_due(now);
+            shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
+            let failed = now;
+            while shelf.take_due(now).is_empty() {
+                now += SECOND;
+            }
+            shelf.put_back(&Key::Guest(100, GuestKind::Qemu));
+            waits.push(now.duration_since(failed).as_secs());
+        }
+        assert!(waits[0] <= 10 && waits[8] <= 600 && waits.is_sorted() && waits[8] > 500, "{waits:?}");
+        assert_eq!(told(&shelf, now), Some((vec![], false, None)));
+        shelf.settle(&Key::Guest(100, GuestKind::Qemu), now, now, value(1.0));
+        assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "well again");
+    }
+
+    #[test]
+    fn what_is_gone_is_dropped_and_what_is_lost_is_left_alone() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now);
+        shelf.settle(&due[0].1, now, now, value(1.0));
+        shelf.stock(&resources(GUEST, false), now);
+        assert!(shelf.take_due(now + 60 * SECOND).is_empty(), "nobody asks a lost node");
+        assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "the last value is still young");
+        let moved = GUEST.replace("\"a\"", "\"b\"");
+        shelf.stock(&resources(&moved, false), now);
+        assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "a guest that moved keeps its value");
+        assert!(matches!(&shelf.take_due(now + 60 * SECOND)[0].2, Subject::Guest { node, .. } if &**node == "b"));
+        shelf.stock(&resources("", true), now);
+        shelf.settle(&due[0].1, now, now, value(2.0));
+        assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
+    }
+
+    #[test]
+    fn a_guest_that_moved_while_it_was_asked_about_is_no_fault() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now);
+        shelf.settle(&due[0].1, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
+        assert_eq!(told(&shelf, now), None);
+        assert_eq!(shelf.take_due(now + 11 * SECOND).len(), 1);
+    }
+}

@@ -1,0 +1,150 @@
+//! Rounds that scrapes share: those that overlap, and those that follow within `max_age`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::time::Instant;
+
+use crate::collectors::{Collector, Running};
+use crate::inventory::{Inventory, View};
+use crate::metrics::{Labels, Own, Part};
+use crate::pve::Error;
+
+/// The round of one cluster that a scrape may join.
+pub(super) struct Rounds {
+    inventory: Arc<Inventory>,
+    labels: Labels,
+    own: Arc<Own>,
+    max_age: Duration,
+    current: Arc<Mutex<Current>>,
+}
+
+/// One round. It belongs to the scrapes that wait for it: when the last one leaves, its calls end.
+pub(super) struct Round {
+    cluster: Arc<str>,
+    view: Arc<View>,
+    labels: Labels,
+    own: Arc<Own>,
+    parts: Mutex<HashMap<&'static str, SharedPart>>,
+    pages: Mutex<HashMap<Vec<&'static str>, Vec<Arc<Part>>>>,
+}
+
+/// What a collector of the fast lane told in a round.
+pub(super) struct Told {
+    pub(super) part: Arc<Part>,
+    pub(super) error: Option<Error>,
+    pub(super) duration: Duration,
+    pub(super) at: Instant,
+}
+
+type SharedPart = Shared<BoxFuture<'static, Arc<Told>>>;
+
+#[derive(Default)]
+enum Current {
+    #[default]
+    None,
+    /// Somebody waits for it, or nobody any more.
+    UnderWay(Weak<Round>),
+    /// It succeeded; kept until it is too old.
+    Kept(Arc<Round>, Instant),
+}
+
+impl Rounds {
+    pub(super) fn new(inventory: Arc<Inventory>, labels: Labels, own: Arc<Own>, max_age: Duration) -> Self {
+        Self { inventory, labels, own, max_age, current: Arc::default() }
+    }
+
+    /// The round under way, the last one if it is young enough, or a new one.
+    pub(super) fn join(&self) -> Arc<Round> {
+        let mut current = lock(&self.current);
+        let running = match &*current {
+            Current::None => None,
+            Current::UnderWay(round) => round.upgrade(),
+            Current::Kept(round, until) => (Instant::now() < *until).then(|| Arc::clone(round)),
+        };
+        running.unwrap_or_else(|| {
+            let round = Arc::new(Round {
+                cluster: self.inventory.cluster().into(),
+                view: Arc::new(self.inventory.view()),
+                labels: self.labels.clone(),
+                own: Arc::clone(&self.own),
+                parts: Mutex::default(),
+                pages: Mutex::default(),
+            });
+            *current = Current::UnderWay(Arc::downgrade(&round));
+            round
+        })
+    }
+
+    /// A scrape got all it wanted of a round: others may have it too for a while, if it is worth having.
+    pub(super) fn finish(&self, round: &Arc<Round>, whole: bool) {
+        let mut current = lock(&self.current);
+        let (ours, kept) = match &*current {
+            Current::None => (false, false),
+            Current::UnderWay(running) => (std::ptr::eq(running.as_ptr(), Arc::as_ptr(round)), false),
+            Current::Kept(kept, _) => (Arc::ptr_eq(kept, round), true),
+        };
+        if !ours || (kept && whole) {
+            return;
+        }
+        if !whole || self.max_age.is_zero() {
+            *current = Current::None;
+            return;
+        }
+        let until = Instant::now() + self.max_age;
+        *current = Current::Kept(Arc::clone(round), until);
+        drop(current);
+        // Snapshots of large clusters are not to lie in memory until the next scrape.
+        let current = Arc::clone(&self.current);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(until).await;
+            let mut current = lock(&current);
+            if matches!(&*current, Current::Kept(_, kept) if *kept == until) {
+                *current = Current::None;
+            }
+        });
+    }
+}
+
+impl Round {
+    pub(super) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// What a collector tells in this round; asked once, whoever waits for it.
+    pub(super) fn told(&self, collector: &'static Collector, run: for<'a> fn(&'a View) -> Running<'a>) -> SharedPart {
+        let part = || {
+            let (view, labels) = (Arc::clone(&self.view), self.labels.clone());
+            let (cluster, own) = (Arc::clone(&self.cluster), Arc::clone(&self.own));
+            async move {
+                let started = Instant::now();
+                let told = run(&view).await;
+                if let Some(error) = &told.error {
+                    own.collector_error(&cluster, collector.name, error.label());
+                }
+                let part = Arc::new(Part { labels, families: told.families });
+                Arc::new(Told { part, error: told.error, duration: started.elapsed(), at: Instant::now() })
+            }
+            .boxed()
+            .shared()
+        };
+        lock(&self.parts).entry(collector.name).or_insert_with(part).clone()
+    }
+
+    /// The parts of a page that was put together before in this round, so that equal pages are the same page.
+    pub(super) fn page(&self, collectors: &[&'static str]) -> Option<Vec<Arc<Part>>> {
+        lock(&self.pages).get(collectors).cloned()
+    }
+
+    /// Keeps the parts of a page for others who ask for the same; the first one stands.
+    pub(super) fn keep_page(&self, collectors: Vec<&'static str>, parts: Vec<Arc<Part>>) -> Vec<Arc<Part>> {
+        lock(&self.pages).entry(collectors).or_insert(parts).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
