@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::inventory::GuestKind;
 use crate::metrics::Family;
-use crate::pve::{Answer, Client, Error, Permit};
+use crate::pve::{Answer, Client, Error, Path, Permit};
 
 /// A collector of the slow lane.
 #[derive(Clone, Copy)]
@@ -74,14 +74,13 @@ impl<'a> Ask<'a> {
 
     /// `GET` of one of the collector's `calls`; `{node}`, `{type}` and `{vmid}` are those of the subject.
     pub async fn get(&self, call: &'static str) -> Result<Answer, Error> {
-        let path = match self.subject {
-            Subject::Cluster => call.to_owned(),
-            Subject::Node(node) => call.replace("{node}", node),
+        match self.subject {
+            Subject::Cluster => self.client.get_slow(&Path::from(call), self.permit).await,
+            Subject::Node(node) => self.client.get_node(&Path::new(call, &[("node", node)]), self.permit).await,
             Subject::Guest { kind, vmid, node } => {
-                call.replace("{node}", node).replace("{type}", kind.as_str()).replace("{vmid}", &vmid.to_string())
+                let values = [("node", &**node), ("type", kind.as_str()), ("vmid", &vmid.to_string())];
+                self.client.get_node(&Path::new(call, &values), self.permit).await
             }
-        };
-        let _ = self.permit;
-        self.client.get(&path).await
+        }
     }
 }

@@ -90,10 +90,12 @@ fn duration(raw: Option<&At<&str>>, default: &str, report: &mut Report<'_>) -> O
 fn cluster<'t>(raw: &RawCluster<'t>, names: &mut HashSet<&'t str>, context: &mut Context<'_>) -> Option<Cluster> {
     let name = raw.name.as_ref().and_then(|found| name(found, names, &mut context.report));
     let endpoints = raw.endpoints.as_ref().and_then(|found| endpoint::endpoints(found, &mut context.report));
+    let node_addresses = endpoint::node_addresses(&raw.node_addresses, &mut context.report);
     let credential = credential::token(raw.token_id.as_ref(), raw.secret.as_ref(), context);
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);
-    Some(Cluster { name: name?, endpoints: endpoints?, credential: credential?, tls: tls? })
+    let (credential, tls) = (credential?, tls?);
+    Some(Cluster { name: name?, endpoints: endpoints?, node_addresses: node_addresses?, credential, tls })
 }
 
 fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Addresses of PVE APIs.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Endpoint;
@@ -22,6 +23,38 @@ pub(super) fn endpoints(raw: &At<Vec<At<&str>>>, report: &mut Report<'_>) -> Opt
         }
     }
     Some(endpoints).filter(|endpoints| !endpoints.is_empty())
+}
+
+/// The addresses at which nodes are asked directly. `None` only after a fault was reported.
+pub(super) fn node_addresses(raw: &[(&str, At<&str>)], report: &mut Report<'_>) -> Option<BTreeMap<String, Endpoint>> {
+    let mut addresses: BTreeMap<String, Endpoint> = BTreeMap::new();
+    for (node, found) in raw {
+        let twin = |endpoint: &Endpoint| addresses.iter().find(|(_, known)| *known == endpoint).map(|(node, _)| node);
+        let message = if node_name(node) {
+            match endpoint(found.value) {
+                Ok(endpoint) => match twin(&endpoint) {
+                    None => {
+                        addresses.insert((*node).to_owned(), endpoint);
+                        continue;
+                    }
+                    Some(twin) => format!("expected each node's own address, found that of {twin} again"),
+                },
+                Err(message) => message,
+            }
+        } else {
+            "expected the name of a node as key, letters, digits and \"-\" such as pve1, found another text".to_owned()
+        };
+        report.fault(&found.place, message);
+    }
+    Some(addresses).filter(|addresses| addresses.len() == raw.len())
+}
+
+/// Whether PVE would take it: a node is called as its host, without domain.
+fn node_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 /// Reads `https://host[:port]`; the error is the rest of a sentence.

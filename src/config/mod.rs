@@ -29,6 +29,7 @@ mod tls;
 mod units;
 mod words;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,6 +80,8 @@ pub struct Cluster {
     pub name: String,
     /// `endpoints`: API addresses of members, in order of preference, at least one.
     pub endpoints: Vec<Endpoint>,
+    /// `node_addresses`: where nodes are asked directly, by name; may be empty.
+    pub node_addresses: BTreeMap<String, Endpoint>,
     /// `token_id` with one of `token_secret…`.
     pub credential: Credential,
     /// `tls`: how an endpoint proves who it is.

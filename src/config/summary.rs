@@ -34,7 +34,12 @@ fn of_cluster(cluster: &Cluster) -> String {
         Tls::Fingerprints(list) => format!("certificates by {}", counted(list.len(), "fingerprint")),
         Tls::Insecure => "certificates NOT verified".to_owned(),
     };
-    format!("{} ({}, token {id}, {tls})", cluster.name, counted(cluster.endpoints.len(), "endpoint"))
+    let endpoints = counted(cluster.endpoints.len(), "endpoint");
+    let direct = match cluster.node_addresses.len() {
+        0 => String::new(),
+        count => format!("{} asked directly, ", counted(count, "node")),
+    };
+    format!("{} ({endpoints}, {direct}token {id}, {tls})", cluster.name)
 }
 
 fn counted(count: usize, noun: &str) -> String {

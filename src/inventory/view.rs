@@ -61,13 +61,22 @@ impl Inventory {
     async fn fetch_resources(&self) -> Result<Arc<Resources>, Error> {
         let answer = self.client.get("/cluster/resources").await?;
         let entries = pve::resources(&answer)?;
+        let nodes = entries.iter().filter(|entry| entry.kind.filled() == Some("node"));
+        let nodes: Vec<&str> = nodes.filter_map(|entry| entry.node.filled()).collect();
+        self.client.learn(&answer, &nodes, None);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::new(Resources::new(&entries, &mut memory)))
     }
 
     async fn fetch_status(&self) -> Result<Arc<ClusterStatus>, Error> {
         let answer = self.client.get("/cluster/status").await?;
-        Ok(Arc::new(ClusterStatus::new(&pve::status(&answer)?)))
+        let entries = pve::status(&answer)?;
+        let nodes = entries.iter().filter(|entry| entry.kind.filled() == Some("node"));
+        let named = |entry: &&pve::StatusEntry<'_>| entry.local.0 == Some(true);
+        let local = nodes.clone().find(named).and_then(|entry| entry.name.filled());
+        let nodes: Vec<&str> = nodes.filter_map(|entry| entry.name.filled()).collect();
+        self.client.learn(&answer, &nodes, local);
+        Ok(Arc::new(ClusterStatus::new(&entries)))
     }
 
     async fn fetch_release(&self) -> Result<Arc<Release>, Error> {

@@ -19,6 +19,10 @@ pub struct Error {
 pub enum Reason {
     /// No connection: nothing was sent, another endpoint may be tried.
     Unreachable(String),
+    /// The connection was there and broke before the answer was.
+    Broken(String),
+    /// The endpoint belongs to another cluster than the others; nothing of it is used.
+    Foreign(String),
     /// The endpoint did not prove who it is; the credential was not sent.
     Tls(String),
     /// 401: the credential is wrong, expired or disabled.
@@ -41,7 +45,7 @@ impl Error {
     /// The value of the `reason` and `outcome` labels: one word of a small set.
     pub fn label(&self) -> &'static str {
         match self.reason {
-            Reason::Unreachable(_) => "unreachable",
+            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Foreign(_) => "unreachable",
             Reason::Tls(_) => "tls",
             Reason::Unauthorized(_) => "unauthorized",
             Reason::Forbidden(_) => "forbidden",
@@ -52,10 +56,20 @@ impl Error {
         }
     }
 
+    /// Whether nothing was asked: no connection came about, so that another way to the same node may do better.
+    pub(super) fn is_of_the_way(&self) -> bool {
+        matches!(self.reason, Reason::Unreachable(_) | Reason::Foreign(_) | Reason::Tls(_))
+    }
+
     /// Whether another endpoint of the same cluster may do better.
     pub(super) fn is_of_the_endpoint(&self) -> bool {
         match self.reason {
-            Reason::Unreachable(_) | Reason::Tls(_) | Reason::Timeout(_) | Reason::Malformed(_) => true,
+            Reason::Unreachable(_)
+            | Reason::Broken(_)
+            | Reason::Foreign(_)
+            | Reason::Tls(_)
+            | Reason::Timeout(_)
+            | Reason::Malformed(_) => true,
             Reason::Status(code, _) => code >= 500 && code != 501,
             Reason::Unauthorized(_) | Reason::Forbidden(_) | Reason::NotFoundHere(_) | Reason::TooLarge(_) => false,
         }
@@ -67,7 +81,9 @@ impl fmt::Display for Error {
         let Self { endpoint, path, reason } = self;
         match reason {
             // The path does not matter where no call was made: all calls of a round then fail with the same words.
-            Reason::Unreachable(_) | Reason::Tls(_) => write!(f, "{endpoint}: {reason}"),
+            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Foreign(_) | Reason::Tls(_) => {
+                write!(f, "{endpoint}: {reason}")
+            }
             _ => write!(f, "GET {endpoint}/api2/json{path}: {reason}"),
         }
     }
@@ -79,7 +95,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(cause) => write!(f, "no connection: {cause}"),
-            Self::Tls(cause) => write!(f, "{cause}"),
+            Self::Broken(cause) => write!(f, "the connection broke: {cause}"),
+            Self::Tls(cause) | Self::Foreign(cause) => write!(f, "{cause}"),
             Self::Unauthorized(words) => write!(
                 f,
                 "401 {words}: check that token_id exists, is enabled and not expired, and that the secret is its own"

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::client::Answer;
+use super::answer::Answer;
 use super::error::Error;
 use super::wire::{List, Number, Text};
 

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::client::{Answer, refused};
+use super::answer::Answer;
 use super::error::{Error, Reason};
+use super::failure::refused;
 use super::{resources, status, version};
 
 #[derive(Deserialize)]

@@ -1,0 +1,64 @@
+//! A 200 answer, to be parsed by borrowing from it.
+
+use serde::Deserialize;
+
+use super::error::{Error, Reason, one_line};
+
+/// A 200 answer, to be parsed by borrowing from it.
+#[derive(Debug)]
+pub struct Answer {
+    pub(super) endpoint: String,
+    pub(super) path: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// Who answered, such as `https://192.0.2.11:8006`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The value of `data`, borrowed where the JSON allows it. A failure names the JSON path and position.
+    pub fn data<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        match serde_json::from_str::<Envelope<T>>(&self.body) {
+            Ok(envelope) => Ok(envelope.data),
+            Err(error) => Err(self.malformed(self.locate::<T>(&error))),
+        }
+    }
+
+    /// An answer that parses but cannot be meant.
+    pub fn malformed(&self, detail: String) -> Error {
+        Error { endpoint: self.endpoint.clone(), path: self.path.clone(), reason: Reason::Malformed(detail) }
+    }
+
+    fn locate<'a, T: Deserialize<'a>>(&'a self, error: &serde_json::Error) -> String {
+        let mut again = serde_json::Deserializer::from_str(&self.body);
+        let path = match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut again) {
+            Err(error) if error.path().iter().next().is_some() => {
+                format!(" in {}", one_line(error.path().to_string().trim_end_matches(".?")))
+            }
+            _ => String::new(),
+        };
+        format!("{}{path}; {}", one_line(&error.to_string()), beginning(&self.body))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(body: &str) -> Self {
+        Self { endpoint: "https://pve.example.com:8006".to_owned(), path: "/test".to_owned(), body: body.to_owned() }
+    }
+}
+
+/// How a body begins, for messages.
+pub(super) fn beginning(body: &str) -> String {
+    let head: String = body.trim_start().chars().take(40).collect();
+    if head.is_empty() {
+        "the answer is empty".to_owned()
+    } else {
+        format!("the answer begins with \"{}\"", one_line(&head))
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}

@@ -1,0 +1,183 @@
+//! One exchange with one address: bounded, counted, its failure named. The only place that sends the credential.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use tokio::time::{Instant, timeout};
+
+use super::answer::{Answer, beginning};
+use super::credential::Credential;
+use super::error::{Error, Reason};
+use super::failure::{classify, died_under_us, refused, root_cause};
+use super::path::Path;
+use super::tls::{self, Roots};
+use crate::config::Cluster;
+use crate::metrics::Own;
+
+/// Name resolution, TCP and TLS together.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// pveproxy closes after 5 s without a request; a connection older than this is not worth the gamble.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(4500);
+/// What is read of an error's body, for its message.
+const ERROR_BODY: u64 = 16 << 10;
+
+/// Asks the addresses of one cluster.
+///
+/// Connections are kept as long as pveproxy keeps them: 5 s without a request. Answers of protected calls, such as
+/// `/cluster/status`, say `Connection: close` besides `Keep-Alive`; hyper heeds the first, as RFC 9112 §9.6 has it, so
+/// that each of them costs a connection. Both lines share the TLS sessions, which are resumed where the server allows.
+pub(super) struct Transport {
+    cluster: String,
+    kept: reqwest::Client,
+    fresh: reqwest::Client,
+    credential: Credential,
+    max_body: u64,
+    own: Arc<Own>,
+}
+
+/// Which connection is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// One that is there already, or a new one.
+    Kept,
+    /// A new one, for this exchange only.
+    Fresh,
+}
+
+/// How long an exchange may take; to connect is bounded besides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Until the status and headers are there.
+    pub(super) head: Duration,
+    /// Until all is there.
+    pub(super) total: Duration,
+}
+
+impl Transport {
+    /// Fails with a sentence for the administrator, without the cluster's name.
+    pub(super) fn new(cluster: &Cluster, max_body: u64, roots: &Roots, own: Arc<Own>) -> Result<Self, String> {
+        let tls = tls::client_config(&cluster.tls, roots)?;
+        let client = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| format!("the HTTP client cannot be set up: {}", root_cause(&error)))
+        };
+        Ok(Self {
+            cluster: cluster.name.clone(),
+            kept: client(builder(tls.clone()).pool_idle_timeout(IDLE_TIMEOUT))?,
+            fresh: client(builder(tls).pool_max_idle_per_host(0))?,
+            credential: Credential::new(&cluster.credential)?,
+            max_body,
+            own,
+        })
+    }
+
+    /// `GET {address}/api2/json{path}`. `address` is one of the configuration.
+    pub(super) async fn ask(&self, address: &str, path: &Path, line: Line, bounds: Bounds) -> Result<Answer, Error> {
+        let url = format!("{address}/api2/json{path}");
+        let mut counted = Counted { transport: self, address, path, started: Instant::now(), outcome: "given_up" };
+        let exchange = timeout(bounds.total, self.exchange(&url, line, bounds.head)).await;
+        let result = exchange.unwrap_or_else(|_| Err(Reason::Timeout(counted.started.elapsed())));
+        let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
+        let result = match result {
+            Ok(body) => Ok(Answer { endpoint, path, body }),
+            Err(reason) => Err(Error { endpoint, path, reason }),
+        };
+        counted.outcome = result.as_ref().err().map_or("ok", Error::label);
+        result
+    }
+
+    async fn exchange(&self, url: &str, line: Line, head: Duration) -> Result<String, Reason> {
+        let mut response = timeout(head, self.head(url, line)).await.unwrap_or(Err(Reason::Timeout(head)))?;
+        let status = response.status().as_u16();
+        if status == 200 {
+            if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
+                return Err(Reason::Malformed(format!("encoded as {encoding:?} although no encoding was asked for")));
+            }
+            return text(read(&mut response, self.max_body).await?);
+        }
+        let words = match response.extensions().get::<hyper::ext::ReasonPhrase>() {
+            Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
+            None => response.status().canonical_reason().unwrap_or_default().to_owned(),
+        };
+        let body = read(&mut response, ERROR_BODY).await.unwrap_or_default();
+        Err(refused(status, &words, &body))
+    }
+
+    async fn head(&self, url: &str, line: Line) -> Result<reqwest::Response, Reason> {
+        let send = |client: &reqwest::Client| self.credential.put_on(client.get(url)).send();
+        match line {
+            Line::Kept => match send(&self.kept).await {
+                // pveproxy may close a kept connection under us; asking twice is harmless for a GET.
+                Err(error) if died_under_us(&error) => send(&self.fresh).await,
+                other => other,
+            },
+            Line::Fresh => send(&self.fresh).await,
+        }
+        .map_err(|error| classify(&error))
+    }
+}
+
+fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .default_headers(headers)
+        .user_agent(concat!("pve-sentinel/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+}
+
+async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Vec<u8>, Reason> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > limit {
+        return Err(Reason::TooLarge(limit));
+    }
+    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+        if body.len() as u64 + chunk.len() as u64 > limit {
+            return Err(Reason::TooLarge(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.
+fn text(body: Vec<u8>) -> Result<String, Reason> {
+    let body = String::from_utf8(body)
+        .map_err(|error| Reason::Malformed(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
+    if body.trim_start().starts_with('{') {
+        return Ok(body);
+    }
+    Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(&body))))
+}
+
+/// Counts an exchange once, also one that is given up.
+struct Counted<'a> {
+    transport: &'a Transport,
+    address: &'a str,
+    path: &'a Path,
+    started: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let Self { transport, address, path, started, outcome } = self;
+        transport.own.api_request(&transport.cluster, path.label(), outcome);
+        tracing::debug!(
+            cluster = transport.cluster,
+            endpoint = address,
+            %path,
+            outcome,
+            duration = ?started.elapsed(),
+            "asked the API"
+        );
+    }
+}
