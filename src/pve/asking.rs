@@ -20,7 +20,7 @@ const FAST: Bounds = Bounds { head: Duration::from_secs(30), total: Duration::fr
 /// Bounds of an exchange of the slow lane: pveproxy itself gives another node 30 s.
 pub(super) const SLOW: Bounds = Bounds { head: Duration::from_secs(32), total: Duration::from_secs(35) };
 /// Bounds of `GET /nodes`: a refused credential is told after 3 s, which proves that the endpoint works.
-const NODES: Bounds = Bounds { head: Duration::from_secs(5), total: Duration::from_secs(5) };
+const NODES: Bounds = Bounds { head: Duration::from_millis(3500), total: Duration::from_millis(3500) };
 /// A call that was in trouble must be as quick as the fast lane wants it.
 const AGAIN: Bounds = Bounds { head: PATIENCE, total: PATIENCE };
 

@@ -309,3 +309,165 @@ impl Endpoints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Credential, Endpoint, Secret, Tls};
+
+    const CALL: &str = "/cluster/status";
+
+    fn url(number: usize) -> String {
+        format!("https://pve{number}:8006")
+    }
+
+    fn endpoints(count: usize, direct: &[(&str, usize)]) -> Endpoints {
+        let endpoint = |number: usize| Endpoint { url: url(number) };
+        Endpoints::new(&Cluster {
+            name: "home".into(),
+            endpoints: (1..=count).map(endpoint).collect(),
+            node_addresses: direct.iter().map(|(node, number)| ((*node).to_owned(), endpoint(*number))).collect(),
+            credential: Credential::Token { id: "a@pve!b".into(), secret: Secret::new("x".into()) },
+            tls: Tls::SystemRoots,
+        })
+    }
+
+    fn order(endpoints: &Endpoints, call: &str) -> Vec<(usize, bool)> {
+        endpoints.order(call).iter().map(|candidate| (candidate.index, candidate.well)).collect()
+    }
+
+    fn unreachable(index: usize) -> Error {
+        let reason = Reason::Unreachable("refused".into());
+        Error { endpoint: url(index + 1), path: CALL.into(), reason }
+    }
+
+    fn names(names: &[&str]) -> Names {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn answer(index: usize) -> Answer {
+        Answer { endpoint: url(index + 1), path: CALL.into(), body: String::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn well_ones_as_configured_then_the_last_that_answered() {
+        let endpoints = endpoints(4, &[]);
+        assert_eq!(order(&endpoints, CALL), [(0, true), (1, true), (2, true), (3, true)]);
+        for index in [1, 2, 0] {
+            endpoints.note(index, CALL, Instant::now(), Ok(()));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(order(&endpoints, CALL), [(0, true), (1, true), (2, true), (3, true)], "whoever answered last");
+        for index in [0, 1] {
+            endpoints.note(index, CALL, Instant::now(), Err(&unreachable(index)));
+        }
+        assert_eq!(order(&endpoints, CALL), [(2, true), (3, true), (0, false), (1, false)]);
+        for index in [2, 3] {
+            endpoints.note(index, CALL, Instant::now(), Err(&unreachable(index)));
+        }
+        assert_eq!(order(&endpoints, CALL), [(0, false), (2, false), (1, false), (3, false)]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        endpoints.note(3, CALL, Instant::now(), Ok(()));
+        assert_eq!(order(&endpoints, CALL)[0], (3, true), "an answer makes it well");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_by_pve_is_an_answer_and_a_fault_of_one_call_is_its_own() {
+        let endpoints = endpoints(2, &[]);
+        let error = |reason| Error { endpoint: url(1), path: CALL.into(), reason };
+        for reason in [
+            Reason::Unauthorized("no".into()),
+            Reason::Forbidden("no".into()),
+            Reason::NotFoundHere("Configuration file x".into()),
+            Reason::Status(501, "not implemented".into()),
+            Reason::Status(400, "Parameter verification failed.".into()),
+            Reason::TooLarge(1),
+        ] {
+            endpoints.note(0, CALL, Instant::now(), Err(&error(reason)));
+            assert_eq!(order(&endpoints, CALL), [(0, true), (1, true)]);
+        }
+        for reason in [
+            Reason::Status(500, "out of order".into()),
+            Reason::Status(595, "No route to host".into()),
+            Reason::Broken("reset".into()),
+            Reason::Malformed("no JSON".into()),
+            Reason::Timeout(Duration::from_secs(60)),
+        ] {
+            let endpoints = self::endpoints(2, &[]);
+            endpoints.note_slow(0, CALL, Instant::now(), Err(&error(reason.clone())));
+            assert_eq!(order(&endpoints, CALL), [(0, true), (1, true)], "the slow lane asks about sick nodes");
+            endpoints.note(0, CALL, Instant::now(), Err(&error(reason.clone())));
+            assert_eq!(order(&endpoints, CALL), [(1, true), (0, false)], "{reason:?}");
+            assert_eq!(order(&endpoints, "/version"), [(0, true), (1, true)], "{reason:?}");
+            assert_eq!(endpoints.probes("/version"), [(0, Probe::Address)], "{reason:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lone_endpoint_is_never_down_probed_or_compared() {
+        let endpoints = endpoints(1, &[("pve2", 2)]);
+        endpoints.note(0, CALL, Instant::now(), Err(&unreachable(0)));
+        assert_eq!((order(&endpoints, CALL), endpoints.probes(CALL)), (vec![(0, true)], vec![]));
+        assert!(!endpoints.is_unchecked(0).unwrap() && endpoints.claim(0));
+        endpoints.note(0, CALL, Instant::now(), Err(&unreachable(0)));
+        assert!(!endpoints.is_unchecked(0).unwrap() && endpoints.claim(0));
+        assert!(endpoints.is_unchecked(1).unwrap(), "a node address is");
+    }
+
+    #[tokio::test]
+    async fn the_first_that_answers_is_what_others_are_compared_with() {
+        let endpoints = endpoints(3, &[]);
+        assert!((0..3).all(|index| !endpoints.is_unchecked(index).unwrap()), "one of them is the first");
+        assert!(endpoints.claim(1));
+        assert!(!endpoints.claim(0), "an answer that came second is not used unseen");
+        assert_eq!((endpoints.reference(0), endpoints.reference(1)), (Some(1), None));
+        endpoints.learn(&answer(1), &["pve1", "pve2"], Some("pve2"));
+        assert_eq!(endpoints.reference(0), None, "the names are known");
+        assert!(endpoints.compare(0, names(&["pve2", "pve3"])).is_ok() && endpoints.claim(0));
+
+        let error = endpoints.compare(2, names(&["other"])).unwrap_err();
+        assert!(
+            matches!(&error.reason, Reason::Foreign(words) if words.contains("pve1, pve2, found other")),
+            "{error}"
+        );
+        assert_eq!(order(&endpoints, CALL), [(0, true), (1, true)]);
+        assert_eq!(endpoints.is_unchecked(2), Err(Error { path: "/nodes".into(), ..error }));
+
+        endpoints.note(1, CALL, Instant::now(), Err(&unreachable(1)));
+        assert!(endpoints.is_unchecked(1).unwrap(), "who was down may be another one now");
+        assert!(endpoints.compare(1, names(&["new"])).is_err());
+        endpoints.note(0, CALL, Instant::now(), Err(&unreachable(0)));
+        assert!(endpoints.compare(0, names(&["new"])).is_err());
+        assert_eq!(order(&endpoints, CALL), []);
+        assert!(endpoints.all_refused(CALL).to_string().contains("another cluster"));
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_known_the_names_that_come_first_count() {
+        let endpoints = endpoints(2, &[]);
+        assert!(endpoints.claim(0));
+        assert!(endpoints.compare(1, names(&["pve1"])).is_ok(), "the first one cannot tell any more");
+        assert!(endpoints.compare(0, names(&["other"])).is_err());
+    }
+
+    #[tokio::test]
+    async fn addresses_get_their_nodes_by_configuration_or_answer() {
+        let endpoints = endpoints(2, &[("pve1", 1), ("pve3", 3)]);
+        assert_eq!(
+            (endpoints.place(0), endpoints.place(1), endpoints.place(2)),
+            ("pve1".into(), url(2), "pve3".into())
+        );
+        endpoints.learn(&answer(1), &["pve1", "pve2", "pve3"], Some("pve2"));
+        assert_eq!(endpoints.place(1), "pve2");
+        assert!(endpoints.is_at(1, "pve2") && endpoints.is_at(1, &url(2)) && !endpoints.is_at(1, "pve1"));
+        assert_eq!(
+            (endpoints.direct("pve1"), endpoints.direct("pve2"), endpoints.direct("pve3")),
+            (Some(0), None, Some(2))
+        );
+        assert_eq!(order(&endpoints, CALL).len(), 2, "a node address is no endpoint");
+        endpoints.note_slow(2, CALL, Instant::now(), Err(&unreachable(2)));
+        assert_eq!(endpoints.direct("pve3"), None, "it has just failed");
+    }
+}

@@ -21,6 +21,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_millis(4500);
 /// What is read of an error's body, for its message.
 const ERROR_BODY: u64 = 16 << 10;
+/// How long that may take: the status and its phrase are there already.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
 
 /// Asks the addresses of one cluster.
 ///
@@ -99,7 +101,8 @@ impl Transport {
             Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
             None => response.status().canonical_reason().unwrap_or_default().to_owned(),
         };
-        let body = read(&mut response, ERROR_BODY).await.unwrap_or_default();
+        let body = timeout(ERROR_BODY_TIME, read(&mut response, ERROR_BODY)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         Err(refused(status, &words, &body))
     }
 

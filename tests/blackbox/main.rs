@@ -8,6 +8,7 @@ mod support;
 
 mod commands;
 mod demo;
+mod endpoints;
 mod failures;
 mod house;
 mod life;
