@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pve_sentinel::config::Env;
 use pve_sentinel::metrics::{Format, Own};
@@ -90,9 +90,14 @@ fn whole(exporter: &Exporter) {
     assert!(scrape(exporter).0, "an incomplete scrape:\n{}", exporter.log());
 }
 
+/// Longer than any pause of the exporter; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Scrapes, each of them whole, until the log has so many lines with these words.
 fn scrape_until(exporter: &Exporter, words: &str, count: usize) {
+    let started = Instant::now();
     while lines(exporter, words) < count {
+        assert!(started.elapsed() < PATIENCE, "never {count} times in the log: {words:?}");
         whole(exporter);
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -386,7 +391,9 @@ fn a_node_is_asked_directly_and_through_an_endpoint_where_that_fails() {
     (0..3).for_each(|_| drop(lab.get_node(&client, "pve-lab2").unwrap()));
     assert_eq!(lab.targets(0).len(), before + 3);
     lab.revive(1);
+    let started = Instant::now();
     while lab.targets(1).len() < 2 {
+        assert!(started.elapsed() < PATIENCE, "never asked directly again");
         lab.get_node(&client, "pve-lab2").unwrap();
     }
     assert_eq!(lab.targets(1)[..2], ["/nodes", "/nodes/pve-lab2/qemu"], "who comes back proves itself again");
@@ -445,6 +452,8 @@ fn a_call_that_is_given_up_keeps_its_place_at_the_node() {
     assert_eq!((client.entry_node(), client.asked()), ("pve-lab".to_owned(), lab.sims[0].url()));
     let permit = client.gate().try_enter("pve-lab", true).unwrap();
     assert!(client.gate().try_enter("pve-lab", false).is_none(), "the early one counts for the node now");
+    let others = [true, false].map(|blocks| client.gate().try_enter("pve-lab2", blocks));
+    assert!(others.iter().all(Option::is_some), "and for no other any more");
     lab.hang(0);
     lab.runtime.block_on(async {
         let path = Path::from(EXPORT);
@@ -511,13 +520,13 @@ async fn greeter(listener: tokio::net::TcpListener, greeted: mpsc::Sender<Handsh
     for connection in ["Keep-Alive", "close", "close"] {
         let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
         let mut request = [0; 4096];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         greeted.send(stream.get_ref().1.handshake_kind().unwrap()).unwrap();
         let body = r#"{"data":{"version":"9.2.11"}}"#;
         let head = format!("HTTP/1.1 200 OK\r\nConnection: {connection}\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
         if connection == "Keep-Alive" {
-            stream.read(&mut request).await.unwrap();
+            assert!(stream.read(&mut request).await.unwrap() > 0);
         }
     }
 }
