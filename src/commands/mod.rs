@@ -105,7 +105,12 @@ fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))
-        .and_then(|runtime| runtime.block_on(work));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(work);
+            // A name that is being looked up cannot be given up; it is not to hold up the end.
+            runtime.shutdown_background();
+            ended
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

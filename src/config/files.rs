@@ -17,8 +17,13 @@ pub(super) struct Content {
 
 /// Reads a file of at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: usize) -> io::Result<Content> {
+    // Looked at before it is opened: to open a pipe waits for somebody to write.
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mode = found.permissions().mode() & 0o777;
     let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     // Sized at once: a buffer that grows would leave unwiped copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit.saturating_add(1)));

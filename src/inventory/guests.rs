@@ -103,7 +103,7 @@ impl Memory {
             .iter()
             .filter_map(|entry| {
                 let kind = GuestKind::parse(entry.kind.filled()?)?;
-                let vmid = entry.vmid.whole()?;
+                let vmid = entry.vmid.whole().filter(|vmid| *vmid > 0)?;
                 let node = entry.node.filled()?;
                 let identity = identity(entry, kind, vmid, self.0.get(&(kind, vmid)));
                 seen.insert((kind, vmid), Arc::clone(&identity));

@@ -126,7 +126,7 @@ fn nodes(entries: &[pve::Resource<'_>]) -> Vec<Node> {
         .filter_map(|entry| {
             let online = entry.status.filled() == Some("online");
             Some(Node {
-                name: entry.node.filled()?.to_owned(),
+                name: plain(&entry.node)?.to_owned(),
                 online,
                 ha_state: entry.hastate.filled().map(str::to_owned),
                 usage: if online { Usage::of(entry) } else { Usage::default() },
@@ -141,10 +141,10 @@ fn nodes(entries: &[pve::Resource<'_>]) -> Vec<Node> {
 fn storages(entries: &[pve::Resource<'_>], nodes: &[Node]) -> Vec<Storage> {
     let mut storages: Vec<Storage> = of_kind(entries, "storage")
         .filter_map(|entry| {
-            let node = entry.node.filled()?.to_owned();
+            let node = plain(&entry.node)?.to_owned();
             let lost = is_lost(nodes, &node);
             Some(Storage {
-                name: entry.storage.filled()?.to_owned(),
+                name: plain(&entry.storage)?.to_owned(),
                 available: entry.status.filled().filter(|_| !lost).map(|status| status == "available"),
                 shared: entry.shared.0,
                 plugin: entry.plugintype.filled().unwrap_or_default().to_owned(),
@@ -167,6 +167,11 @@ fn pools(entries: &[pve::Resource<'_>]) -> Vec<Pool> {
     pools.sort_by(|a, b| a.name.cmp(&b.name));
     pools.dedup_by(|a, b| a.name == b.name);
     pools
+}
+
+/// A name as PVE allows it for nodes and storages: without the slash that separates them in an id.
+fn plain<'e>(name: &'e pve::wire::Text<'_>) -> Option<&'e str> {
+    name.filled().filter(|name| !name.contains('/'))
 }
 
 fn of_kind<'e, 'a>(entries: &'e [pve::Resource<'a>], kind: &str) -> impl Iterator<Item = &'e pve::Resource<'a>> {

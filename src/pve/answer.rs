@@ -1,7 +1,10 @@
 //! A 200 answer, to be parsed by borrowing from it.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
+use super::credential::Credential;
 use super::error::{Error, Reason, one_line};
 
 /// A 200 answer, to be parsed by borrowing from it.
@@ -10,6 +13,8 @@ pub struct Answer {
     pub(super) endpoint: String,
     pub(super) path: String,
     pub(super) body: String,
+    /// For messages, which quote the body: it may repeat the secret that we sent.
+    pub(super) credential: Arc<Credential>,
 }
 
 impl Answer {
@@ -35,22 +40,33 @@ impl Answer {
         let mut again = serde_json::Deserializer::from_str(&self.body);
         let path = match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut again) {
             Err(error) if error.path().iter().next().is_some() => {
-                format!(" in {}", one_line(error.path().to_string().trim_end_matches(".?")))
+                format!(" in {}", one_line(self.credential.hide(&error.path().to_string()).trim_end_matches(".?")))
             }
             _ => String::new(),
         };
-        format!("{}{path}; {}", one_line(&error.to_string()), beginning(&self.body))
+        format!(
+            "{}{path}; {}",
+            one_line(&self.credential.hide(&error.to_string())),
+            beginning(&self.body, &self.credential)
+        )
     }
 
     #[cfg(test)]
     pub(crate) fn of(body: &str) -> Self {
-        Self { endpoint: "https://pve.example.com:8006".to_owned(), path: "/test".to_owned(), body: body.to_owned() }
+        Self {
+            endpoint: "https://pve.example.com:8006".to_owned(),
+            path: "/test".to_owned(),
+            body: body.to_owned(),
+            credential: Arc::new(Credential::for_tests()),
+        }
     }
 }
 
 /// How a body begins, for messages.
-pub(super) fn beginning(body: &str) -> String {
-    let head: String = body.trim_start().chars().take(40).collect();
+pub(super) fn beginning(body: &str, credential: &Credential) -> String {
+    // Longer than what is shown, and than any secret.
+    let head: String = body.trim_start().chars().take(1000).collect();
+    let head: String = credential.hide(&head).chars().take(40).collect();
     if head.is_empty() {
         "the answer is empty".to_owned()
     } else {

@@ -348,7 +348,7 @@ mod tests {
     }
 
     fn answer(index: usize) -> Answer {
-        Answer { endpoint: url(index + 1), path: CALL.into(), body: String::new() }
+        Answer { endpoint: url(index + 1), path: CALL.into(), ..Answer::of("") }
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,6 +38,9 @@ pub(super) fn classify(error: &reqwest::Error) -> Reason {
         };
         return Reason::Unreachable(cause);
     }
+    if chain(error).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
+        return Reason::Malformed(format!("no valid HTTP: {}", root_cause(error)));
+    }
     if error.is_body() || error.is_decode() {
         return Reason::Malformed(format!("the body broke off: {}", root_cause(error)));
     }
@@ -54,6 +57,12 @@ fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stati
 }
 
 pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    let cut_off = |error: &(dyn StdError + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+    };
+    if chain(error).any(cut_off) {
+        return "the other side closed the connection in the middle".to_owned();
+    }
     chain(error).last().map_or_else(|| one_line(&error.to_string()), |cause| one_line(&cause.to_string()))
 }
 

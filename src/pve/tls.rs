@@ -162,6 +162,10 @@ fn cause(error: &rustls::Error, server_name: &ServerName<'_>) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("it is not valid for the name {}", server_name.to_str())
         }
+        CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
+            "it is made for an authority, not for a server, so that only its fingerprint can be trusted".to_owned()
+        }
+        CertificateError::Other(other) => other.0.to_string(),
         other => other.to_string(),
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Transport {
     cluster: String,
     kept: reqwest::Client,
     fresh: reqwest::Client,
-    credential: Credential,
+    credential: Arc<Credential>,
     max_body: u64,
     own: Arc<Own>,
 }
@@ -67,7 +67,7 @@ impl Transport {
             cluster: cluster.name.clone(),
             kept: client(builder(tls.clone()).pool_idle_timeout(IDLE_TIMEOUT))?,
             fresh: client(builder(tls).pool_max_idle_per_host(0))?,
-            credential: Credential::new(&cluster.credential)?,
+            credential: Arc::new(Credential::new(&cluster.credential)?),
             max_body,
             own,
         })
@@ -81,7 +81,7 @@ impl Transport {
         let result = exchange.unwrap_or_else(|_| Err(Reason::Timeout(counted.started.elapsed())));
         let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
         let result = match result {
-            Ok(body) => Ok(Answer { endpoint, path, body }),
+            Ok(body) => Ok(Answer { endpoint, path, body, credential: Arc::clone(&self.credential) }),
             Err(reason) => Err(Error { endpoint, path, reason }),
         };
         counted.outcome = result.as_ref().err().map_or("ok", Error::label);
@@ -95,7 +95,7 @@ impl Transport {
             if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
                 return Err(Reason::Malformed(format!("encoded as {encoding:?} although no encoding was asked for")));
             }
-            return text(read(&mut response, self.max_body).await?);
+            return text(read(&mut response, self.max_body).await?, &self.credential);
         }
         let words = match response.extensions().get::<hyper::ext::ReasonPhrase>() {
             Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
@@ -103,7 +103,8 @@ impl Transport {
         };
         let body = timeout(ERROR_BODY_TIME, read(&mut response, ERROR_BODY)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
-        Err(refused(status, &words, &body))
+        let body = self.credential.hide(&String::from_utf8_lossy(&body)).into_owned();
+        Err(refused(status, &self.credential.hide(&words), body.as_bytes()))
     }
 
     async fn head(&self, url: &str, line: Line) -> Result<reqwest::Response, Reason> {
@@ -152,13 +153,13 @@ async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Vec<u8>, R
 }
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.
-fn text(body: Vec<u8>) -> Result<String, Reason> {
-    let body = String::from_utf8(body)
-        .map_err(|error| Reason::Malformed(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
+fn text(body: Vec<u8>, credential: &Credential) -> Result<String, Reason> {
+    // One name with a wrong byte is not to cost all others.
+    let body = String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     if body.trim_start().starts_with('{') {
         return Ok(body);
     }
-    Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(&body))))
+    Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(&body, credential))))
 }
 
 /// Counts an exchange once, also one that is given up.

@@ -1,13 +1,18 @@
 //! Lenient readers for what Perl emits: numbers as strings, strings as numbers, 0/1/"1"/true, null, absent.
 //!
-//! None of them fails on a value of another type: it counts as absent, so that one odd field never costs an answer.
+//! None of them fails on a value of another type: it counts as absent. What is no JSON at all, such as a bare `NaN` or half
+//! of a surrogate pair, costs the answer, as does a key that is there twice.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Lists end here: several times the largest cluster, and few enough for a wrong answer not to fill the memory, which
+/// entries of two bytes would otherwise do.
+const MOST_ENTRIES: usize = 100_000;
 
 /// A finite number, or absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -183,6 +188,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
         let mut list = List { items: Vec::new(), skipped: 0 };
         while let Some(entry) = seq.next_element::<Entry<T>>()? {
+            if list.items.len() + list.skipped == MOST_ENTRIES {
+                return Err(A::Error::custom(format_args!("more than {MOST_ENTRIES} entries")));
+            }
             match entry.0 {
                 Some(item) => list.items.push(item),
                 None => list.skipped += 1,
@@ -319,6 +327,12 @@ mod tests {
                 .expect("a list");
         assert_eq!(list.skipped, 7);
         assert_eq!(list.items.iter().map(|row| row.number.0).collect::<Vec<_>>(), [Some(1.0), Some(2.0)]);
+        let long = |entries| format!("[{}{{}}]", "{},".repeat(entries - 1));
+        assert_eq!(
+            serde_json::from_str::<List<Row<'_>>>(&long(MOST_ENTRIES)).expect("a list").items.len(),
+            MOST_ENTRIES
+        );
+        assert!(serde_json::from_str::<List<Row<'_>>>(&long(MOST_ENTRIES + 1)).is_err());
         assert!(serde_json::from_str::<List<Row<'_>>>("{}").is_err());
         assert!(serde_json::from_str::<List<Row<'_>>>("null").is_err());
     }

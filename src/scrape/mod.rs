@@ -31,6 +31,9 @@ use outcome::Outcome;
 use round::{Round as Shared, Rounds};
 pub use selection::{PROCESS, Selection, UnknownName};
 
+/// A scrape that gives the calls less time than this says nothing of a cluster's health when they do not come back.
+const LEAST_TELLING: Duration = Duration::from_millis(400);
+
 /// Orders and waits for the collectors of all clusters.
 pub struct Scraper {
     clusters: Vec<Cluster>,
@@ -129,7 +132,10 @@ impl Cluster {
         }
         parts.push(Arc::new(Part { labels: self.labels.clone(), families: slow }));
         parts.push(Arc::new(Part { labels: self.labels.clone(), families: outcome::families(&outcomes) }));
-        self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
+        // Whoever leaves the calls no time learns nothing of the cluster's health.
+        if time >= LEAST_TELLING {
+            self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
+        }
         self.rounds.finish(&round, whole);
         if whole { round.keep_page(names, parts) } else { parts }
     }
@@ -155,7 +161,9 @@ impl Cluster {
                     path: collector.calls.first().copied().unwrap_or_default().to_owned(),
                     reason: Reason::Timeout(time),
                 };
-                self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
+                if time >= LEAST_TELLING {
+                    self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
+                }
                 Some((None, outcome(Some(error), time, None)))
             }
         }

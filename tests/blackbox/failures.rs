@@ -187,3 +187,90 @@ fn each_change_of_health_is_logged_once() {
     assert_eq!(count("collectors succeed again"), 1);
     assert_eq!(count("level=warn") + count("level=error"), 2, "{}", exporter.log());
 }
+
+#[test]
+fn a_secret_that_comes_back_is_not_repeated() {
+    let cluster = Cluster::recorded();
+    let exporter = Exporter::serve_with(&cluster.config("home"), &["--log.level", "debug"]);
+    let echo = format!("authorization: PVEAPIToken={TOKEN_ID}={SECRET}");
+    for fault in [
+        status(500, &echo, ""),
+        status(401, "Authentication failed!", &format!("{{\"message\":\"{echo}\"}}")),
+        Fault::Body(format!("<html>{echo}</html>").into()),
+        Fault::Body(format!("{{\"{echo}\":[}}").into()),
+        Fault::Body(format!("{{\"data\":{{\"{echo}\":1}}}}").into()),
+        // The quote ends in the middle of the secret.
+        Fault::Body(format!("{{\"{}{SECRET}", "x".repeat(20)).into()),
+    ] {
+        cluster.sims[0].set_fault("", fault);
+        exporter.page("/metrics");
+        exporter.page("/metrics?collect[]=process");
+    }
+    let log = exporter.log();
+    assert!(log.contains("[secret]"), "{log}");
+    assert!(!log.contains(&SECRET[..12]), "{log}");
+}
+
+#[test]
+fn a_caller_in_a_hurry_says_nothing_of_a_clusters_health() {
+    let cluster = Cluster::recorded();
+    let exporter = Exporter::serve(&cluster.config("home"));
+    exporter.page("/metrics");
+    cluster.sims[0].set_fault("", Fault::Hang);
+    for _ in 0..3 {
+        let hurry = [("X-Prometheus-Scrape-Timeout-Seconds", "0.01")];
+        let page = Page::parse(&crate::support::request(exporter.address, "GET", "/metrics", &hurry).text());
+        assert!(successes(&page).iter().any(|(_, success)| *success == 0.0), "the page itself says it");
+    }
+    cluster.sims[0].clear_faults();
+    let page = Page::parse(&exporter.page("/metrics"));
+    assert!(!page.samples.contains_key("pve_scrape_collector_errors_total"));
+    assert!(!exporter.log().contains("collectors failed"), "{}", exporter.log());
+}
+
+#[test]
+fn odd_entries_cost_only_themselves() {
+    let cluster = Cluster::recorded();
+    let exporter = Exporter::serve(&cluster.config("home"));
+    let entries = [
+        r#"{"type":"node","node":"a","status":"online","mem":1,"uptime":-5,"cpu":"NaN"}"#,
+        r#"{"type":"node","node":"a/b","status":"online"}"#,
+        r#"{"type":"storage","node":"a","storage":"b/c","status":"available"}"#,
+        r#"{"type":"storage","node":"a/b","storage":"c","status":"available"}"#,
+        r#"{"type":"qemu","node":"a","vmid":0,"status":"running"}"#,
+        r#"{"type":"qemu","node":"a","vmid":7,"status":"running","name":"a\"b\\c\nd\u202e","tags":["x"],"mem":{"a":[]}}"#,
+        r#"{"type":"qemu","node":"a","vmid":7,"status":"stopped","name":"twin"}"#,
+        r#"{"type":"brand-new"},null,7,"x",[[]]"#,
+    ];
+    let mut body = format!("{{\"data\":[{}]}}", entries.join(",")).into_bytes();
+    let twin = body.windows(4).position(|bytes| bytes == b"twin").unwrap();
+    body[twin] = 0xff;
+    cluster.sims[0].set_fault("/cluster/resources", Fault::Body(body.into()));
+    let page = Page::parse(&exporter.page("/metrics"));
+    assert!(successes(&page).iter().all(|(_, success)| *success == 1.0), "{}", exporter.log());
+    let ids: Vec<&str> = page.samples["pve_up"].keys().map(|labels| labels["id"].as_str()).collect();
+    assert_eq!(ids, ["cluster/labcluster", "node/a", "qemu/7"]);
+    let name = page.samples["pve_guest_info"].keys().next().map(|labels| labels["name"].clone());
+    assert_eq!(name.as_deref(), Some("a\"b\\c\nd\u{202e}"));
+    assert_eq!(page.samples["pve_memory_usage_bytes"].len(), 1);
+}
+
+/// A body of millions of tiny entries would take a hundred times its size if each became something.
+#[test]
+fn an_answer_of_too_many_entries_is_refused() {
+    let cluster = Cluster::recorded();
+    let exporter = Exporter::serve(&cluster.config("home"));
+    exporter.page("/metrics");
+    let memory = || {
+        let page = Page::parse(&exporter.page("/metrics?collect[]=process"));
+        page.value("process_resident_memory_bytes", &[]).unwrap()
+    };
+    let before = memory();
+    let body = format!("{{\"data\":[{}{{\"type\":\"node\"}}]}}", "{},".repeat(5_000_000));
+    let size = body.len() as f64;
+    cluster.sims[0].set_fault("/cluster/resources", Fault::Body(body.into()));
+    exporter.page("/metrics");
+    exporter.wait_for_log("more than 100000 entries");
+    let grown = memory() - before;
+    assert!(grown < 6.0 * size, "{grown} bytes more for an answer of {size}");
+}
