@@ -48,8 +48,8 @@ impl Client {
 
     /// Slow lane: a call that any endpoint can answer. The permit is for [`Client::entry_node`].
     ///
-    /// Ends by itself within 35 s for each endpoint that fails; another endpoint is asked only if its node has a place
-    /// too. Several calls on one permit take turns.
+    /// Ends by itself within 35 s for each endpoint that is asked; another one than that of the permit is asked only
+    /// after it failed, and if its node has a place now. Several calls on one permit take turns.
     pub async fn get_slow(&self, path: &Path, permit: &Permit) -> Result<Answer, Error> {
         slow::get(&self.0, path, permit).await
     }

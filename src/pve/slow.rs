@@ -21,11 +21,12 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
     order.sort_by_key(|index| !asking.endpoints.is_at(*index, permit.node()));
     let mut failed = None;
     for index in order {
-        let place = asking.endpoints.place(index);
-        let own = asking.endpoints.is_at(index, permit.node());
-        let Some(other) = (if own { Some(None) } else { asking.gate.try_enter(&place, permit.blocks()).map(Some) })
-        else {
-            continue;
+        let other = match asking.endpoints.is_at(index, permit.node()) {
+            true => None,
+            false => match asking.gate.try_enter(&asking.endpoints.place(index), permit.blocks()) {
+                None => continue,
+                place => place,
+            },
         };
         match held(asking, index, path, other.as_ref().unwrap_or(permit)).await {
             Err(error) if error.is_of_the_endpoint() && !matches!(error.reason, Reason::Timeout(_)) => {
@@ -34,14 +35,8 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
             result => return result,
         }
     }
-    match failed {
-        Some(error) => Err(error),
-        // The permit is for a node that is no endpoint, and the endpoints are busy.
-        None => {
-            let place = asking.gate.enter(&asking.endpoints.place(first), permit.blocks()).await;
-            held(asking, first, path, &place).await
-        }
-    }
+    let busy = "not asked, as the permit is for another node and the endpoints are busy with other calls";
+    Err(failed.unwrap_or_else(|| fault(asking, first, path, Reason::Unreachable(busy.to_owned()))))
 }
 
 /// A call about the permit's node: there directly if that is configured, else through an endpoint.
@@ -51,8 +46,9 @@ pub(super) async fn get_node(asking: &Asking, path: &Path, permit: &Permit) -> R
     let mut failed = None;
     for index in direct.into_iter().chain(endpoints.filter(|index| Some(*index) != direct)) {
         match held(asking, index, path, permit).await {
-            // Only where nothing was asked: what the node itself says, another way would only repeat.
-            Err(error) if error.is_of_the_way() => failed = Some(error),
+            // Only where nothing was asked but for a proof of identity: what the node itself says, another way would only
+            // repeat.
+            Err(error) if error.is_of_the_way() || error.path != path.as_str() => failed = Some(error),
             result => return result,
         }
     }
@@ -60,18 +56,20 @@ pub(super) async fn get_node(asking: &Asking, path: &Path, permit: &Permit) -> R
 }
 
 async fn held(asking: &Asking, index: usize, path: &Path, permit: &Permit) -> Result<Answer, Error> {
-    let fault =
-        |reason| Error { endpoint: asking.endpoints.url(index).to_owned(), path: path.as_str().to_owned(), reason };
     let Some(flight) = permit.fly().await else {
         let words = "not asked, as an earlier call on the same place was given up";
-        return Err(fault(Reason::Unreachable(words.to_owned())));
+        return Err(fault(asking, index, path, Reason::Unreachable(words.to_owned())));
     };
     let started = Instant::now();
     let exchange = timeout(LONGEST, asking.identified(index, path, Line::Kept, SLOW)).await;
-    let result = exchange.unwrap_or_else(|_| Err(fault(Reason::Timeout(LONGEST))));
+    let result = exchange.unwrap_or_else(|_| Err(fault(asking, index, path, Reason::Timeout(LONGEST))));
     flight.land(ended(&result));
     asking.endpoints.note_slow(index, path.label(), started, result.as_ref().map(|_| ()));
     result
+}
+
+fn fault(asking: &Asking, index: usize, path: &Path, reason: Reason) -> Error {
+    Error { endpoint: asking.endpoints.url(index).to_owned(), path: path.as_str().to_owned(), reason }
 }
 
 fn ended(result: &Result<Answer, Error>) -> Ended {

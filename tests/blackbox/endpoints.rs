@@ -412,6 +412,27 @@ fn what_the_node_says_is_not_asked_again_through_an_endpoint() {
     let error = lab.get_node(&client, "pve-lab2").unwrap_err();
     assert!(error.to_string().contains("QEMU guest agent is not running"), "{error}");
     assert_eq!(lab.targets(0), ["/cluster/status"]);
+
+    // Who cannot prove that it belongs to the cluster was not asked.
+    let (client, _) = self::client(&[lab.sims[0].url()], &direct);
+    lab.read(&client);
+    lab.sims[1].set_fault("/nodes", Fault::Body("{}".into()));
+    lab.get_node(&client, "pve-lab2").unwrap();
+    assert_eq!(lab.targets(0).last().unwrap(), "/nodes/pve-lab2/qemu");
+}
+
+#[test]
+fn a_call_of_the_cluster_waits_for_no_place() {
+    let lab = Lab::start(1);
+    let (client, _) = client(&[lab.sims[0].url()], "");
+    lab.read(&client);
+    let export = Path::from(EXPORT);
+    let elsewhere = client.gate().try_enter("pve-lab2", true).unwrap();
+    let busy = client.gate().try_enter(&client.entry_node(), true).unwrap();
+    let error = lab.runtime.block_on(client.get_slow(&export, &elsewhere)).unwrap_err();
+    assert!(error.to_string().contains("busy"), "{error}");
+    drop(busy);
+    lab.runtime.block_on(client.get_slow(&export, &elsewhere)).unwrap();
 }
 
 #[test]
