@@ -2,23 +2,40 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
+use super::counters::{Counted, Credential, Seen};
 use super::faults::{self, Fault, Flow};
-use super::routes::{self, Call};
-use super::server::{Credential, Rights, Seen, Shared, Token};
+use super::routes::{self, Answer, Call};
+use super::server::{Handshake, Rights, Shared, Token};
 use super::source::{Reply, Source};
 use super::wire::{self, Request};
+use super::workers::{NodeState, Place};
+
+/// TLS, counted.
+type Stream<'a> = Counted<'a, TlsStream<TcpStream>>;
 
 /// pveproxy's `keep_alive`.
 const MOST_REQUESTS: usize = 100;
 
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
+
+/// A request with all that is known of it.
+struct Asked {
+    request: Request,
+    /// Below `/api2/json`, without the query.
+    path: String,
+    credential: Credential,
+    place: Place,
+    /// The connection ends after this one.
+    last: bool,
+}
 
 /// Serves one connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream, number: u64) {
@@ -31,6 +48,10 @@ async fn converse(shared: &Shared, mut tcp: TcpStream, number: u64) -> io::Resul
         return tcp.set_zero_linger();
     }
     tcp.set_nodelay(true)?;
+    let handshake = shared.handshake();
+    if handshake == Handshake::Silent || shared.state() == NodeState::Hung {
+        return faults::until_closed(&mut tcp).await.map(|_| ());
+    }
     let mut first = [0];
     if timeout(shared.options.idle_timeout, tcp.peek(&mut first)).await?? == 0 {
         return Ok(());
@@ -38,65 +59,76 @@ async fn converse(shared: &Shared, mut tcp: TcpStream, number: u64) -> io::Resul
     if first != [TLS_HANDSHAKE] {
         return redirect(&mut tcp).await;
     }
-    let mut stream = timeout(shared.options.idle_timeout, shared.acceptor.accept(tcp)).await??;
-    shared.count_handshake();
+    match handshake {
+        Handshake::Well | Handshake::Silent => {}
+        Handshake::Late(time) => sleep(time).await,
+        Handshake::Close => {
+            // What is left unread would turn the end into a reset.
+            let mut hello = Vec::with_capacity(16 * 1024);
+            tcp.read_buf(&mut hello).await?;
+            return tcp.shutdown().await;
+        }
+    }
+    let stream = timeout(shared.options.idle_timeout, shared.acceptor.accept(tcp)).await??;
+    shared.counters.shake_hands(stream.get_ref().1.handshake_kind());
+    exchange(shared, shared.counters.count(stream), number).await
+}
+
+async fn exchange(shared: &Shared, mut stream: Stream<'_>, number: u64) -> io::Result<()> {
     let mut buffer = Vec::new();
     for count in 1..=MOST_REQUESTS {
         let reading = wire::read_request(&mut stream, &mut buffer);
         let Some(request) = timeout(shared.options.idle_timeout, reading).await?? else { break };
+        let path = request.target.split('?').next().unwrap_or_default();
+        let path = routes::api_path(path).unwrap_or(path).to_owned();
+        // Whoever sees the request in the log sees it in the load as well.
+        let place = shared.workers.enter(shared.worked_by(&path), routes::is_fast(&path));
         let credential = credential(&request, &shared.options.tokens);
         let Request { method, target, .. } = &request;
-        shared.note(Seen { method: method.clone(), target: target.clone(), credential, connection: number });
-        match answer(shared, &mut stream, &request, credential, count).await? {
+        shared.counters.note(Seen { method: method.clone(), target: target.clone(), credential, connection: number });
+        let last = count == MOST_REQUESTS;
+        match answer(shared, &mut stream, Asked { request, path, credential, place, last }).await? {
             Flow::KeepAlive => {}
             Flow::Close => break,
-            Flow::Reset => return stream.get_ref().0.set_zero_linger(),
+            Flow::Reset => return stream.stream.get_ref().0.set_zero_linger(),
             Flow::DieAtNext => {
                 // Only the arrival of the next request ends it, so that no client can see it coming.
                 buffer.clear();
                 stream.read_buf(&mut buffer).await?;
-                return stream.get_ref().0.set_zero_linger();
+                return stream.stream.get_ref().0.set_zero_linger();
             }
         }
     }
     stream.shutdown().await
 }
 
-async fn answer(
-    shared: &Shared,
-    stream: &mut TlsStream<TcpStream>,
-    request: &Request,
-    credential: Credential,
-    count: usize,
-) -> io::Result<Flow> {
-    // Even a sleep of nothing may take a millisecond, which benchmarks would see.
-    if !shared.options.latency.is_zero() {
-        sleep(shared.options.latency).await;
-    }
+async fn answer(shared: &Shared, stream: &mut Stream<'_>, asked: Asked) -> io::Result<Flow> {
+    let Asked { request, path, credential, mut place, last } = asked;
+    let slowness = if let NodeState::Slow(time) = shared.state() { time } else { Duration::ZERO };
+    pause(shared.options.latency + slowness).await;
     if shared.is_away() {
         return Ok(Flow::Reset);
     }
-    let mut fault = None;
-    let reply = match credential {
-        _ if request.method == "HEAD" => Reply::bare(501, "method 'HEAD' not available"),
-        Credential::Absent => Reply::bare(401, "No ticket"),
-        Credential::Wrong => Reply::bare(401, "Authentication failed!"),
-        Credential::Right(rights) => {
-            let path = request.target.split('?').next().unwrap_or_default();
-            fault = shared.rules.find(routes::api_path(path).unwrap_or(path));
-            match &fault {
-                Some(Fault::Status { code, reason, body }) => Reply::text(*code, reason, body),
-                _ => healthy(shared, request, rights),
-            }
-        }
-    };
+    if shared.state() == NodeState::Hung {
+        place.keep_busy(shared.options.worker_hang);
+        return faults::until_closed(stream).await;
+    }
+    let (fault, answer) = reply(shared, &request, credential, &path).await;
+    let reply = answer.reply;
+    pause(answer.after).await;
+    match fault {
+        Some(Fault::Hang | Fault::Stall { .. }) => place.keep_busy(shared.options.worker_hang),
+        Some(Fault::Drip { .. } | Fault::EndlessHeaders) => {}
+        // Done before the client can have the answer and ask the next one.
+        _ => drop(place),
+    }
     if reply.status == 401 {
-        sleep(shared.options.unauthorized_delay).await;
+        pause(shared.options.unauthorized_delay).await;
     }
     if let Some(fault) = fault {
         return faults::play(stream, fault, &reply).await;
     }
-    let keep = reply.status < 400 && count < MOST_REQUESTS && !request.close;
+    let keep = reply.status < 400 && !last && !request.close;
     let zipped = if request.accepts_gzip { wire::compressed(&reply.body) } else { None };
     let body = zipped.as_deref().unwrap_or(&reply.body);
     let head = wire::head(&reply, keep, Some(body.len() as u64), zipped.is_some());
@@ -106,7 +138,28 @@ async fn answer(
     Ok(if keep { Flow::KeepAlive } else { Flow::Close })
 }
 
-fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Reply {
+/// What is to be answered, and what spoils it.
+async fn reply(shared: &Shared, request: &Request, credential: Credential, path: &str) -> (Option<Fault>, Answer) {
+    let rights = match credential {
+        _ if request.method == "HEAD" => return (None, Reply::bare(501, "method 'HEAD' not available").into()),
+        Credential::Absent => return (None, Reply::bare(401, "No ticket").into()),
+        Credential::Wrong => return (None, Reply::bare(401, "Authentication failed!").into()),
+        Credential::Right(rights) => rights,
+    };
+    match shared.rules.strike(path) {
+        Some(Fault::Status { code, reason, body }) => {
+            let answer = Reply::text(code, &reason, &body).into();
+            (Some(Fault::Status { code, reason, body }), answer)
+        }
+        Some(Fault::Slow(time)) => {
+            pause(time).await;
+            (None, healthy(shared, request, rights))
+        }
+        fault => (fault, healthy(shared, request, rights)),
+    }
+}
+
+fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
     let call = Call {
         method: &request.method,
         target: &request.target,
@@ -114,11 +167,20 @@ fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Reply {
         now: (shared.options.clock)(),
         node: shared.options.node,
         fingerprint: shared.fingerprint,
+        away_delay: shared.options.away_delay,
+        seed: shared.options.seed,
+        answer: shared.next_answer(),
     };
-    let order = super::noise::Shuffle::new(shared.options.seed, shared.next_answer());
     match &shared.source {
-        Source::Recorded(recorded) => recorded.answer(&call, order),
-        Source::World(world) => routes::answer(world, &call, order),
+        Source::Recorded(recorded) => recorded.answer(&call).into(),
+        Source::World(world) => routes::answer(world, &call),
+    }
+}
+
+/// Even a sleep of nothing may take a millisecond, which benchmarks would see.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
     }
 }
 

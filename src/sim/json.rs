@@ -20,24 +20,35 @@ pub(super) struct List {
     text: String,
     order: Shuffle,
     empty: bool,
+    end: &'static str,
 }
 
 impl List {
     /// An empty list; `capacity` in bytes.
     pub(super) fn new(order: Shuffle, capacity: usize) -> Self {
+        Self::between("{\"data\":[", "]}", order, capacity)
+    }
+
+    /// `{"data":{"data":[…]}}`.
+    pub(super) fn nested(order: Shuffle, capacity: usize) -> Self {
+        Self::between("{\"data\":{\"data\":[", "]}}", order, capacity)
+    }
+
+    fn between(begin: &str, end: &'static str, order: Shuffle, capacity: usize) -> Self {
         let mut text = String::with_capacity(capacity);
-        text.push_str("{\"data\":[");
-        Self { text, order, empty: true }
+        text.push_str(begin);
+        Self { text, order, empty: true, end }
     }
 
     /// One more object; its keys come in any order.
-    pub(super) fn push(&mut self, mut fields: Vec<Field<'_>>) {
+    pub(super) fn push<'a>(&mut self, mut fields: impl AsMut<[Field<'a>]>) {
+        let fields = fields.as_mut();
         if !self.empty {
             self.text.push(',');
         }
         self.empty = false;
-        self.order.apply(&mut fields);
-        push_object(&mut self.text, &fields);
+        self.order.apply(fields);
+        push_object(&mut self.text, fields);
     }
 
     /// A comma-separated list in another order: PVE keeps such sets in hashes, too.
@@ -49,7 +60,7 @@ impl List {
 
     /// The whole body.
     pub(super) fn finish(mut self) -> String {
-        self.text.push_str("]}");
+        self.text.push_str(self.end);
         self.text
     }
 }

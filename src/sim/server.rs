@@ -1,6 +1,6 @@
 //! One simulated endpoint: its options, the listener, and the handle that tests hold.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,21 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::certificates::{Authority, Certificate, Leaf};
-use super::connection;
+use super::counters::{Connections, Counters, Seen};
+use super::door::Door;
 use super::faults::{Fault, Rules};
+use super::routes;
 use super::source::Source;
+use super::workers::{NodeLoad, NodeState, Workers};
 use crate::ids::Fingerprint;
 
 /// How long the simulated cluster has been running; an argument, so that tests can turn it.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
-
-/// More requests than this are forgotten, oldest first: `demo` may run for weeks.
-const LOG_LENGTH: usize = 10_000;
 
 /// How an endpoint behaves.
 #[derive(Clone)]
@@ -45,7 +44,11 @@ pub struct Options {
     pub unauthorized_delay: Duration,
     /// After how long a silent connection is closed; PVE's is 5 s.
     pub idle_timeout: Duration,
-    /// Decides the order of the keys in each answer.
+    /// How long a call for a node that is away takes to fail; PVE's is 3 s and more.
+    pub away_delay: Duration,
+    /// How long the worker of a call that hangs is busy, even if its client has gone.
+    pub worker_hang: Duration,
+    /// Decides the order of the keys in each short answer; the long ones take turns in a few orders.
     pub seed: u64,
 }
 
@@ -69,37 +72,18 @@ pub enum Rights {
     None,
 }
 
-/// One request as it was received.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// `GET` …
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// What came with it; never the secret.
-    pub credential: Credential,
-    /// The connection it came on, counted from 1 in the order in which they were accepted.
-    pub connection: u64,
-}
-
-/// What a request brought to identify itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credential {
-    /// No `Authorization` header.
-    Absent,
-    /// One that is not accepted.
-    Wrong,
-    /// A token that is accepted.
-    Right(Rights),
-}
-
-/// How many connections came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Connections {
-    /// TCP connections accepted.
-    pub accepted: u64,
-    /// TLS handshakes completed on them.
-    pub handshakes: u64,
+/// What goes wrong with the TLS handshakes of new connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Handshake {
+    /// Nothing.
+    #[default]
+    Well,
+    /// The TCP connection is accepted, and then there is silence.
+    Silent,
+    /// The connection ends after the client's first words.
+    Close,
+    /// The handshake goes on after so long.
+    Late(Duration),
 }
 
 /// A running endpoint; it stops when dropped.
@@ -107,7 +91,7 @@ pub struct Sim {
     addr: SocketAddr,
     ca_pem: String,
     shared: Arc<Shared>,
-    listener: JoinHandle<()>,
+    door: Door,
 }
 
 /// What the connections of one endpoint share.
@@ -117,9 +101,12 @@ pub(super) struct Shared {
     pub(super) fingerprint: Fingerprint,
     pub(super) acceptor: TlsAcceptor,
     pub(super) rules: Rules,
-    log: Mutex<VecDeque<Seen>>,
-    accepted: AtomicU64,
-    handshakes: AtomicU64,
+    pub(super) counters: Counters,
+    pub(super) workers: Workers,
+    /// The name of the own node.
+    node: String,
+    handshake: Mutex<Handshake>,
+    state: Mutex<NodeState>,
     answers: AtomicU64,
 }
 
@@ -132,24 +119,27 @@ pub async fn start(options: Options, source: Source) -> io::Result<Sim> {
         Some(authority) => Arc::clone(authority),
         None => Arc::new(Authority::new(source.cluster())?),
     };
-    let leaf = authority.issue(&source.node_name(options.node), options.certificate)?;
+    let node = source.node_name(options.node);
+    let leaf = authority.issue(&node, options.certificate)?;
     let fingerprint = leaf.fingerprint;
     let acceptor = TlsAcceptor::from(Arc::new(tls_config(leaf)?));
     let listener = TcpListener::bind(options.listen).await?;
     let addr = listener.local_addr()?;
     let shared = Arc::new(Shared {
+        workers: source.workers(&node),
         source,
         options,
         fingerprint,
         acceptor,
         rules: Rules::default(),
-        log: Mutex::default(),
-        accepted: AtomicU64::new(0),
-        handshakes: AtomicU64::new(0),
+        counters: Counters::default(),
+        node,
+        handshake: Mutex::default(),
+        state: Mutex::default(),
         answers: AtomicU64::new(0),
     });
-    let listener = tokio::spawn(accept(listener, Arc::clone(&shared)));
-    Ok(Sim { addr, ca_pem: authority.ca_pem().to_owned(), shared, listener })
+    let door = Door::open(listener, Arc::clone(&shared));
+    Ok(Sim { addr, ca_pem: authority.ca_pem().to_owned(), shared, door })
 }
 
 impl Sim {
@@ -175,15 +165,33 @@ impl Sim {
 
     /// The last 10,000 requests, oldest first.
     pub fn requests(&self) -> Vec<Seen> {
-        lock(&self.shared.log).iter().cloned().collect()
+        self.shared.counters.requests()
+    }
+
+    /// How many requests came in so far, by path below `/api2/json`, without the query.
+    pub fn requests_by_path(&self) -> BTreeMap<String, u64> {
+        self.shared.counters.requests_by_path()
     }
 
     /// How many connections came in so far.
     pub fn connections(&self) -> Connections {
-        Connections {
-            accepted: self.shared.accepted.load(Ordering::Relaxed),
-            handshakes: self.shared.handshakes.load(Ordering::Relaxed),
-        }
+        self.shared.counters.connections()
+    }
+
+    /// How many bytes of HTTP, heads and bodies, were sent so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.shared.counters.bytes_sent()
+    }
+
+    /// The calls in progress by node, of all endpoints that share this one's world. A call for `/nodes/N/…` counts for
+    /// N, any other for the node of the endpoint that was asked.
+    pub fn load(&self) -> BTreeMap<String, NodeLoad> {
+        self.shared.workers.load()
+    }
+
+    /// Counts the most calls at once anew, from those in progress now.
+    pub fn reset_load(&self) {
+        self.shared.workers.reset();
     }
 
     /// Answers the requests whose path (without `/api2/json`) begins with `prefix` by a fault; `""` is all of them.
@@ -192,22 +200,33 @@ impl Sim {
         self.shared.rules.set(prefix, fault);
     }
 
-    /// Whole again.
+    /// Whole again, but for handshakes and the state of the node.
     pub fn clear_faults(&self) {
         self.shared.rules.clear();
     }
 
+    /// How the handshakes of new connections go from now on.
+    pub fn set_handshake(&self, handshake: Handshake) {
+        *lock(&self.shared.handshake) = handshake;
+    }
+
+    /// How the whole endpoint is from now on; the calls that other endpoints of the same world pass on to its node feel it, too.
+    /// When this returns, a dead one refuses connections and has dropped the ones it had; what a hung one has been asked stays unanswered.
+    ///
+    /// # Errors
+    /// When the port of a dead one could not be held.
+    pub async fn set_node_state(&self, state: NodeState) -> io::Result<()> {
+        *lock(&self.shared.state) = state;
+        self.shared.workers.set_state(&self.shared.node, state);
+        match state {
+            NodeState::Dead => self.door.shut(self.addr).await,
+            _ => self.door.reopen(&self.shared).await,
+        }
+    }
+
     /// Closes the listener and all connections; the port is free when this returns.
     pub async fn stop(&mut self) {
-        self.listener.abort();
-        // The error only says that it was aborted, which is what we wanted.
-        let _ = (&mut self.listener).await;
-    }
-}
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        self.listener.abort();
+        self.door.remove().await;
     }
 }
 
@@ -224,29 +243,32 @@ impl Default for Options {
             latency: Duration::ZERO,
             unauthorized_delay: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(5),
+            away_delay: Duration::from_secs(3),
+            worker_hang: Duration::from_secs(30),
             seed: 0,
         }
     }
 }
 
 impl Shared {
-    /// Notes a request.
-    pub(super) fn note(&self, seen: Seen) {
-        let mut log = lock(&self.log);
-        if log.len() == LOG_LENGTH {
-            log.pop_front();
-        }
-        log.push_back(seen);
-    }
-
     /// The number of the next answer.
     pub(super) fn next_answer(&self) -> u64 {
         self.answers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts a completed TLS handshake.
-    pub(super) fn count_handshake(&self) {
-        self.handshakes.fetch_add(1, Ordering::Relaxed);
+    /// How the handshake of a new connection goes.
+    pub(super) fn handshake(&self) -> Handshake {
+        *lock(&self.handshake)
+    }
+
+    /// How this endpoint is.
+    pub(super) fn state(&self) -> NodeState {
+        *lock(&self.state)
+    }
+
+    /// The node whose workers a path below `/api2/json` keeps busy; calls for one that does not exist go no further than here.
+    pub(super) fn worked_by<'a>(&'a self, path: &'a str) -> &'a str {
+        routes::node_of(path).filter(|node| self.source.has_node(node)).unwrap_or(&self.node)
     }
 
     /// Whether this endpoint's node is away: then it answers nobody.
@@ -255,22 +277,7 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Dropped with this task, and all its connections with it.
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // A failed accept concerns that one client only.
-                let Ok((tcp, _)) = accepted else { continue };
-                let number = shared.accepted.fetch_add(1, Ordering::Relaxed) + 1;
-                connections.spawn(connection::serve(Arc::clone(&shared), tcp, number));
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
+/// Sessions can be resumed: rustls' default keeps the last 256 of them.
 fn tls_config(leaf: Leaf) -> io::Result<ServerConfig> {
     ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::json;
-use super::noise::Shuffle;
 use super::routes::{self, Call};
+use super::workers::Workers;
 use super::world::World;
 
 /// PVE's type of JSON answers.
@@ -75,6 +75,22 @@ impl Source {
         }
     }
 
+    /// How busy its nodes are: shared by the endpoints of one world, and of a recording each endpoint's own.
+    pub(super) fn workers(&self, node: &str) -> Workers {
+        match self {
+            Self::Recorded(_) => Workers::new(&[node.to_owned()]),
+            Self::World(world) => world.workers().clone(),
+        }
+    }
+
+    /// Whether there is a node of this name; of a recording, any may be.
+    pub(super) fn has_node(&self, name: &str) -> bool {
+        match self {
+            Self::Recorded(_) => true,
+            Self::World(world) => world.node_index(name).is_some(),
+        }
+    }
+
     /// Whether a node cannot be reached just now.
     pub(super) fn is_away(&self, node: usize, now: Duration) -> bool {
         match self {
@@ -115,13 +131,13 @@ impl Recorded {
         Ok(Self(replies))
     }
 
-    pub(super) fn answer(&self, call: &Call<'_>, mut order: Shuffle) -> Reply {
+    pub(super) fn answer(&self, call: &Call<'_>) -> Reply {
         let Some(reply) = self.0.get(call.target).filter(|_| call.method == "GET") else {
             return routes::not_implemented(call);
         };
         let mut reply = reply.clone();
         if let Ok(document) = serde_json::from_slice(&reply.body) {
-            reply.body = json::reordered(&document, &mut order).into();
+            reply.body = json::reordered(&document, &mut call.order()).into();
         }
         reply
     }

@@ -1,5 +1,6 @@
 //! A client of the tests: raw bytes over TLS, so that they see what is really sent.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::{Options, Rights, Sim, Source, Token, World, start};
+use super::{Authority, Options, Rights, Sim, Source, Token, World, start};
 
 pub(super) const AUDITOR: &str = "Authorization: PVEAPIToken=monitor@pve!test=good-secret\r\n";
 pub(super) const POWERLESS: &str = "Authorization: PVEAPIToken monitor@pve!none=other-secret\r\n";
@@ -60,6 +61,55 @@ pub(super) fn fixtures(folder: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder)
 }
 
+/// What a client needs to trust the cluster's authority alone.
+pub(super) fn trust(sim: &Sim) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(sim.ca_pem().as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// A recording of the real cluster: its status, reason and body.
+pub(super) fn recorded(file: &str) -> (u16, String, serde_json::Value) {
+    let text = std::fs::read_to_string(fixtures("pve-9.2-cluster").join(file)).unwrap();
+    let recording: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let status = recording["status"].as_u64().unwrap().try_into().unwrap();
+    (status, recording["reason"].as_str().unwrap().to_owned(), recording["body"].clone())
+}
+
+/// The keys of an object, and whether their values are texts, integers or other numbers.
+pub(super) fn shape(object: &serde_json::Value) -> BTreeMap<String, &'static str> {
+    let kind = |value: &serde_json::Value| match value {
+        serde_json::Value::String(_) => "text",
+        serde_json::Value::Number(number) if number.is_u64() => "integer",
+        serde_json::Value::Number(_) => "number",
+        _ => "other",
+    };
+    object.as_object().unwrap().iter().map(|(key, value)| (key.clone(), kind(value))).collect()
+}
+
+/// Several endpoints of one world: the first nodes of it.
+pub(super) async fn endpoints(world: &Arc<World>, count: usize, options: &Options) -> Vec<Sim> {
+    let authority = Some(Arc::new(Authority::new("demo").unwrap()));
+    let mut sims = Vec::new();
+    for node in 0..count {
+        let options = Options { node, authority: authority.clone(), ..options.clone() };
+        sims.push(start(options, Source::World(Arc::clone(world))).await.unwrap());
+    }
+    sims
+}
+
+/// Lets the other tasks work until the condition holds.
+pub(super) async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
+
 impl Client {
     pub(super) async fn connect(sim: &Sim) -> Self {
         Self::try_connect(sim, "localhost").await.unwrap()
@@ -67,16 +117,14 @@ impl Client {
 
     /// Trusts the cluster's authority alone, and checks the name.
     pub(super) async fn try_connect(sim: &Sim, name: &str) -> std::io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(sim.ca_pem().as_bytes()).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        Self::resume(sim, name, trust(sim)).await
+    }
+
+    /// With the sessions that were kept in `config`.
+    pub(super) async fn resume(sim: &Sim, name: &str, config: Arc<ClientConfig>) -> std::io::Result<Self> {
         let tcp = TcpStream::connect(sim.addr()).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await?;
         Ok(Self { stream, buffer: Vec::new() })
     }
 

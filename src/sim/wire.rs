@@ -102,12 +102,13 @@ pub(super) fn head(reply: &Reply, keep: bool, length: Option<u64>, gzip: bool) -
 
 /// The body compressed, as pveproxy does for bodies of more than 1024 bytes.
 pub(super) fn compressed(body: &[u8]) -> Option<Vec<u8>> {
-    if body.len() <= 1024 {
-        return None;
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
+    (body.len() > 1024).then(|| gzip(body))
+}
+
+/// The body compressed.
+pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(64 + body.len() / 4), Compression::fast());
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing into memory cannot fail")
 }
 
 #[cfg(test)]

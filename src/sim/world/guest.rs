@@ -2,16 +2,16 @@
 
 use super::super::json::{Field, List, Value};
 use super::super::noise::unit;
-use super::plot::{self, MIGRATION, OUTAGE, Story};
+use super::cluster::{Cluster, FORGOTTEN_AFTER, SAMPLE, Scene};
+use super::plot::{self, MIGRATION, Outage, Part};
 use super::population::{Condition, GuestSpec, MIB, POOLS};
-use super::{FORGOTTEN_AFTER, SAMPLE, Scene, World};
 
 /// What is known of a guest.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Guest {
     pub(super) node: usize,
     pub(super) status: &'static str,
-    lock: Option<&'static str>,
+    pub(super) lock: Option<&'static str>,
     hastate: Option<&'static str>,
     /// `None`: its node has been away for so long that PVE has forgotten.
     pub(super) figures: Option<Figures>,
@@ -24,10 +24,10 @@ pub(super) struct Figures {
     pub(super) uptime: u64,
     pub(super) mem: u64,
     pub(super) memhost: u64,
-    disk: u64,
-    maxdisk: u64,
+    pub(super) disk: u64,
+    pub(super) maxdisk: u64,
     /// In, out, read, written.
-    counters: [u64; 4],
+    pub(super) counters: [u64; 4],
 }
 
 /// Where a guest stands in its story, before its figures are known.
@@ -53,75 +53,76 @@ enum Life {
     },
 }
 
-impl World {
+impl Cluster {
     /// One guest at a time.
-    pub(super) fn guest(&self, index: usize, now: i64) -> Guest {
-        let spec = &self.guests[index];
-        let sample = now - now.rem_euclid(SAMPLE);
-        let mut place = self.place(index, now, sample);
+    pub(super) fn guest(&self, spec: &GuestSpec, now: i64) -> Guest {
+        let mut place = self.place(spec, now);
         let lost = self.plot.outage_of(place.node, now);
-        if place.lock.is_none() && lost.is_none() && self.plot.backup(sample) == Some(index) {
+        if place.lock.is_none() && lost.is_none() && self.plot.backup(now) == Some(spec.vmid) {
             place.lock = Some("backup");
         }
         let forgotten = lost.is_some_and(|begin| now - begin >= FORGOTTEN_AFTER);
         // What a lost node last said is repeated until it is forgotten.
-        let sample = lost.map_or(sample, |begin| begin - SAMPLE);
+        let said = lost.map_or(now, |begin| begin - SAMPLE);
         let busy = place.lock == Some("backup");
+        let life = self.restarted(spec.vmid, &place, said);
         Guest {
             node: place.node,
-            status: if forgotten { "unknown" } else { place.life.status() },
+            status: if forgotten { "unknown" } else { life.status() },
             lock: place.lock,
             hastate: spec.ha.then_some(place.hastate),
-            figures: (!forgotten).then(|| self.figures(index, place.life, sample, busy)),
+            figures: (!forgotten).then(|| self.figures(spec, life, said, busy)),
         }
     }
 
-    fn place(&self, index: usize, now: i64, sample: i64) -> Place {
-        let spec = &self.guests[index];
+    fn place(&self, spec: &GuestSpec, now: i64) -> Place {
         let still = Place { node: spec.home, life: plain_life(spec), lock: None, hastate: "started" };
-        match self.plot.story(index, spec) {
-            Story::Plain => still,
-            Story::Crashes => Place { life: crashing_life(spec, sample), ..still },
-            Story::Migrates { from, to } => {
-                let (legs, arrived) = MIGRATION.over(sample);
+        match self.plot.part(spec.vmid) {
+            Part::Crashes => Place { life: crashing_life(spec, now), ..still },
+            Part::Migrates { from, to } => {
+                let (legs, arrived) = MIGRATION.over(now);
                 let node = if legs % 2 == 0 { from } else { to };
                 let since = arrived.unwrap_or(spec.started);
-                let lock = MIGRATION.current(sample).map(|_| "migrate");
+                let lock = MIGRATION.current(now).map(|_| "migrate");
                 Place { node, life: Life::Running { since }, lock, ..still }
             }
-            Story::Lost => Place { life: self.life_on_lost_node(index, now), ..still },
-            Story::Recovered => match OUTAGE.latest(now) {
-                Some(begin) => self.recovered(index, now, begin),
-                None => still,
-            },
-        }
-    }
-
-    /// A guest that goes down with its node comes up again a little after it.
-    fn life_on_lost_node(&self, index: usize, now: i64) -> Life {
-        let spec = &self.guests[index];
-        let life = plain_life(spec);
-        // While the node is away, its last word is from before.
-        let then = self.plot.outage_of(spec.home, now).map_or(now - now.rem_euclid(SAMPLE), |begin| begin - SAMPLE);
-        match (life, self.plot.return_of(spec.home, then)) {
-            (Life::Stopped, _) | (_, None) => life,
-            (_, Some(back)) => {
-                let since = back + SAMPLE * (1 + index as i64 % 5);
-                if then < since { Life::Stopped } else { Life::Running { since } }
+            // What happened to its node before it came does not concern it.
+            Part::None => {
+                match self.plot.outage(spec.home, now).filter(|outage| spec.ha && outage.begin > spec.started) {
+                    Some(outage) => self.recovered(spec, now, outage),
+                    None => still,
+                }
             }
         }
     }
 
-    /// What HA does with a guest since the outage that began at `begin`.
-    fn recovered(&self, index: usize, now: i64, begin: i64) -> Place {
-        let spec = &self.guests[index];
-        let back = OUTAGE.over(now).1.filter(|back| *back > begin);
+    /// A guest that went down with its node comes up again a little after it.
+    fn restarted(&self, vmid: u64, place: &Place, said: i64) -> Life {
+        let back = self.plot.return_of(place.node, said);
+        match (place.life, back) {
+            (Life::Running { since } | Life::Halted { since, .. }, Some(back)) if since < back => {
+                let since = back + SAMPLE * (1 + (vmid % 5) as i64);
+                if said < since { Life::Stopped } else { Life::Running { since } }
+            }
+            (life, _) => life,
+        }
+    }
+
+    /// What HA does with a guest since the outage of its node.
+    fn recovered(&self, spec: &GuestSpec, now: i64, outage: Outage) -> Place {
+        let begin = outage.begin;
+        if outage.end.is_some_and(|end| end - begin < plot::RECOVERED_AFTER) {
+            // Back before HA acted: no more than a reboot.
+            return Place { node: spec.home, life: plain_life(spec), lock: None, hastate: "started" };
+        }
         let home = |since: i64, hastate| Place { node: spec.home, life: Life::Running { since }, lock: None, hastate };
-        let away = |life, lock, hastate| Place { node: self.plot.refuge, life, lock, hastate };
+        let refuge = self.refuge(spec.home, begin);
+        let away = |life, lock, hastate| Place { node: refuge, life, lock, hastate };
         let elapsed = now - begin;
-        let since_return = back.map_or(i64::MIN, |back| now - back);
+        let since_return = outage.end.map_or(i64::MIN, |back| now - back);
         // Before this outage it ran since it came home from the one before.
-        let before = OUTAGE.over(begin).1.map_or(spec.started, |back| back + plot::FAILBACK_ENDS);
+        let before = self.plot.return_of(spec.home, begin).map(|back| back + plot::FAILBACK_ENDS);
+        let before = before.map_or(spec.started, |home| home.max(spec.started));
         let running = Life::Running { since: begin + plot::RESTARTED_AFTER };
         match (elapsed, since_return) {
             (_, after) if after >= plot::FAILBACK_ENDS => home(now - after + plot::FAILBACK_ENDS, "started"),
@@ -133,8 +134,13 @@ impl World {
         }
     }
 
-    fn figures(&self, index: usize, life: Life, sample: i64, busy: bool) -> Figures {
-        let spec = &self.guests[index];
+    /// Where the HA guests of a node that was lost at `begin` go: the first of the others that was there then.
+    fn refuge(&self, lost: usize, begin: i64) -> usize {
+        let mut others = (0..self.nodes.len()).filter(|node| *node != lost);
+        others.find(|node| self.plot.outage_of(*node, begin).is_none()).unwrap_or(lost)
+    }
+
+    fn figures(&self, spec: &GuestSpec, life: Life, sample: i64, busy: bool) -> Figures {
         let (since, counted_to) = match life {
             Life::Stopped => return Figures { maxdisk: spec.disk, ..Figures::default() },
             Life::Running { since } => (since, sample),
@@ -175,6 +181,9 @@ impl World {
             fields.extend(optional.into_iter().filter_map(|(key, value)| Some((key, Value::Text(value?)))));
             if let Some(figures) = &guest.figures {
                 push_figures(&mut fields, spec, figures);
+                if !self.old {
+                    fields.push(("memhost", Value::Whole(figures.memhost)));
+                }
             }
             list.push(fields);
         }
@@ -191,7 +200,6 @@ fn push_figures<'a>(fields: &mut Vec<Field<'a>>, spec: &'a GuestSpec, figures: &
         ("uptime", figures.uptime),
         ("mem", figures.mem),
         ("maxmem", spec.memory),
-        ("memhost", figures.memhost),
         ("disk", figures.disk),
         ("maxdisk", figures.maxdisk),
         ("netin", netin),

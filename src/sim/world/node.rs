@@ -4,10 +4,14 @@ use super::super::json::{Field, List, Value};
 use super::super::noise::unit;
 use super::super::routes::Call;
 use super::super::server::Rights;
+use super::cluster::{Cluster, FORGOTTEN_AFTER, Scene};
 use super::guest::Guest;
 use super::plot::FENCED_AFTER;
 use super::population::{GIB, GuestSpec, NodeSpec, POOLS};
-use super::{FORGOTTEN_AFTER, Scene, World};
+use super::settings;
+
+/// The name of the cluster.
+pub(super) const NAME: &str = "demo";
 
 /// What the running guests of a node or a pool use together.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +25,15 @@ pub(super) struct Totals {
     /// What the host gives, QEMU's own share included.
     host_mem: u64,
     uptime: u64,
+}
+
+/// What a node says of itself.
+pub(super) struct NodeFigures {
+    pub(super) cpu: f64,
+    pub(super) mem: u64,
+    pub(super) disk: u64,
+    pub(super) uptime: u64,
+    pub(super) booted: i64,
 }
 
 /// What is known of a node.
@@ -47,7 +60,7 @@ impl Totals {
     }
 }
 
-impl World {
+impl Cluster {
     /// The nodes' entries of `/cluster/resources`.
     pub(super) fn push_nodes(&self, scene: &Scene, rights: Rights, list: &mut List) {
         for (index, node) in self.nodes.iter().enumerate() {
@@ -80,13 +93,12 @@ impl World {
     pub(super) fn push_status(&self, now: i64, local: usize, list: &mut List) {
         let clustered = self.nodes.len() > 1;
         if clustered {
-            let online = (0..self.nodes.len()).filter(|node| self.plot.outage_of(*node, now).is_none()).count();
             list.push(vec![
                 ("id", Value::Text("cluster")),
                 ("type", Value::Text("cluster")),
-                ("name", Value::Text(self.cluster())),
+                ("name", Value::Text(NAME)),
                 ("nodes", Value::Whole(self.nodes.len() as u64)),
-                ("quorate", Value::Whole(u64::from(online * 2 > self.nodes.len()))),
+                ("quorate", Value::Whole(u64::from(self.is_quorate(now)))),
                 ("version", Value::Whole(self.nodes.len() as u64)),
             ]);
         }
@@ -97,12 +109,19 @@ impl World {
                 ("type", Value::Text("node")),
                 ("name", Value::Text(&node.name)),
                 ("ip", Value::Text(&node.ip)),
-                ("level", Value::Text("")),
+                ("level", Value::Text(settings::level(index))),
                 ("nodeid", Value::Whole(if clustered { index as u64 + 1 } else { 0 })),
                 ("local", Value::Whole(u64::from(index == local))),
                 ("online", Value::Whole(u64::from(self.plot.outage_of(index, now).is_none()))),
             ]);
         }
+    }
+
+    /// The qdevice has a vote of its own, and is never away.
+    fn is_quorate(&self, now: i64) -> bool {
+        let online = (0..self.nodes.len()).filter(|node| self.plot.outage_of(*node, now).is_none()).count();
+        let qdevice = usize::from(self.has_qdevice());
+        (online + qdevice) * 2 > self.nodes.len() + qdevice
     }
 
     /// The pools' entries of `/cluster/resources`: sums over the running guests, ghosts of a lost node included.
@@ -145,7 +164,7 @@ impl World {
         if matches!(standing, Standing::Forgotten) {
             return fields;
         }
-        fields.push(("level", Value::Text("")));
+        fields.push(("level", Value::Text(settings::level(index))));
         if rights == Rights::None {
             return fields;
         }
@@ -159,15 +178,27 @@ impl World {
     }
 
     fn push_node_figures(&self, scene: &Scene, index: usize, fields: &mut Vec<Field<'_>>) {
+        let figures = self.node_figures(scene, index);
+        fields.push(("cpu", Value::Real(figures.cpu)));
+        fields.push(("mem", Value::Whole(figures.mem)));
+        fields.push(("disk", Value::Whole(figures.disk)));
+        fields.push(("uptime", Value::Whole(figures.uptime)));
+    }
+
+    /// The figures of a node that is there.
+    pub(super) fn node_figures(&self, scene: &Scene, index: usize) -> NodeFigures {
         let node = &self.nodes[index];
         let totals = &scene.totals[index];
-        let noise = unit(self.seed, 50 + index as u64, scene.sample.unsigned_abs());
+        let noise = unit(self.seed, 50 + index as u64, scene.now.unsigned_abs());
         let cpu = totals.used_cpus / node.cpus as f64 + 0.01 + 0.02 * noise;
         let booted = self.plot.return_of(index, scene.now).map_or(node.booted, |back| back - 40);
-        fields.push(("cpu", Value::Real(cpu.min(1.0))));
-        fields.push(("mem", Value::Whole((totals.host_mem + 2 * GIB).min(node.memory))));
-        fields.push(("disk", Value::Whole(root_disk_used(node, scene.sample))));
-        fields.push(("uptime", Value::Whole(u64::try_from(scene.sample - booted).unwrap_or(0))));
+        NodeFigures {
+            cpu: cpu.min(1.0),
+            mem: (totals.host_mem + 2 * GIB).min(node.memory),
+            disk: root_disk_used(node, scene.now),
+            uptime: u64::try_from(scene.now - booted).unwrap_or(0),
+            booted,
+        }
     }
 
     fn standing(&self, node: usize, now: i64) -> Standing {

@@ -33,36 +33,43 @@ pub(super) const FAILBACK_ENDS: i64 = 270;
 const BACKUPS_PER_RUN: i64 = 3;
 const BACKUP_TAKES: i64 = 40;
 
-/// Who plays which part.
+/// Who plays which part, by VMID.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plot {
-    /// Which node goes away.
+    /// Which node goes away and returns by itself.
     lost_node: Option<usize>,
-    /// Where the HA guests of the lost node go meanwhile.
-    pub(super) refuge: usize,
+    /// Losses of nodes by edit, in the order of their beginnings.
+    losses: Vec<(usize, Outage)>,
     migrates: Option<Migrant>,
-    crashes: Option<usize>,
-    /// In turn, three a run.
-    backed_up: Vec<usize>,
+    crashes: Option<u64>,
+    /// The guests of the backup job: three a run, in turn.
+    backed_up: Vec<u64>,
     /// The last of each run.
-    fails_to_back_up: Option<usize>,
+    fails_to_back_up: Option<u64>,
+    /// Whether the backup job ever runs.
+    backs_up: bool,
+}
+
+/// A node is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outage {
+    pub(super) begin: i64,
+    /// `None`: it still is.
+    pub(super) end: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Migrant {
-    guest: usize,
+    vmid: u64,
     from: usize,
     to: usize,
 }
 
 /// A guest's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Story {
-    Plain,
-    /// Goes down with its node.
-    Lost,
-    /// The same, but HA takes it elsewhere.
-    Recovered,
+pub(super) enum Part {
+    /// Lives as it was configured.
+    None,
     Migrates {
         from: usize,
         to: usize,
@@ -96,42 +103,88 @@ impl Plot {
     /// Gives the parts to the guests that the population holds ready for them, as far as there are.
     pub(super) fn new(nodes: usize, guests: &[GuestSpec]) -> Self {
         let lost_node = (nodes >= 3).then(|| nodes - 1);
-        let running = |index: &usize| guests.get(*index).is_some_and(|guest| guest.condition == Condition::Running);
-        let crashes = Some(0).filter(running).filter(|_| nodes > 1);
-        let migrates = Some(1).filter(running).filter(|_| nodes > 1).map(|guest| Migrant { guest, from: 0, to: 1 });
-        let fails_to_back_up = Some(2).filter(running);
-        let staying = |index: &usize| running(index) && Some(guests[*index].home) != lost_node && !guests[*index].ha;
-        let backed_up = (3..guests.len()).filter(staying).collect();
-        Self { lost_node, refuge: 0, migrates, crashes, backed_up, fails_to_back_up }
+        let running = |index: usize| {
+            guests.get(index).filter(|guest| guest.condition == Condition::Running).map(|guest| guest.vmid)
+        };
+        let staying =
+            |guest: &&GuestSpec| guest.condition == Condition::Running && Some(guest.home) != lost_node && !guest.ha;
+        Self {
+            lost_node,
+            losses: Vec::new(),
+            crashes: running(0).filter(|_| nodes > 1),
+            migrates: running(1).filter(|_| nodes > 1).map(|vmid| Migrant { vmid, from: 0, to: 1 }),
+            fails_to_back_up: running(2),
+            backed_up: guests.iter().skip(3).filter(staying).map(|guest| guest.vmid).collect(),
+            backs_up: true,
+        }
+    }
+
+    /// Nothing happens any more but by edit.
+    pub(super) fn end(&mut self) {
+        (self.lost_node, self.migrates, self.crashes, self.backs_up) = (None, None, None, false);
+    }
+
+    /// A guest has no part any more.
+    pub(super) fn dismiss(&mut self, vmid: u64) {
+        self.migrates = self.migrates.filter(|migrant| migrant.vmid != vmid);
+        self.crashes = self.crashes.filter(|crashing| *crashing != vmid);
+    }
+
+    /// A guest is no longer there for the backup job.
+    pub(super) fn forget_backups_of(&mut self, vmid: u64) {
+        self.backed_up.retain(|known| *known != vmid);
+        self.fails_to_back_up = self.fails_to_back_up.filter(|known| *known != vmid);
+    }
+
+    /// A node goes away; answers whether it was there.
+    pub(super) fn lose(&mut self, node: usize, now: i64) -> bool {
+        let there = self.outage_of(node, now).is_none();
+        if there {
+            self.losses.push((node, Outage { begin: now, end: None }));
+        }
+        there
+    }
+
+    /// A node that went away by edit is there again; answers whether there was such a one.
+    pub(super) fn bring_back(&mut self, node: usize, now: i64) -> bool {
+        let mut losses = self.losses.iter_mut().rev();
+        let lost = losses.find(|(lost, outage)| *lost == node && outage.end.is_none());
+        lost.is_some_and(|(_, outage)| outage.end.replace(now).is_none())
     }
 
     /// A guest's part.
-    pub(super) fn story(&self, index: usize, spec: &GuestSpec) -> Story {
+    pub(super) fn part(&self, vmid: u64) -> Part {
         match self.migrates {
-            Some(migrant) if migrant.guest == index => return Story::Migrates { from: migrant.from, to: migrant.to },
-            _ if self.crashes == Some(index) => return Story::Crashes,
-            _ => {}
+            Some(migrant) if migrant.vmid == vmid => Part::Migrates { from: migrant.from, to: migrant.to },
+            _ if self.crashes == Some(vmid) => Part::Crashes,
+            _ => Part::None,
         }
-        match (Some(spec.home) == self.lost_node, spec.ha) {
-            (false, _) => Story::Plain,
-            (true, false) => Story::Lost,
-            (true, true) => Story::Recovered,
-        }
+    }
+
+    /// The latest outage of a node that has begun.
+    pub(super) fn outage(&self, node: usize, now: i64) -> Option<Outage> {
+        let by_edit = self.losses.iter().rev().find(|(lost, outage)| *lost == node && outage.begin <= now);
+        let by_edit = by_edit.map(|(_, outage)| Outage { end: outage.end.filter(|end| *end <= now), ..*outage });
+        let begin = OUTAGE.latest(now).filter(|_| self.lost_node == Some(node));
+        let by_itself = begin.map(|begin| Outage { begin, end: Some(begin + OUTAGE.lasts).filter(|end| *end <= now) });
+        [by_edit, by_itself].into_iter().flatten().max_by_key(|outage| (outage.end.is_none(), outage.begin))
     }
 
     /// Since when a node has been away.
     pub(super) fn outage_of(&self, node: usize, now: i64) -> Option<i64> {
-        OUTAGE.current(now).filter(|_| self.lost_node == Some(node))
+        self.outage(node, now).filter(|outage| outage.end.is_none()).map(|outage| outage.begin)
     }
 
     /// When a node was last started again during the simulation.
     pub(super) fn return_of(&self, node: usize, now: i64) -> Option<i64> {
-        OUTAGE.over(now).1.filter(|_| self.lost_node == Some(node))
+        let ends = self.losses.iter().filter(|(lost, _)| *lost == node).filter_map(|(_, outage)| outage.end);
+        let by_edit = ends.filter(|end| *end <= now).max();
+        by_edit.max(OUTAGE.over(now).1.filter(|_| self.lost_node == Some(node)))
     }
 
     /// Which guest is being backed up.
-    pub(super) fn backup(&self, now: i64) -> Option<usize> {
-        let begin = BACKUP.current(now)?;
+    pub(super) fn backup(&self, now: i64) -> Option<u64> {
+        let begin = BACKUP.current(now).filter(|_| self.backs_up)?;
         let place = (now - begin) / BACKUP_TAKES;
         if place >= BACKUPS_PER_RUN {
             return self.fails_to_back_up;
@@ -141,9 +194,14 @@ impl Plot {
         self.backed_up.get(usize::try_from(turn % count).ok()?).copied()
     }
 
+    /// Whether the backup job is to back a guest up, be it in vain.
+    pub(super) fn is_in_backup_job(&self, vmid: u64) -> bool {
+        self.fails_to_back_up == Some(vmid) || self.backed_up.binary_search(&vmid).is_ok()
+    }
+
     /// How many backups have been stored since the start: the failed ones are not among them.
     pub(super) fn backups_stored(&self, now: i64) -> i64 {
-        if self.backed_up.is_empty() {
+        if self.backed_up.is_empty() || !self.backs_up {
             return 0;
         }
         let runs = BACKUP.begun(now);
@@ -170,11 +228,30 @@ mod tests {
         let guests = super::super::population::guests(1, 3, 40);
         let plot = Plot::new(3, &guests);
         let failing = BACKUP.first + BACKUPS_PER_RUN * BACKUP_TAKES;
-        assert_eq!(plot.backup(failing), Some(2));
+        assert_eq!(plot.backup(failing), Some(102));
         assert_eq!(plot.backups_stored(failing), 3);
         assert_eq!(plot.backup(BACKUP.first + BACKUP.lasts), None);
         assert_eq!(plot.backups_stored(BACKUP.first + BACKUP.every), 3);
         assert_eq!(plot.backups_stored(BACKUP.first + BACKUP.every + BACKUP_TAKES), 4);
         assert_eq!(plot.backups_stored(0), 0);
+    }
+
+    #[test]
+    fn nodes_are_lost_and_brought_back_by_edit_beside_the_plots_own_outages() {
+        let mut plot = Plot::new(3, &[]);
+        assert!(plot.lose(0, 1000) && !plot.lose(0, 1010) && !plot.bring_back(1, 1010));
+        assert_eq!(
+            (plot.outage_of(0, 990), plot.outage_of(0, 5000), plot.outage_of(1, 5000)),
+            (None, Some(1000), None)
+        );
+        assert!(plot.bring_back(0, 1100) && !plot.bring_back(0, 1100));
+        assert_eq!((plot.outage_of(0, 1090), plot.outage_of(0, 1100)), (Some(1000), None));
+        assert_eq!((plot.return_of(0, 1090), plot.return_of(0, 1100)), (None, Some(1100)));
+        assert!(plot.lose(2, 700));
+        assert_eq!(plot.outage(2, 300), Some(Outage { begin: 240, end: None }));
+        assert_eq!(plot.outage(2, 699), Some(Outage { begin: 240, end: Some(600) }));
+        assert_eq!((plot.outage_of(2, 700), plot.return_of(2, 700)), (Some(700), Some(600)));
+        plot.end();
+        assert_eq!((plot.outage_of(2, 300), plot.outage_of(2, 700)), (None, Some(700)));
     }
 }

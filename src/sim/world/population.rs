@@ -6,6 +6,9 @@ use crate::ids::Fingerprint;
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const GIB: u64 = 1 << 30;
 
+/// PVE gives no lower one.
+const FIRST_VMID: u64 = 100;
+
 /// Pools, by the number in [`GuestSpec::pool`].
 pub(super) const POOLS: [&str; 3] = ["dev", "infra", "prod"];
 
@@ -33,6 +36,8 @@ pub(super) struct NodeSpec {
     pub(super) disk: u64,
     pub(super) booted: i64,
     pub(super) fingerprint: Fingerprint,
+    /// What the node does besides its guests: of its CPUs, and of its network cards.
+    pub(super) load: Wave,
 }
 
 /// A guest as it was configured.
@@ -72,7 +77,7 @@ pub(super) enum Condition {
 }
 
 /// What differs from guest to guest before the sizes are drawn.
-struct Part {
+struct Role {
     container: bool,
     condition: Condition,
     home: usize,
@@ -104,6 +109,7 @@ pub(super) fn nodes(seed: u64, count: usize, guests: &[GuestSpec]) -> Vec<NodeSp
             disk: 94 * GIB,
             booted: -86_400 - (hash(seed, 1, number) % 2_000_000) as i64,
             fingerprint: fingerprint(seed, number),
+            load: Wave::new(seed, number ^ 0xA0DE, 0.05 + 0.1 * unit(seed, 21, number)),
         }
     };
     (0..count).map(node).collect()
@@ -118,37 +124,48 @@ fn fingerprint(seed: u64, node: u64) -> Fingerprint {
 }
 
 fn guest(seed: u64, nodes: usize, index: usize) -> GuestSpec {
-    let number = index as u64;
+    let role = role(seed, nodes, index);
+    let (kind, tags, pool) = ROLES[index % ROLES.len()];
+    let vmid = FIRST_VMID + index as u64;
+    let name = match role.condition {
+        Condition::Template => format!("tmpl-{vmid}"),
+        _ => format!("{kind}-{:02}", 1 + index / ROLES.len()),
+    };
+    GuestSpec { tags, pool, ..drawn(seed, vmid, &role, name) }
+}
+
+/// A guest that was not there at the start: it runs since `now`, without tags, pool and HA.
+pub(super) fn newcomer(seed: u64, vmid: u64, (home, container): (usize, bool), name: &str, now: i64) -> GuestSpec {
+    let role = Role { container, condition: Condition::Running, home, ha: false };
+    GuestSpec { started: now, ..drawn(seed, vmid, &role, name.to_owned()) }
+}
+
+/// A guest whose sizes and loads are drawn by its VMID.
+fn drawn(seed: u64, vmid: u64, role: &Role, name: String) -> GuestSpec {
+    let number = vmid.wrapping_sub(FIRST_VMID);
     let pick = |subject: u64, from: &[u64]| from[(hash(seed, subject, number) % from.len() as u64) as usize];
-    let part = part(seed, nodes, index);
-    let (role, tags, pool) = ROLES[index % ROLES.len()];
-    let vmid = 100 + number;
-    let kind = if part.container { "lxc" } else { "qemu" };
-    let cpus = match (part.container, index) {
+    let kind = if role.container { "lxc" } else { "qemu" };
+    let cpus = match (role.container, number) {
         (true, 3) => 0.5,
         (true, _) => pick(10, &[1, 1, 2, 2, 4, 3]) as f64 / pick(11, &[1, 1, 1, 2]) as f64,
         (false, _) => pick(10, &[1, 2, 2, 4, 4, 8]) as f64,
     };
     let memory =
-        if part.container { pick(12, &[256, 512, 512, 1024, 2048]) } else { pick(12, &[1024, 2048, 4096, 8192]) };
+        if role.container { pick(12, &[256, 512, 512, 1024, 2048]) } else { pick(12, &[1024, 2048, 4096, 8192]) };
     let scale = |subject: u64, most: f64| most * (0.02 + unit(seed, subject, number).powi(3));
     GuestSpec {
         vmid,
         id: format!("{kind}/{vmid}"),
-        name: if part.condition == Condition::Template {
-            format!("tmpl-{vmid}")
-        } else {
-            format!("{role}-{:02}", 1 + index / ROLES.len())
-        },
-        container: part.container,
-        tags,
-        pool,
-        home: part.home,
+        name,
+        container: role.container,
+        tags: "",
+        pool: None,
+        home: role.home,
         cpus,
         memory: memory * MIB,
-        disk: if part.container { pick(13, &[4, 8, 16]) } else { pick(13, &[16, 32, 32, 64, 128]) } * GIB,
-        condition: part.condition,
-        ha: part.ha,
+        disk: if role.container { pick(13, &[4, 8, 16]) } else { pick(13, &[16, 32, 32, 64, 128]) } * GIB,
+        condition: role.condition,
+        ha: role.ha,
         started: -3600 - (hash(seed, 14, number) % 1_000_000) as i64,
         load: Wave::new(seed, number, 0.02 + 0.45 * unit(seed, 15, number).powi(2)),
         traffic: [scale(16, 12e6), scale(17, 12e6), scale(18, 40e6), scale(19, 15e6)],
@@ -157,20 +174,20 @@ fn guest(seed: u64, nodes: usize, index: usize) -> GuestSpec {
 }
 
 /// The first guests show every kind there is, however few they are; the others are drawn.
-fn part(seed: u64, nodes: usize, index: usize) -> Part {
+fn role(seed: u64, nodes: usize, index: usize) -> Role {
     let last = nodes - 1;
-    let part = |container, condition, home, ha| Part { container, condition, home, ha: ha && nodes > 1 };
+    let role = |container, condition, home, ha| Role { container, condition, home, ha: ha && nodes > 1 };
     match index {
-        0 => part(false, Condition::Running, 0, true),
-        1 => part(false, Condition::Running, 0, false),
-        2 => part(false, Condition::Running, 1.min(last), false),
-        3 => part(true, Condition::Running, 1.min(last), false),
-        4 => part(false, Condition::Running, last, true),
-        5 => part(false, Condition::Stopped, 0, false),
-        6 => part(false, Condition::Paused, 0, false),
-        7 => part(false, Condition::Template, 0, false),
-        8 => part(true, Condition::Running, last, false),
-        9 => part(false, Condition::Running, last, false),
+        0 => role(false, Condition::Running, 0, true),
+        1 => role(false, Condition::Running, 0, false),
+        2 => role(false, Condition::Running, 1.min(last), false),
+        3 => role(true, Condition::Running, 1.min(last), false),
+        4 => role(false, Condition::Running, last, true),
+        5 => role(false, Condition::Stopped, 0, false),
+        6 => role(false, Condition::Paused, 0, false),
+        7 => role(false, Condition::Template, 0, false),
+        8 => role(true, Condition::Running, last, false),
+        9 => role(false, Condition::Running, last, false),
         _ => {
             let draw = |subject: u64| unit(seed, subject, index as u64);
             let container = draw(30) < 0.3;
@@ -179,7 +196,7 @@ fn part(seed: u64, nodes: usize, index: usize) -> Part {
                 x if x < 0.97 => Condition::Stopped,
                 _ => Condition::Template,
             };
-            part(container, condition, index % nodes, condition == Condition::Running && draw(32) < 0.08)
+            role(container, condition, index % nodes, condition == Condition::Running && draw(32) < 0.08)
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Storages, networks, and entries of a type that no client knows.
 
 use super::super::json::{Field, List, Value};
+use super::cluster::{Cluster, Kind, SAMPLE, Scene};
 use super::node::root_disk_used;
 use super::population::GIB;
-use super::{Kind, SAMPLE, Scene, World};
 
 /// A storage as it was configured for all nodes.
 struct Storage {
@@ -23,16 +23,17 @@ const CEPH: Storage =
 const BACKUP: Storage =
     Storage { name: "backup-nas", plugin: "nfs", content: "backup", shared: true, size: 4_000 * GIB };
 
+/// Known to `metrics/export` only.
+const DISABLED: &str = "old-nas";
+
 /// So many backups are kept; then the oldest make room.
 const BACKUPS_KEPT: i64 = 60;
 
-impl World {
+impl Cluster {
     /// The storages' entries of `/cluster/resources`: a shared one once for each node.
     pub(super) fn push_storages(&self, scene: &Scene, list: &mut List) {
-        let storages: &[Storage] =
-            if self.nodes.len() > 1 { &[LOCAL, LOCAL_LVM, CEPH, BACKUP] } else { &[LOCAL, LOCAL_LVM, BACKUP] };
         for (index, node) in self.nodes.iter().enumerate() {
-            for storage in storages {
+            for storage in self.storages() {
                 let id = format!("storage/{}/{}", node.name, storage.name);
                 let content = list.disordered(storage.content);
                 let mut fields: Vec<Field<'_>> = vec![
@@ -56,11 +57,22 @@ impl World {
         }
     }
 
+    /// Name, size and use of each storage of a node that is there; a disabled one is all zeros.
+    pub(super) fn storage_figures(&self, scene: &Scene, node: usize) -> Vec<(&'static str, u64, u64)> {
+        let enabled =
+            self.storages().iter().map(|storage| (storage.name, storage.size, self.used(storage, scene, node)));
+        enabled.chain([(DISABLED, 0, 0)]).collect()
+    }
+
+    fn storages(&self) -> &'static [Storage] {
+        if self.nodes.len() > 1 { &[LOCAL, LOCAL_LVM, CEPH, BACKUP] } else { &[LOCAL, LOCAL_LVM, BACKUP] }
+    }
+
     /// The network and SDN entries, and one of a type that a later PVE may invent.
     pub(super) fn push_networks(&self, kind: Option<Kind>, list: &mut List) {
-        for node in &self.nodes {
+        for node in self.nodes.iter() {
             let id = format!("network/{}/zone/localnetwork", node.name);
-            if kind.is_none() {
+            if kind.is_none() && !self.old {
                 list.push(vec![
                     ("id", Value::Text(&id)),
                     ("type", Value::Text("network")),
@@ -81,13 +93,13 @@ impl World {
         }
         if kind.is_none() {
             let invented = [("id", "teapot/1"), ("type", "teapot"), ("status", "brewing"), ("colour", "blue")];
-            list.push(invented.into_iter().map(|(key, value)| (key, Value::Text(value))).collect());
+            list.push(invented.map(|(key, value)| (key, Value::Text(value))));
         }
     }
 
     fn used(&self, storage: &Storage, scene: &Scene, node: usize) -> u64 {
         // A lost node repeats its last word.
-        let time = self.plot.outage_of(node, scene.now).map_or(scene.sample, |begin| begin - SAMPLE);
+        let time = self.plot.outage_of(node, scene.now).map_or(scene.now, |begin| begin - SAMPLE);
         let minutes = u64::try_from(time / 60).unwrap_or(0);
         match storage.name {
             "local" => root_disk_used(&self.nodes[node], time),

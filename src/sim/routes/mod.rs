@@ -1,0 +1,271 @@
+//! Paths, parameters and rights of the simulated world's API.
+
+mod nodes;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::json::{self, Value};
+use super::noise::Shuffle;
+use super::server::Rights;
+use super::source::Reply;
+use super::workers::NodeState;
+use super::world::{Kind, Page, World};
+use crate::ids::Fingerprint;
+
+/// One call, its caller known.
+pub(super) struct Call<'a> {
+    pub(super) method: &'a str,
+    /// Path and query.
+    pub(super) target: &'a str,
+    pub(super) rights: Rights,
+    /// Time since the start of the cluster.
+    pub(super) now: Duration,
+    /// Which node is asked.
+    pub(super) node: usize,
+    /// Of the asked node's certificate.
+    pub(super) fingerprint: Fingerprint,
+    /// How long it takes to learn that a node is away.
+    pub(super) away_delay: Duration,
+    /// Decide the order of the keys: a seed, and the number of this answer.
+    pub(super) seed: u64,
+    pub(super) answer: u64,
+}
+
+/// A reply, and how long the world lets one wait for it.
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    pub(super) after: Duration,
+}
+
+/// The parameters of a query.
+type Parameters<'a> = [(&'a str, &'a str)];
+
+/// What `PVEAuditor` holds.
+const AUDITOR: [&str; 7] =
+    ["Datastore.Audit", "Mapping.Audit", "Pool.Audit", "SDN.Audit", "Sys.Audit", "VM.Audit", "VM.GuestAgent.Audit"];
+
+/// For so long the entry node waits for a hung one when it gathers the metrics of all.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The path below `/api2/json`.
+pub(super) fn api_path(path: &str) -> Option<&str> {
+    path.strip_prefix("/api2/json")
+}
+
+/// Whether a path below `/api2/json` belongs to the fast lane.
+pub(super) fn is_fast(path: &str) -> bool {
+    matches!(path, "/cluster/resources" | "/cluster/status" | "/version" | "/nodes")
+}
+
+/// The node that a path below `/api2/json` is about.
+pub(super) fn node_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/nodes/")?.split('/').next()
+}
+
+/// Answers as pveproxy would.
+pub(super) fn answer(world: &World, call: &Call<'_>) -> Answer {
+    let (path, query) = call.target.split_once('?').unwrap_or((call.target, ""));
+    let path = if call.method == "GET" { api_path(path).unwrap_or_default() } else { "" };
+    let parameters: Vec<(&str, &str)> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .collect();
+    let answered = match path.strip_prefix("/nodes/") {
+        Some(path) => nodes::answer(world, call, path, &parameters),
+        None => cluster_wide(world, call, path, &parameters),
+    };
+    let mut answer = answered.unwrap_or_else(Answer::from);
+    if world.facts().old && answer.reply.status >= 400 {
+        speak_old(&mut answer.reply);
+    }
+    answer
+}
+
+fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Parameters<'_>) -> Result<Answer, Reply> {
+    let cluster = world.facts();
+    let known: &[&str] = match path {
+        "/cluster/resources" => &["type"],
+        "/cluster/metrics/export" if !cluster.old => &["history", "local-only", "node-list", "start-time"],
+        "/version"
+        | "/cluster/status"
+        | "/nodes"
+        | "/access/permissions"
+        | "/cluster/backup-info/not-backed-up"
+        | "/cluster/replication"
+        | "/cluster/config/qdevice" => &[],
+        _ => return Err(not_implemented(call)),
+    };
+    check_names(parameters, known)?;
+    if matches!(
+        path,
+        "/cluster/status"
+            | "/cluster/metrics/export"
+            | "/cluster/backup-info/not-backed-up"
+            | "/cluster/config/qdevice"
+    ) {
+        audit(call, "/", "Sys.Audit")?;
+    }
+    Ok(Answer::from(match path {
+        "/version" => ok(version(cluster.old, call.order())),
+        "/cluster/resources" => ok(world.page(Page::Resources(kind(parameters)?), call)),
+        "/cluster/status" => protected(cluster.status(call.now, call.node, call.order())),
+        "/cluster/metrics/export" => return export(world, call, parameters),
+        "/cluster/backup-info/not-backed-up" => protected(cluster.not_backed_up(call.order())),
+        "/cluster/replication" => ok(cluster.replication_jobs(call.now, call.rights, call.order())),
+        "/cluster/config/qdevice" => protected(cluster.qdevice(call.order())),
+        "/nodes" => ok(world.node_list(call)),
+        _ => ok(permissions(call.rights, call.order())),
+    }))
+}
+
+/// What `type=` asks for.
+fn kind(parameters: &Parameters<'_>) -> Result<Option<Kind>, Reply> {
+    Ok(Some(match parameters.first() {
+        None => return Ok(None),
+        Some((_, "vm")) => Kind::Guest,
+        Some((_, "node")) => Kind::Node,
+        Some((_, "storage")) => Kind::Storage,
+        Some((_, "sdn")) => Kind::Sdn,
+        Some((name, value)) => {
+            let list = "'vm, storage, node, sdn'";
+            return Err(invalid(name, &format!("value '{value}' does not have a value in the enumeration {list}")));
+        }
+    }))
+}
+
+/// `/cluster/metrics/export`: a list of nodes outweighs `local-only`. Only the newest sample is kept, so `history` adds nothing.
+fn export(world: &World, call: &Call<'_>, parameters: &Parameters<'_>) -> Result<Answer, Reply> {
+    let value = |wanted: &str| parameters.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    let mut nodes: Vec<usize> = (0..world.node_count()).collect();
+    if let Some(list) = value("node-list") {
+        let names = || list.split(',').filter(|name| !name.is_empty());
+        let index = |name: &str| world.node_index(name).filter(|_| world.node_count() > 1);
+        if let Some(unknown) = names().find(|name| index(name).is_none()) {
+            return Err(failed(&format!("Requested node-list contains unknown nodes - {unknown}")));
+        }
+        nodes = names().filter_map(index).collect();
+    } else if value("local-only") == Some("1") {
+        nodes = vec![call.node];
+    }
+    let mut after = Duration::ZERO;
+    nodes.retain(|node| {
+        let state = if *node == call.node { NodeState::Well } else { world.workers().state(world.node_name(*node)) };
+        match state {
+            NodeState::Hung if !world.is_away(*node, call.now) => after += EXPORT_PATIENCE,
+            NodeState::Slow(time) => after += time,
+            _ => {}
+        }
+        !matches!(state, NodeState::Hung | NodeState::Dead)
+    });
+    let since = value("start-time").and_then(|since| since.parse().ok()).unwrap_or(0);
+    if world.sampled_at(call.now) <= since {
+        nodes.clear();
+    }
+    let whole = nodes.len() == world.node_count();
+    let body = if whole { world.page(Page::Export, call) } else { world.export_of(&nodes, call).into() };
+    Ok(Answer { reply: ok(body), after })
+}
+
+/// Before PVE 8.3, errors said nothing in their body but what was wrong with a parameter.
+fn speak_old(reply: &mut Reply) {
+    if let Ok(mut body) = serde_json::from_slice::<serde_json::Value>(&reply.body)
+        && let Some(fields) = body.as_object_mut()
+    {
+        fields.remove("message");
+        reply.body = body.to_string().into();
+    }
+}
+
+/// 400 if there is a parameter of another name.
+fn check_names(parameters: &Parameters<'_>, known: &[&str]) -> Result<(), Reply> {
+    let unknown = parameters.iter().find(|(name, _)| !known.contains(name));
+    unknown.map_or(Ok(()), |(name, _)| {
+        let text = "property is not defined in schema and the schema does not allow additional properties";
+        Err(invalid(name, text))
+    })
+}
+
+/// 403 unless the caller may see everything.
+fn audit(call: &Call<'_>, path: &str, privilege: &str) -> Result<(), Reply> {
+    if call.rights == Rights::Auditor { Ok(()) } else { Err(forbidden(path, privilege)) }
+}
+
+/// The effective rights: nothing at all for a token without any.
+fn permissions(rights: Rights, mut order: Shuffle) -> String {
+    let mut document = serde_json::json!({ "data": {} });
+    if rights == Rights::Auditor {
+        let held: serde_json::Map<_, _> = AUDITOR.iter().map(|&name| (name.to_owned(), 1.into())).collect();
+        for path in ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"] {
+            document["data"][path] = held.clone().into();
+        }
+    }
+    json::reordered(&document, &mut order)
+}
+
+/// 501: no such path, or not with this method.
+pub(super) fn not_implemented(call: &Call<'_>) -> Reply {
+    let path = call.target.split('?').next().unwrap_or_default();
+    let reason = format!("Method '{} {}' not implemented", call.method, api_path(path).unwrap_or(path));
+    let body = serde_json::json!({ "data": null, "message": reason });
+    Reply::json(501, &reason, body.to_string())
+}
+
+fn forbidden(path: &str, privilege: &str) -> Reply {
+    let reason = format!("Permission check failed ({path}, {privilege})");
+    let body = serde_json::json!({ "data": null, "message": format!("{reason}\n") });
+    Reply::json(403, &reason, body.to_string())
+}
+
+fn invalid(parameter: &str, text: &str) -> Reply {
+    let reason = "Parameter verification failed.";
+    let message = format!("{reason}\n");
+    let body = serde_json::json!({ "data": null, "message": message, "errors": { parameter: text } });
+    Reply::json(400, reason, body.to_string())
+}
+
+/// 500, as PVE answers whatever else went wrong.
+fn failed(reason: &str) -> Reply {
+    let body = serde_json::json!({ "data": null, "message": format!("{reason}\n") });
+    Reply::json(500, reason, body.to_string())
+}
+
+fn ok(body: impl Into<Bytes>) -> Reply {
+    Reply::json(200, "OK", body)
+}
+
+/// By way of pvedaemon.
+fn protected(body: String) -> Reply {
+    Reply { protected: true, ..ok(body) }
+}
+
+impl Call<'_> {
+    /// The order of the keys of this answer.
+    pub(super) fn order(&self) -> Shuffle {
+        Shuffle::new(self.seed, self.answer)
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, after: Duration::ZERO }
+    }
+}
+
+/// `GET /version`.
+pub(super) fn version(old: bool, order: Shuffle) -> String {
+    let (release, repoid, version) =
+        if old { ("8.2", "faa83925c9641325", "8.2.4") } else { ("9.2", "14a22df35955d97d", "9.2.11") };
+    let fields = vec![
+        ("console", Value::Text("html5")),
+        ("release", Value::Text(release)),
+        ("repoid", Value::Text(repoid)),
+        ("version", Value::Text(version)),
+    ];
+    json::object(fields, order)
+}
+
+#[cfg(test)]
+mod tests;
