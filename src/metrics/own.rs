@@ -87,7 +87,7 @@ impl Own {
         );
         registry.register(
             "pve_sentinel_slow_lane_backlog",
-            "Calls of the slow lane that wait for their turn",
+            "Calls of the slow lane that wait for their turn or their answer",
             self.slow_lane_backlog.clone(),
         );
         registry.register_collector(Box::new(ProcessCollector::new()));

@@ -19,11 +19,12 @@ fn masked(text: &str) -> String {
 #[test]
 fn the_recorded_cluster_is_told_whole() {
     let cluster = Cluster::recorded();
-    let exporter = Exporter::serve(&cluster.config("home"));
-    let page = exporter.page("/metrics?cluster=home");
+    let exporter = Exporter::serve_all(&cluster.config("home"));
+    let names = pve_sentinel::collectors::names();
+    let page = exporter.settled_page("/metrics?cluster=home", &names);
     check_golden("metrics.pve-9.2-cluster.prom", &masked(&page));
     for collector in pve_sentinel::collectors::ALL {
-        let page = exporter.page(&format!("/metrics?collect[]={}", collector.name));
+        let page = exporter.settled_page(&format!("/metrics?collect[]={}", collector.name), &[collector.name]);
         check_golden(&format!("collectors/{}.prom", collector.name), &masked(&page));
         let told = Page::parse(&page);
         for family in told.samples.keys().filter(|name| !name.starts_with("pve_scrape_")) {

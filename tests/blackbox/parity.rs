@@ -51,8 +51,8 @@ fn shared_families_have_the_same_series_and_values() {
     let golden = repository().join("tests/fixtures/reference/prometheus-pve-exporter-3.10.2.pve-9.2-cluster.prom");
     let reference = Page::parse(&std::fs::read_to_string(golden).unwrap());
     let cluster = Cluster::recorded();
-    let exporter = Exporter::serve(&cluster.config("home"));
-    let ours = Page::parse(&exporter.page("/metrics?cluster=home"));
+    let exporter = Exporter::serve_all(&cluster.config("home"));
+    let ours = Page::parse(&exporter.settled_page("/metrics?cluster=home", &pve_sentinel::collectors::names()));
 
     let mut differences = Vec::new();
     let (mut shared, mut compared) = (0, 0);

@@ -7,7 +7,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pve_sentinel::collectors;
+
 use super::http::{self, Reply};
+use super::page::Page;
 
 /// Longer than anything a test waits for on a loaded machine; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,9 +54,36 @@ pub fn run_to_end(arguments: &[&str]) -> Finished {
 }
 
 impl Exporter {
-    /// `serve` with a configuration; it listens on a free port of 127.0.0.1.
+    /// `serve` with a configuration; it listens on a free port of 127.0.0.1. Only the fast lane, whose calls can be
+    /// counted, unless the configuration says something of `[collectors]`.
     pub fn serve(config: &str) -> Self {
         Self::serve_with(config, &[])
+    }
+
+    /// `serve` with a configuration and all collectors.
+    pub fn serve_all(config: &str) -> Self {
+        Self::serve(&format!("{config}\n[collectors]\n"))
+    }
+
+    /// The page once the slow lane has told all it can in it: every collector has spoken, and nothing waits.
+    pub fn settled_page(&self, path: &str, collectors: &[&str]) -> String {
+        let started = std::time::Instant::now();
+        loop {
+            let text = self.page(path);
+            let own = Page::parse(&self.page("/metrics?collect[]=process"));
+            let idle = own
+                .samples
+                .get("pve_sentinel_slow_lane_backlog")
+                .is_none_or(|series| series.values().all(|calls| *calls == 0.0));
+            let spoken = |name: &&str| {
+                text.contains(&format!("pve_scrape_collector_success{{cluster=\"home\",collector=\"{name}\"}}"))
+            };
+            if idle && collectors.iter().all(spoken) {
+                return self.page(path);
+            }
+            assert!(started.elapsed() < PATIENCE, "the slow lane never settled:\n{text}");
+            std::thread::yield_now();
+        }
     }
 
     /// `serve` with a configuration and further arguments.
@@ -62,7 +92,8 @@ impl Exporter {
         let file = folder.path().join("config.toml");
         // Tests that follow a change ask again at once.
         let fresh = if config.contains("[scrape]") { "" } else { "[scrape]\nmax_age = \"0s\"\n" };
-        write_private(&file, &format!("{fresh}{config}"));
+        let fast = if config.contains("[collectors]") { String::new() } else { without_slow_lane() };
+        write_private(&file, &format!("{fresh}{config}\n{fast}"));
         let mut command = binary();
         command
             .arg("serve")
@@ -167,6 +198,13 @@ impl Log {
         assert!(!waited.timed_out(), "never seen: {words:?}");
         text.lines().find(|line| line.contains(words)).unwrap_or_default().to_owned()
     }
+}
+
+/// A `[collectors]` section that leaves the fast lane only.
+pub fn without_slow_lane() -> String {
+    let slow = collectors::ALL.iter().filter(|collector| matches!(collector.lane, collectors::Lane::Slow(_)));
+    let lines: String = slow.map(|collector| format!("{} = false\n", collector.name)).collect();
+    format!("[collectors]\n{lines}")
 }
 
 /// Writes a file that only its owner can read, as secrets should be.

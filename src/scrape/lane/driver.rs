@@ -65,10 +65,13 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
 impl Shared {
     fn next(&self) -> Option<(Job, Permit)> {
         let client = self.inventory.client();
-        self.lock().queue.pop(|place, blocks| match place {
+        let mut state = self.lock();
+        let next = state.queue.pop(|place, blocks| match place {
             Some(node) => client.gate().try_enter(node, blocks),
             None => client.gate().try_enter(&client.entry_node(), blocks),
-        })
+        });
+        state.under_way += usize::from(next.is_some());
+        next
     }
 
     /// Whether nothing is left to do; the driver then ends.
@@ -100,7 +103,8 @@ impl Shared {
             self.own.collector_error(cluster, shelf.collector.name, error.label());
         }
         shelf.settle(&job.key, asked, Instant::now(), answer);
-        let backlog = state.queue.len();
+        state.under_way = state.under_way.saturating_sub(1);
+        let backlog = state.backlog();
         drop(state);
         self.own.slow_lane_backlog(cluster, backlog);
     }

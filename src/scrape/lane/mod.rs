@@ -40,7 +40,14 @@ struct Shared {
 struct State {
     shelves: Vec<Shelf>,
     queue: Queue,
+    under_way: usize,
     driving: bool,
+}
+
+impl State {
+    fn backlog(&self) -> usize {
+        self.queue.len() + self.under_way
+    }
 }
 
 /// What one collector says on a page.
@@ -60,7 +67,7 @@ impl Lane {
             Kind::Fast(_) => None,
         };
         let shelves = collectors.iter().filter_map(shelf).collect();
-        let state = State { shelves, queue: Queue::default(), driving: false };
+        let state = State { shelves, queue: Queue::default(), under_way: 0, driving: false };
         Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new() }))
     }
 
@@ -69,7 +76,7 @@ impl Lane {
     pub(super) fn ask(&self, wanted: &[&'static str], resources: Option<&Resources>) {
         let now = Instant::now();
         let mut guard = self.0.lock();
-        let State { shelves, queue, driving } = &mut *guard;
+        let State { shelves, queue, driving, .. } = &mut *guard;
         for (index, shelf) in shelves.iter_mut().enumerate().filter(|(_, shelf)| is_in(wanted, shelf)) {
             shelf.want(now);
             if let Some(resources) = resources {
@@ -79,9 +86,9 @@ impl Lane {
                 queue.push(since, Job { shelf: index, key, subject, blocks: shelf.slow.blocks });
             }
         }
-        let backlog = queue.len();
         let start = !queue.is_empty() && !*driving;
         *driving |= start;
+        let backlog = guard.backlog();
         drop(guard);
         self.0.own.slow_lane_backlog(self.0.inventory.cluster(), backlog);
         if start {
