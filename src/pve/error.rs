@@ -52,6 +52,11 @@ impl Error {
         }
     }
 
+    /// Whether this PVE does not have the call at all: it is older than the feature.
+    pub fn is_unknown_call(&self) -> bool {
+        matches!(self.reason, Reason::Status(501, _))
+    }
+
     /// Whether another endpoint of the same cluster may do better.
     pub(super) fn is_of_the_endpoint(&self) -> bool {
         match self.reason {

@@ -15,4 +15,5 @@ mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
+mod slow_collectors;
 mod tls;

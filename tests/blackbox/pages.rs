@@ -153,7 +153,10 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
     for (path, words) in [
         ("/metrics?cluster=hmoe", "hmoe"),
         ("/metrics?cluster=hmoe", "home, lab"),
-        ("/metrics?collect[]=guests", "guest, node, storage, cluster, ha, lock, pool, process"),
+        (
+            "/metrics?collect[]=guests",
+            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, process",
+        ),
     ] {
         let reply = exporter.get(path);
         assert_eq!(reply.status, 400, "{path}");
