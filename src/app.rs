@@ -51,6 +51,13 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Seconds since the Unix epoch; 0 where the clock stands before it.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn unix_time() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
 /// Ends at SIGTERM or SIGINT. Must run on the runtime.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     let fault = |error| format!("signals cannot be received: {error}");

@@ -19,7 +19,7 @@
 //!
 //! # Invariants
 //!
-//! * `collectors` and `metrics` do no I/O and read no clock, so shaping a page cannot fail.
+//! * The `families` of a collector and all of `metrics` do no I/O and read no clock, so shaping a page cannot fail.
 //! * A collector that fails hides nothing of its neighbours; a missing value is absent, never 0.
 //! * No global state: what a room needs is handed to it by `app`.
 //! * Credentials go only to addresses named in the configuration, after the certificate was checked.

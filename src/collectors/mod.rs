@@ -6,15 +6,23 @@
 //! The fast lane is told anew at each scrape from calls that cost the same for any number of guests. Everything else is
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age.
 
+mod backup_coverage;
 mod cluster;
 mod guest;
+mod guest_config;
 mod ha;
 mod lock;
 mod node;
+mod node_load;
 mod pool;
+mod qdevice;
+mod replication;
 mod shared;
 mod slow;
 mod storage;
+mod subscription;
+#[cfg(test)]
+mod testing;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,6 +43,12 @@ pub const ALL: &[&Collector] = &[
     &ha::COLLECTOR,
     &lock::COLLECTOR,
     &pool::COLLECTOR,
+    &node_load::COLLECTOR,
+    &backup_coverage::COLLECTOR,
+    &guest_config::COLLECTOR,
+    &replication::COLLECTOR,
+    &subscription::COLLECTOR,
+    &qdevice::COLLECTOR,
 ];
 
 /// One subject of the page.

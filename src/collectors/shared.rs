@@ -1,7 +1,10 @@
-//! Families whose name the reference exporter shares between nodes, guests and storages, and how they are filled.
+//! Families whose name the reference exporter shares between nodes, guests and storages, how they are filled, and what
+//! else several collectors need.
 
+use super::Subject;
 use crate::inventory::Usage;
 use crate::metrics::{Desc, Family, Kind, Labels, Sample};
+use crate::pve::{Answer, Error};
 
 pub(super) static UP: Desc = Desc {
     name: "pve_up",
@@ -75,6 +78,23 @@ pub(super) fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 
+/// The `id` of what was asked about.
+pub(super) fn id(subject: &Subject) -> String {
+    match subject {
+        Subject::Cluster => "cluster".to_owned(),
+        Subject::Node(node) => format!("node/{node}"),
+        Subject::Guest { kind, vmid, .. } => format!("{}/{vmid}", kind.as_str()),
+    }
+}
+
+/// The answer, or none from a PVE that is too old to know the call.
+pub(super) fn if_known(answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
+    match answer {
+        Err(error) if error.is_unknown_call() => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
 /// The families of [`Usage`], filled row by row.
 pub(super) struct UsageColumns([Column; 7]);
 
@@ -104,5 +124,23 @@ impl UsageColumns {
 
     pub(super) fn into_families(self) -> impl Iterator<Item = Family> {
         self.0.into_iter().map(Column::into_family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pve::Reason;
+
+    #[test]
+    fn only_an_unknown_call_is_no_failure() {
+        let failed = |reason| Err(Error { endpoint: String::new(), path: String::new(), reason });
+        let unknown = failed(Reason::Status(501, "Method 'GET /cluster/metrics/export' not implemented".into()));
+        assert!(if_known(unknown).is_ok_and(|answer| answer.is_none()));
+        for reason in [Reason::Status(500, "x".into()), Reason::Forbidden("x".into()), Reason::NotFoundHere("x".into())]
+        {
+            assert_eq!(if_known(failed(reason.clone())).expect_err("a failure").reason, reason);
+        }
+        assert!(if_known(Ok(Answer::of("{}"))).is_ok_and(|answer| answer.is_some()));
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
 }
 
 async fn start(options: &Options) -> std::io::Result<Vec<Sim>> {
-    let world = Arc::new(World::new(options.seed, usize::from(options.nodes), usize::from(options.guests)));
+    let world = World::new(options.seed, usize::from(options.nodes), usize::from(options.guests));
+    let world = Arc::new(world.begun_at(app::unix_time()));
     let authority = Arc::new(Authority::new(world.cluster())?);
     let started = Instant::now();
     let mut sims = Vec::new();

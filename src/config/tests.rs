@@ -7,7 +7,21 @@ use proptest::prelude::*;
 
 use super::*;
 
-const COLLECTORS: [&str; 7] = ["cluster", "guest", "ha", "lock", "node", "pool", "storage"];
+const COLLECTORS: [&str; 13] = [
+    "backup_coverage",
+    "cluster",
+    "guest",
+    "guest_config",
+    "ha",
+    "lock",
+    "node",
+    "node_load",
+    "pool",
+    "qdevice",
+    "replication",
+    "storage",
+    "subscription",
+];
 
 /// The secret of every test: shaped like PVE's, and found in no fixture by accident.
 const SECRET: &str = "5ec2e7ab-0bad-4cab-8bad-5ec2e7ab0bad";

@@ -61,6 +61,11 @@ impl Error {
         matches!(self.reason, Reason::Unreachable(_) | Reason::Foreign(_) | Reason::Tls(_))
     }
 
+    /// Whether this PVE does not have the call at all: it is older than the feature.
+    pub fn is_unknown_call(&self) -> bool {
+        matches!(self.reason, Reason::Status(501, _))
+    }
+
     /// Whether another endpoint of the same cluster may do better.
     pub(super) fn is_of_the_endpoint(&self) -> bool {
         match self.reason {

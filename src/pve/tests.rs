@@ -10,7 +10,10 @@ use serde::de::IgnoredAny;
 use super::answer::Answer;
 use super::error::{Error, Reason};
 use super::failure::refused;
-use super::{resources, status, version};
+use super::testing::any_json;
+use super::{
+    guest_config, node_metrics, not_backed_up, qdevice, replication, resources, status, subscription, version,
+};
 
 #[derive(Deserialize)]
 struct Recording {
@@ -59,15 +62,26 @@ fn every_recorded_answer_parses_or_is_named_for_what_it_is() {
         answer.data::<IgnoredAny>().unwrap_or_else(|error| panic!("{name}: {error}"));
         answers += 1;
         let path = recording.path.trim_start_matches("/api2/json").split('?').next().unwrap_or_default();
-        typed += match path {
-            "/cluster/resources" => resources(&answer).map(|entries| usize::from(!entries.is_empty())),
-            "/cluster/status" => status(&answer).map(|entries| usize::from(!entries.is_empty())),
-            "/version" => version(&answer).map(|_| 1),
-            _ => Ok(0),
-        }
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+        typed += parsed(path, &answer).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    assert!(answers > 150 && typed >= 15 && errors > 50, "{answers} answers, {typed} typed, {errors} errors");
+    assert!(answers > 150 && typed >= 45 && errors > 50, "{answers} answers, {typed} typed, {errors} errors");
+}
+
+/// How many answers the parser of the path has understood: one, or none where there is no parser or nothing is told.
+fn parsed(path: &str, answer: &Answer) -> Result<usize, Error> {
+    let told = |empty: bool| usize::from(!empty);
+    match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+        ["version"] => version(answer).map(|_| 1),
+        ["cluster", "resources"] => resources(answer).map(|entries| told(entries.is_empty())),
+        ["cluster", "status"] => status(answer).map(|entries| told(entries.is_empty())),
+        ["cluster", "metrics", "export"] => node_metrics(answer).map(|samples| told(samples.is_empty())),
+        ["cluster", "backup-info", "not-backed-up"] => not_backed_up(answer).map(|guests| told(guests.is_empty())),
+        ["cluster", "config", "qdevice"] => qdevice(answer).map(|device| told(device.is_none())),
+        ["nodes", _, "qemu" | "lxc", _, "config"] => guest_config(answer).map(|_| 1),
+        ["nodes", _, "replication"] => replication(answer).map(|jobs| told(jobs.is_empty())),
+        ["nodes", _, "subscription"] => subscription(answer).map(|_| 1),
+        _ => Ok(0),
+    }
 }
 
 #[test]
@@ -98,41 +112,17 @@ fn malformed_answers_are_located() {
     assert!(detail(&error).contains("begins with \"<!DOCTYPE html><html>a proxy</html>\""), "{error}");
 }
 
-/// JSON of any shape, with the names and words that the parsers look for.
-fn any_json() -> impl Strategy<Value = serde_json::Value> {
-    use serde_json::Value;
-    let word = prop_oneof![
-        prop::sample::select(vec![
-            "node", "qemu", "lxc", "storage", "pool", "cluster", "online", "running", "1", "x\u{0}"
-        ])
-        .prop_map(str::to_owned),
-        ".{0,12}"
-    ];
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word.prop_map(Value::from),
-    ];
-    let key = prop::sample::select(vec![
-        "data", "type", "id", "node", "vmid", "storage", "name", "status", "cpu", "mem", "tags", "template", "version",
-        "nodes", "quorate", "nodeid", "level", "new",
-    ]);
-    leaf.prop_recursive(4, 64, 8, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..8)
-                .prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
-        ]
-    })
-}
-
 fn parse_all(body: &str) {
     let answer = Answer::of(body);
     let _ = resources(&answer);
     let _ = status(&answer);
     let _ = version(&answer);
+    let _ = node_metrics(&answer);
+    let _ = not_backed_up(&answer);
+    let _ = guest_config(&answer);
+    let _ = replication(&answer);
+    let _ = subscription(&answer).map(|subscription| subscription.next_due());
+    let _ = qdevice(&answer);
 }
 
 proptest! {

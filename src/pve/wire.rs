@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Lists end here: several times the largest cluster, and few enough for a wrong answer not to fill the memory, which
 /// entries of two bytes would otherwise do.
@@ -25,6 +25,10 @@ pub struct Text<'a>(pub Option<Cow<'a, str>>);
 /// A truth value, or absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flag(pub Option<bool>);
+
+/// An object and nothing else: a struct alone would also take a list for its fields in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Object<T>(pub T);
 
 /// A list of objects. Entries that are no objects are counted and passed over.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,8 +204,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
     }
 }
 
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Entry::deserialize(deserializer)?.0.map(Object).ok_or_else(|| D::Error::custom("expected an object"))
+    }
+}
+
 /// An object, or something else.
-struct Entry<T>(Option<T>);
+pub(super) struct Entry<T>(pub(super) Option<T>);
 
 struct EntryVisitor<T>(PhantomData<T>);
 
@@ -335,5 +345,16 @@ mod tests {
         assert!(serde_json::from_str::<List<Row<'_>>>(&long(MOST_ENTRIES + 1)).is_err());
         assert!(serde_json::from_str::<List<Row<'_>>>("{}").is_err());
         assert!(serde_json::from_str::<List<Row<'_>>>("null").is_err());
+    }
+
+    #[test]
+    fn an_object_is_nothing_else() {
+        let text = r#"{"number":1,"text":"web"}"#;
+        let object: Object<Row<'_>> = serde_json::from_str(text).expect("an object");
+        assert_eq!((object.0.number.0, object.0.text.0), (Some(1.0), Some(Cow::Borrowed("web"))));
+        for text in ["[1, \"web\"]", "[]", "null", "7", "\"web\"", "true"] {
+            assert!(serde_json::from_str::<Object<Row<'_>>>(text).is_err(), "{text}");
+        }
+        assert!(serde_json::from_str::<Option<Object<Row<'_>>>>("null").expect("none").is_none());
     }
 }

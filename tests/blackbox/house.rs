@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pve_sentinel::collectors::{Lane, Per};
+
 use crate::support::repository;
 
 /// Which rooms a room may name. The README's section for contributors draws the same.
@@ -125,7 +127,22 @@ fn row(collector: &pve_sentinel::collectors::Collector) -> String {
     let code = |texts: Vec<String>| texts.join(", ");
     let needs = code(collector.needs.iter().map(|need| format!("`{}` on `{}`", need.privilege, need.path)).collect());
     let calls = code(collector.calls.iter().map(|call| format!("`{call}`")).collect());
-    format!("| `{}` | {} | {needs} | {calls} |", collector.name, collector.about)
+    format!("| `{}` | {} | {} | {needs} | {calls} |", collector.name, collector.about, asked(&collector.lane))
+}
+
+/// How often, and what for.
+fn asked(lane: &Lane) -> String {
+    let Lane::Slow(slow) = lane else { return "each scrape".to_owned() };
+    let every = match slow.ttl.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    };
+    match slow.per {
+        Per::Cluster => every,
+        Per::Node => format!("{every}, each node"),
+        Per::Guest => format!("{every}, each guest"),
+    }
 }
 
 fn sources() -> Vec<PathBuf> {

@@ -16,4 +16,5 @@ mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
+mod slow_collectors;
 mod tls;

@@ -146,7 +146,7 @@ fn a_release_is_asked_for_once_and_not_at_every_scrape() {
 #[test]
 fn a_page_is_narrowed_and_unknown_names_are_refused() {
     let cluster = Cluster::recorded();
-    let exporter = Exporter::serve(&format!("{}\n{}", cluster.config("home"), cluster.config("lab")));
+    let exporter = Exporter::serve_all(&format!("{}\n{}", cluster.config("home"), cluster.config("lab")));
     let page = Page::parse(&exporter.page("/metrics?cluster=lab&collect[]=node&collect%5B%5D=storage"));
     assert!(page.samples.keys().all(|name| !name.starts_with("process_") && !name.starts_with("pve_guest_")));
     assert!(page.samples.values().flat_map(|series| series.keys()).all(|labels| labels["cluster"] == "lab"));
@@ -155,7 +155,10 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
     for (path, words) in [
         ("/metrics?cluster=hmoe", "hmoe"),
         ("/metrics?cluster=hmoe", "home, lab"),
-        ("/metrics?collect[]=guests", "guest, node, storage, cluster, ha, lock, pool, process"),
+        (
+            "/metrics?collect[]=guests",
+            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, process",
+        ),
     ] {
         let reply = exporter.get(path);
         assert_eq!(reply.status, 400, "{path}");

@@ -8,20 +8,9 @@ const ABSENT: &[(&str, &str)] = &[
     ("pve_network_receive_bytes", "deprecated gauge: the counter of that name with _total says it"),
     ("pve_disk_write_bytes", "deprecated gauge: pve_disk_written_bytes_total says it"),
     ("pve_disk_read_bytes", "deprecated gauge: pve_disk_read_bytes_total says it"),
-    ("pve_not_backed_up_total", "needs a call of the slow lane"),
-    ("pve_not_backed_up_info", "needs a call of the slow lane"),
-    ("pve_onboot_status", "needs a call per guest"),
-    ("pve_subscription_info", "needs a call per node"),
-    ("pve_subscription_status", "needs a call per node"),
-    ("pve_subscription_next_due_timestamp_seconds", "needs a call per node"),
-    ("pve_replication_duration_seconds", "needs a call per node"),
-    ("pve_replication_last_sync_timestamp_seconds", "needs a call per node"),
-    ("pve_replication_last_try_timestamp_seconds", "needs a call per node"),
-    ("pve_replication_next_sync_timestamp_seconds", "needs a call per node"),
-    ("pve_replication_failed_syncs", "needs a call per node"),
-    ("pve_replication_info", "needs a call per node"),
-    ("pve_qdevice_up", "needs a call of the slow lane"),
-    ("pve_qdevice_info", "needs a call of the slow lane"),
+    ("pve_not_backed_up_total", "no counter: pve_not_backed_up_guests says it"),
+    ("pve_subscription_next_due_timestamp_seconds", "no recorded node has a subscription"),
+    ("pve_replication_last_sync_timestamp_seconds", "the recorded job never succeeded, for which PVE says 0"),
 ];
 
 /// Why a series of the reference is not on our page.
@@ -32,6 +21,8 @@ fn left_out(family: &str, labels: &Series, value: f64) -> Option<&'static str> {
     }
     match family {
         "pve_ha_state" | "pve_lock_state" if value == 0.0 => Some("state sets are sparse"),
+        "pve_subscription_status" if value == 0.0 => Some("state sets are sparse"),
+        "pve_onboot_status" if labels.contains_key("node") => Some("id only, so that a migration breaks no series"),
         "pve_disk_usage_bytes" if id.starts_with("qemu/") && value == 0.0 => Some("PVE does not know it"),
         _ => None,
     }
@@ -42,6 +33,7 @@ fn added(family: &str, labels: &Series) -> Option<&'static str> {
     let state = labels.get("state").map(String::as_str).unwrap_or_default();
     match (family, state) {
         ("pve_ha_state", "ignored") => Some("the reference does not know this state"),
+        ("pve_onboot_status", _) if labels.len() == 2 => Some("id only, so that a migration breaks no series"),
         _ => None,
     }
 }

@@ -156,7 +156,7 @@ impl Shelf {
         }
         let mut families: Vec<Family> =
             self.collector.families.iter().map(|desc| Family { desc, samples: Vec::new() }).collect();
-        for row in values().flat_map(|value| &value.rows) {
+        for row in self.newest(values()) {
             if let Some(family) = families.iter_mut().find(|family| family.desc.name == row.desc.name) {
                 family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
             }
@@ -167,6 +167,21 @@ impl Shelf {
             duration: values().map(|value| value.duration).max().unwrap_or_default(),
             age: values().map(|value| now.duration_since(value.fetched)).max(),
         })
+    }
+
+    /// The rows of all values. Two nodes may tell of the same thing, such as a replication job that moved with its
+    /// guest: then the newer one is right.
+    fn newest<'v>(&self, values: impl Iterator<Item = &'v Value>) -> Vec<&'v Row> {
+        let mut values: Vec<&Value> = values.collect();
+        if self.slow.per != Per::Node {
+            return values.into_iter().flat_map(|value| &value.rows).collect();
+        }
+        values.sort_by_key(|value| std::cmp::Reverse(value.fetched));
+        let mut told = BTreeMap::new();
+        for row in values.into_iter().flat_map(|value| &value.rows) {
+            told.entry((row.labels.as_str(), row.desc.name)).or_insert(row);
+        }
+        told.into_values().collect()
     }
 }
 
@@ -332,6 +347,17 @@ mod tests {
         shelf.stock(&resources("", true), now);
         shelf.settle(&due[0].1, now, now, value(2.0));
         assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
+    }
+
+    #[test]
+    fn what_two_nodes_tell_is_told_once_by_the_newer() {
+        let (mut shelf, now) = (shelf(Per::Node), Instant::now());
+        shelf.stock(&resources("", true), now);
+        let due = shelf.take_due(now);
+        assert_eq!(due.len(), 2);
+        shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
+        shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
+        assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
     }
 
     #[test]
