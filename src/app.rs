@@ -58,16 +58,24 @@ pub fn unix_time() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Ends at SIGTERM or SIGINT. Must run on the runtime.
+/// Ends at SIGTERM or SIGINT; from then on, a second one ends the process at once. Must run on the runtime.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, String> {
     let fault = |error| format!("signals cannot be received: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
-    Ok(async move {
-        let name = tokio::select! {
+    let mut next = async move || {
+        tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-        };
+        }
+    };
+    Ok(async move {
+        let name = next().await;
         tracing::info!(signal = name, "stopping: requests in flight are answered first");
+        tokio::spawn(async move {
+            let name = next().await;
+            tracing::warn!(signal = name, "stopping at once: requests in flight are cut off");
+            std::process::exit(1);
+        });
     })
 }

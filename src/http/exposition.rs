@@ -31,8 +31,12 @@ pub(super) async fn page(site: Arc<Site>, request: Parts) -> Response<Body> {
     let format = negotiate::format(&request.headers);
     let gzip = negotiate::gzip(&request.headers);
     let own = round.own_metrics.then(|| Arc::clone(&site.own));
-    let chunks = Page::new(round.parts, own).chunks(format);
-    let mut response = reply::reply(StatusCode::OK, format.content_type(), Body::page(chunks, gzip));
+    let body = if gzip {
+        Body::Gzip(site.compressed.page(round.parts, own, format))
+    } else {
+        Body::Plain(Box::new(Page::new(round.parts, own).chunks(format)))
+    };
+    let mut response = reply::reply(StatusCode::OK, format.content_type(), body);
     let headers = response.headers_mut();
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -2,19 +2,26 @@
 //!
 //! ```text
 //! listen     an address → a listener
-//! serve      accepts, limits, drains
+//! serve      the loop: accept (clients), crowd (all connections: room for new ones, the end)
+//! connection one client: phase (what it is doing, and how long it may)
 //! routes     the table: path → page; 404, 405, counting and logging
 //! landing    GET /            health     GET /-/healthy, /-/ready
-//! exposition GET /metrics:    query (cluster, collect[]), negotiate (format, gzip), body (chunks as they are pulled)
+//! exposition GET /metrics:    query (cluster, collect[]), negotiate (format, gzip), body (chunks as they are pulled),
+//!            gzip (compressed once for all who ask at once)
 //! reply      what all answers share
 //! ```
 
+mod accept;
 mod body;
+mod connection;
+mod crowd;
 mod exposition;
+mod gzip;
 mod health;
 mod landing;
 mod listen;
 mod negotiate;
+mod phase;
 mod query;
 mod reply;
 mod routes;
@@ -40,6 +47,7 @@ pub struct Site {
     rounds: Rounds,
     clusters: Vec<String>,
     own: Arc<Own>,
+    compressed: gzip::Pages,
     version: String,
     limits: Limits,
     draining: AtomicBool,
@@ -48,12 +56,18 @@ pub struct Site {
 /// What a client may use up.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; further ones wait in the backlog of the listener. Default 512.
+    /// Connections at once; for a further one that is closed which has waited longest without a request, if any.
+    /// Default 512.
     pub connections: usize,
-    /// How long a connection may be idle, or take to send the head of a request. Default 30 s.
-    pub header_timeout: Duration,
+    /// How long a new connection may take to send the head of its first request. Default 10 s.
+    pub first_request_timeout: Duration,
+    /// How long after an answer the head of the next request may take. Default 75 s, so that a scraper that comes
+    /// every minute keeps its connection.
+    pub idle_timeout: Duration,
     /// How long a client may take nothing of an answer. Default 30 s.
     pub write_timeout: Duration,
+    /// How long a client may take for a whole answer, once it is ready to be sent. Default 90 s.
+    pub answer_timeout: Duration,
     /// How long requests may go on after the shutdown began. Default 10 s.
     pub drain: Duration,
     /// Bytes of a request's head; default 32 KiB.
@@ -88,7 +102,15 @@ impl Site {
             }
             .boxed()
         });
-        Self { rounds, clusters, own, version: version.to_owned(), limits, draining: AtomicBool::new(false) }
+        Self {
+            rounds,
+            clusters,
+            own,
+            compressed: gzip::Pages::default(),
+            version: version.to_owned(),
+            limits,
+            draining: AtomicBool::new(false),
+        }
     }
 
     fn start_draining(&self) {
@@ -104,8 +126,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            header_timeout: Duration::from_secs(30),
+            first_request_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(90),
             drain: Duration::from_secs(10),
             header_bytes: 32 * 1024,
             headers: 100,

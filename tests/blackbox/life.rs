@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use pve_sentinel::sim::Fault;
 
@@ -24,6 +25,40 @@ fn sigterm_answers_what_is_in_flight_and_ends_well() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("pve_scrape_collector_success"), "{answer}");
     assert_eq!(exporter.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let cluster = Cluster::recorded();
+    let mut exporter = Exporter::serve(&cluster.config("home"));
+    cluster.sims[0].set_fault("/cluster/resources", Fault::Hang);
+    let mut stream = TcpStream::connect(exporter.address).unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 600\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    while cluster.sims[0].requests().is_empty() {
+        std::thread::yield_now();
+    }
+    exporter.terminate();
+    exporter.wait_for_log("stopping: ");
+    exporter.terminate();
+    assert_eq!(exporter.wait().code(), Some(1));
+    let log = exporter.wait_for_log("stopping at once");
+    assert!(log.contains("SIGTERM") && !exporter.log().contains("cutting off"), "{}", exporter.log());
+}
+
+#[test]
+fn half_a_request_does_not_hold_up_the_end() {
+    let cluster = Cluster::recorded();
+    let mut exporter = Exporter::serve(&cluster.config("home"));
+    let mut stream = TcpStream::connect(exporter.address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
+    // Accepted later than the one before.
+    exporter.get("/-/healthy");
+    let stopped = Instant::now();
+    exporter.terminate();
+    assert_eq!(exporter.wait().code(), Some(0));
+    assert!(stopped.elapsed() < Duration::from_secs(8), "{:?}", stopped.elapsed());
+    assert!(!exporter.log().contains("cutting off"), "{}", exporter.log());
 }
 
 #[test]

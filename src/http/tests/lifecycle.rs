@@ -8,9 +8,9 @@ use super::*;
 
 /// Rounds that wait: `entered` hears of each that begins, `release` lets one end, `given_up` hears of those dropped.
 #[derive(Default)]
-struct Gate {
-    entered: Notify,
-    release: Notify,
+pub(super) struct Gate {
+    pub(super) entered: Notify,
+    pub(super) release: Notify,
     given_up: Notify,
 }
 
@@ -24,7 +24,7 @@ impl Drop for Given<'_> {
     }
 }
 
-fn gated() -> (Rounds, Arc<Gate>) {
+pub(super) fn gated() -> (Rounds, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let kept = Arc::clone(&gate);
     let rounds: Rounds = Box::new(move |_| {
@@ -41,9 +41,9 @@ fn gated() -> (Rounds, Arc<Gate>) {
     (rounds, gate)
 }
 
-const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n";
+pub(super) const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n";
 
-async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
+pub(super) async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
@@ -69,6 +69,39 @@ async fn requests_under_way_finish_and_idle_connections_end() {
     let page = busy.reply(false).await.unwrap();
     assert_eq!((page.status, page.header("connection")), (200, "close"));
     assert!(page.text().ends_with("pve_up{cluster=\"home\",id=\"qemu/0\"} 0\n"));
+    in_time("the server", server.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_waits_at_the_end_for_a_request_that_is_not_whole() {
+    let long = PATIENCE * 10;
+    let limits = Limits { drain: long, first_request_timeout: long, idle_timeout: long, ..Limits::default() };
+    let server = start(small(), limits);
+    let mut clients = Vec::new();
+    for head in ["", "GET /metr", "GET / HTTP/1.1\r\nHost: test\r\n"] {
+        let mut fresh = Client::connect(&server).await;
+        fresh.send(head).await;
+        let mut kept = Client::connect(&server).await;
+        assert_eq!(kept.get("/-/healthy").await.status, 200);
+        kept.send(head).await;
+        clients.extend([fresh, kept]);
+    }
+    server.stop.send(()).unwrap();
+    in_time("the server", server.task).await.unwrap();
+    for mut client in clients {
+        client.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_on_its_way_is_sent_whole_at_the_end() {
+    let server = start(always(vec![part(100_000)], false), Limits::default());
+    let mut client = Client::connect_narrow(&server).await;
+    client.send(SCRAPE).await;
+    in_time("the first bytes", client.stream.readable()).await.unwrap();
+    server.stop.send(()).unwrap();
+    until("no client is accepted", || is_closed(server.address)).await;
+    assert!(client.reply(false).await.unwrap().text().ends_with("pve_up{cluster=\"home\",id=\"qemu/99999\"} 99999\n"));
     in_time("the server", server.task).await.unwrap();
 }
 
@@ -113,7 +146,9 @@ async fn a_scrape_ends_with_its_client() {
 async fn a_scrape_may_take_longer_than_its_head() {
     let (rounds, gate) = gated();
     let short = Duration::from_millis(50);
-    let server = start(rounds, Limits { header_timeout: short, write_timeout: short, ..Limits::default() });
+    let limits =
+        Limits { first_request_timeout: short, write_timeout: short, answer_timeout: short, ..Limits::default() };
+    let server = start(rounds, limits);
     let mut client = Client::connect(&server).await;
     client.send(SCRAPE).await;
     in_time("the scrape", gate.entered.notified()).await;

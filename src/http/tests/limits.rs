@@ -1,14 +1,16 @@
 //! What one client may use up.
 
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use super::lifecycle::{SCRAPE, gated, in_time};
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn a_slow_head_ends_the_connection() {
-    let server = start(small(), Limits { header_timeout: SHORT, ..Limits::default() });
+    let server = start(small(), Limits { first_request_timeout: SHORT, ..Limits::default() });
     for head in ["", "GET /metr", "GET / HTTP/1.1\r\nHost: test\r\n"] {
         let started = Instant::now();
         let mut client = Client::connect(&server).await;
@@ -20,10 +22,13 @@ async fn a_slow_head_ends_the_connection() {
 
 #[tokio::test]
 async fn an_idle_connection_ends() {
-    let server = start(small(), Limits { header_timeout: SHORT, ..Limits::default() });
-    let mut client = Client::connect(&server).await;
-    assert_eq!(client.get("/-/healthy").await.status, 200);
-    client.end().await;
+    let server = start(small(), Limits { idle_timeout: SHORT, ..Limits::default() });
+    for head in ["", "GET /metr"] {
+        let mut client = Client::connect(&server).await;
+        assert_eq!(client.get("/-/healthy").await.status, 200);
+        client.send(head).await;
+        client.end().await;
+    }
 }
 
 #[tokio::test]
@@ -75,20 +80,91 @@ async fn bodies_of_requests_are_not_waited_for() {
 }
 
 #[tokio::test]
-async fn further_clients_wait_for_room() {
-    let server = start(small(), Limits { connections: 1, ..Limits::default() });
+async fn a_kept_connection_outlives_the_time_of_a_first_request() {
+    let server = start(small(), Limits { first_request_timeout: SHORT, ..Limits::default() });
+    let mut kept = Client::connect(&server).await;
+    assert_eq!(kept.get("/-/healthy").await.status, 200);
+    // Begun later, so that its time is over later.
+    Client::connect(&server).await.end().await;
+    assert_eq!(kept.get("/-/healthy").await.status, 200);
+}
+
+#[tokio::test]
+async fn further_clients_wait_where_an_answer_is_owed() {
+    let (rounds, gate) = gated();
+    let server = start(rounds, Limits { connections: 1, ..Limits::default() });
     let mut first = Client::connect(&server).await;
-    assert_eq!(first.get("/-/healthy").await.status, 200);
+    first.send(SCRAPE).await;
+    in_time("the scrape", gate.entered.notified()).await;
     let mut second = Client::connect(&server).await;
     second.send("GET /-/ready HTTP/1.1\r\nHost: test\r\n\r\n").await;
-    for _ in 0..10 {
-        assert_eq!(first.get("/-/healthy").await.status, 200);
+    let too_early = tokio::time::timeout(SHORT, second.stream.readable()).await;
+    assert!(too_early.is_err(), "the second client was served too early");
+    gate.release.notify_one();
+    assert_eq!(first.reply(false).await.unwrap().status, 200);
+    assert_eq!(second.reply(false).await.unwrap().status, 200, "an idle connection kept the place");
+    first.end().await;
+}
+
+/// Room for so many; nobody is closed for any other reason than that.
+fn patient(connections: usize) -> Limits {
+    let long = PATIENCE * 10;
+    Limits { connections, first_request_timeout: long, idle_timeout: long, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn silent_clients_keep_nobody_out() {
+    let server = start(small(), patient(4));
+    let mut scraper = Client::connect(&server).await;
+    let mut silent = Vec::new();
+    for head in ["", "GET /me", "GET / HTTP/1.1\r\nHost: test\r\n"].into_iter().cycle().take(30) {
+        let mut client = Client::connect(&server).await;
+        client.send(head).await;
+        silent.push(client);
     }
-    let counted = server.own.encode(Format::Text004);
-    assert!(counted.contains("{path=\"/-/healthy\",code=\"200\"} 11\n"), "{counted}");
-    assert!(!counted.contains("/-/ready"), "the second client was served too early");
-    drop(first);
-    assert_eq!(second.reply(false).await.unwrap().status, 200);
+    for mut client in silent.drain(..20) {
+        client.end().await;
+    }
+    // The one that was there first has waited longest.
+    scraper.end().await;
+    let mut next = Client::connect(&server).await;
+    assert_eq!(next.ask("GET", "/metrics", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn room_is_made_by_who_has_waited_longest() {
+    let server = start(small(), patient(3));
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(&server).await;
+        assert_eq!(client.get("/-/healthy").await.status, 200);
+        clients.push(client);
+    }
+    assert_eq!(clients[0].get("/-/healthy").await.status, 200);
+    assert_eq!(Client::connect(&server).await.get("/-/healthy").await.status, 200);
+    clients[1].end().await;
+    assert_eq!(clients[0].get("/-/healthy").await.status, 200);
+    assert_eq!(clients[2].get("/-/healthy").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_is_not_kept_for_who_takes_it_too_slowly() {
+    let known: Arc<Mutex<Option<Weak<Part>>>> = Arc::default();
+    let kept = Arc::clone(&known);
+    let rounds: Rounds = Box::new(move |_| {
+        let part = part(200_000);
+        *kept.lock().unwrap() = Some(Arc::downgrade(&part));
+        async move { Ok(Round { parts: vec![part], own_metrics: false }) }.boxed()
+    });
+    let server = start(rounds, Limits { answer_timeout: SHORT, ..Limits::default() });
+    let mut client = Client::connect_narrow(&server).await;
+    client.send(SCRAPE).await;
+    // Sooner than the time of a single write.
+    until("the page is dropped", || {
+        let dropped = known.lock().unwrap().as_ref().is_some_and(|part| part.strong_count() == 0);
+        std::future::ready(dropped)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Asked, Limits, Rounds, Site, bind, routes, serve};
+use super::{Asked, Limits, Rounds, Site, bind, gzip, routes, serve};
 use crate::metrics::{Desc, Family, Format, Kind, Labels, Own, Part, Sample};
 use crate::scrape::{Round, UnknownName};
 
@@ -38,6 +38,7 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         rounds,
         clusters: vec!["home".to_owned(), "my lab".to_owned()],
         own: Arc::new(Own::new("0.1.0")),
+        compressed: gzip::Pages::default(),
         version: "0.1.0".to_owned(),
         limits,
         draining: false.into(),
@@ -83,7 +84,7 @@ fn asking() -> (Rounds, Arc<Mutex<Vec<Asked>>>) {
     (rounds, asked)
 }
 
-fn part(guests: u32) -> Arc<Part> {
+pub(super) fn part(guests: u32) -> Arc<Part> {
     let family = |desc| Family {
         desc,
         samples: (0..guests)
@@ -121,6 +122,13 @@ struct Client {
 impl Client {
     async fn connect(server: &Server) -> Self {
         Self { stream: TcpStream::connect(server.address).await.unwrap(), rest: Vec::new() }
+    }
+
+    /// Takes little at a time, so that large answers wait at the server.
+    async fn connect_narrow(server: &Server) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self { stream: socket.connect(server.address).await.unwrap(), rest: Vec::new() }
     }
 
     async fn send(&mut self, request: &str) {

@@ -108,6 +108,22 @@ async fn a_large_page_arrives_whole() {
 }
 
 #[tokio::test]
+async fn who_asks_at_once_gets_the_same_compressed_page() {
+    let server = start(always(vec![part(200_000)], false), Limits::default());
+    let gzip = "Accept-Encoding: gzip\r\n";
+    let mut stuck = Client::connect_narrow(&server).await;
+    stuck.send(&format!("GET /metrics HTTP/1.1\r\nHost: test\r\n{gzip}\r\n")).await;
+    tokio::time::timeout(PATIENCE, stuck.stream.readable()).await.unwrap().unwrap();
+    let ask = async || Client::connect(&server).await.ask("GET", "/metrics", gzip).await;
+    let replies = futures_util::future::join_all((0..8).map(|_| ask())).await;
+    let text = unpacked(&replies[0]);
+    assert_eq!(text.lines().filter(|line| line.starts_with("pve_up{")).count(), 200_000);
+    assert!(replies.iter().all(|reply| reply.body == replies[0].body), "the pages differ");
+    let late = stuck.reply(false).await.unwrap();
+    assert!(late.body == replies[0].body, "the late page differs");
+}
+
+#[tokio::test]
 async fn own_metrics_are_on_the_page_when_the_round_says_so() {
     let server = start(always(vec![part(1)], true), Limits::default());
     let mut client = Client::connect(&server).await;
