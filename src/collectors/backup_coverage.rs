@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::shared::{Column, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
 use crate::inventory::GuestKind;
-use crate::metrics::{Desc, Family, Kind, Labels};
+use crate::metrics::{Desc, Family, Kind, Labels, Table};
 use crate::pve::{self, Uncovered};
 
 const CALL: &str = "/cluster/backup-info/not-backed-up";
@@ -42,15 +42,15 @@ fn families(uncovered: &[Uncovered<'_>]) -> Vec<Family> {
     let mut guests: Vec<(GuestKind, u64)> = uncovered.iter().filter_map(guest).collect();
     guests.sort_unstable();
     guests.dedup();
-    let mut info = Column::with_capacity(&INFO, guests.len());
+    let mut info = Table::new([&INFO], guests.len());
     for (kind, vmid) in &guests {
-        info.push_info(Labels::new(&[("id", &format!("{}/{vmid}", kind.as_str()))]));
+        info.push(&[("id", &format!("{}/{vmid}", kind.as_str()))], [Some(1.0)]);
     }
     // There is one such number per cluster, so that the cluster's own label says all.
     let mut count = Column::new(&GUESTS);
     #[expect(clippy::cast_precision_loss, reason = "a number of guests")]
     count.push(&Labels::new(&[]), Some(guests.len() as f64));
-    vec![count.into_family(), info.into_family()]
+    std::iter::once(count.into_family()).chain(info.into_families()).collect()
 }
 
 fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {

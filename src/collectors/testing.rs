@@ -38,8 +38,13 @@ pub(super) fn check(collector: &Collector, families: &[Family]) {
         assert!(collector.families.contains(&family.desc), "{} is not announced", family.desc.name);
         assert!(names.insert(family.desc.name), "{} is there twice", family.desc.name);
         let mut seen = BTreeSet::new();
-        for sample in &family.samples {
-            assert!(seen.insert(&sample.labels), "{}{{{}}} is there twice", family.desc.name, sample.labels.as_str());
+        for sample in family.samples.iter() {
+            assert!(
+                seen.insert(sample.labels.clone()),
+                "{}{{{}}} is there twice",
+                family.desc.name,
+                sample.labels.as_str()
+            );
             assert!(sample.value.is_finite(), "{}", sample.value);
         }
     }

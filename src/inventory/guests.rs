@@ -87,7 +87,16 @@ impl GuestKind {
 impl Identity {
     /// `qemu/100` or `lxc/101`.
     pub fn id(&self) -> String {
-        format!("{}/{}", self.kind.as_str(), self.vmid)
+        let mut id = String::new();
+        self.write_id(&mut id);
+        id
+    }
+
+    /// Appends what [`Self::id`] says.
+    pub fn write_id(&self, text: &mut String) {
+        text.push_str(self.kind.as_str());
+        text.push('/');
+        text.push_str(itoa::Buffer::new().format(self.vmid));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Samples;
+
 /// The type of a family; all that an API without histograms needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -41,7 +43,7 @@ pub struct Family {
     /// Name, help and type.
     pub desc: &'static Desc,
     /// In the order in which they are written.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
 }
 
 /// The families of one origin (a cluster), which share labels.
@@ -57,21 +59,31 @@ impl Labels {
     /// Escapes the values (`\`, `"`, line feed) and joins the pairs. Names are ours and valid.
     pub fn new(pairs: &[(&str, &str)]) -> Self {
         let mut text = String::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
-        for (name, value) in pairs {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.push_str(name);
-            text.push_str("=\"");
-            push_escaped(&mut text, value);
-            text.push('"');
-        }
+        push_pairs(&mut text, pairs);
+        Self(text.into())
+    }
+
+    /// What was written by [`push_pairs`].
+    pub(super) fn written(text: &str) -> Self {
         Self(text.into())
     }
 
     /// The text between the braces.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Appends the pairs as [`Labels::new`] joins them.
+pub(super) fn push_pairs(text: &mut String, pairs: &[(&str, &str)]) {
+    for (index, (name, value)) in pairs.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        push_escaped(text, value);
+        text.push('"');
     }
 }
 

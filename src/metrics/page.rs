@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::format::{VALUE_SIZE, base_name, header_size, write_header, write_value};
-use super::{Desc, Format, Kind, Own, Part, Sample};
+use super::{Desc, Format, Kind, Own, Part};
 
 /// The size of a chunk in bytes. Only a single line that is longer makes a longer chunk.
 pub const CHUNK: usize = 64 * 1024;
@@ -102,16 +102,16 @@ impl Chunks {
             }
             set_prefix(&mut self.prefix, sample_name(desc, self.format), part.labels.as_str());
         }
-        for sample in &family.samples[self.sample..] {
-            if is_full(&self.buffer, self.prefix.len() + sample.labels.as_str().len() + VALUE_SIZE) {
+        for (place, labels, value) in family.samples.walk(self.sample) {
+            if is_full(&self.buffer, self.prefix.len() + labels.len() + VALUE_SIZE) {
                 // The header is written already: a first sample must not bring it again.
                 if self.sample == 0 {
                     self.plan[self.slot].first = false;
                 }
                 return false;
             }
-            write_sample(&mut self.buffer, &self.prefix, sample);
-            self.sample += 1;
+            write_sample(&mut self.buffer, &self.prefix, labels, value);
+            self.sample = place + 1;
         }
         true
     }
@@ -144,8 +144,7 @@ fn set_prefix(prefix: &mut Vec<u8>, name: (&str, &str), part_labels: &str) {
     }
 }
 
-fn write_sample(buffer: &mut BytesMut, prefix: &[u8], sample: &Sample) {
-    let labels = sample.labels.as_str();
+fn write_sample(buffer: &mut BytesMut, prefix: &[u8], labels: &str, value: f64) {
     match (labels, prefix) {
         ("", [bare @ .., b'{']) => buffer.extend_from_slice(bare),
         ("", [shared @ .., b',']) => {
@@ -159,7 +158,7 @@ fn write_sample(buffer: &mut BytesMut, prefix: &[u8], sample: &Sample) {
         }
     }
     buffer.extend_from_slice(b" ");
-    write_value(buffer, sample.value);
+    write_value(buffer, value);
     buffer.extend_from_slice(b"\n");
 }
 
@@ -208,7 +207,7 @@ fn plan(parts: &[Arc<Part>], format: Format) -> Vec<Slot> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Family, Labels};
+    use super::super::{Family, Labels, Sample};
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -499,8 +498,8 @@ pve_up{cluster="lab",id="qemu/100"} 1
             }).collect();
             let split = again.min(samples.len());
             let parts = [
-                part(&[("cluster", "a")], vec![Family { desc: &UP, samples: samples[..split].to_vec() }]),
-                part(&[("cluster", "b")], vec![Family { desc: &UP, samples: samples[split..].to_vec() }]),
+                part(&[("cluster", "a")], vec![Family { desc: &UP, samples: samples[..split].to_vec().into() }]),
+                part(&[("cluster", "b")], vec![Family { desc: &UP, samples: samples[split..].to_vec().into() }]),
             ];
             let chunks: Vec<Bytes> = Page::new(parts.to_vec(), None).chunks(Format::OpenMetrics100).collect();
             prop_assert!(chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK));

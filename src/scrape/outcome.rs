@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::metrics::{Desc, Family, Kind, Labels, Sample};
+use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
 use crate::pve::Error;
 
 /// One collector in one scrape.
@@ -31,7 +31,7 @@ static AGE: Desc = Desc {
 };
 
 pub(super) fn families(outcomes: &[Outcome]) -> Vec<Family> {
-    let mut families = [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc, samples: Vec::new() });
+    let mut families = [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc, samples: Samples::default() });
     for outcome in outcomes {
         let labels = Labels::new(&[("collector", outcome.collector)]);
         let success = f64::from(u8::from(outcome.error.is_none()));

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::inventory::{GuestKind, Resources};
-use crate::metrics::{Desc, Family, Labels, Sample};
+use crate::metrics::{Desc, Family, Labels, Sample, Samples};
 use crate::pve::{Error, Reason};
 
 /// Values are served at most this long only because scrapes come so seldom.
@@ -155,7 +155,7 @@ impl Shelf {
             return None;
         }
         let mut families: Vec<Family> =
-            self.collector.families.iter().map(|desc| Family { desc, samples: Vec::new() }).collect();
+            self.collector.families.iter().map(|desc| Family { desc, samples: Samples::default() }).collect();
         for row in self.newest(values()) {
             if let Some(family) = families.iter_mut().find(|family| family.desc.name == row.desc.name) {
                 family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
@@ -263,7 +263,7 @@ mod tests {
 
     fn value(number: f64) -> Result<Vec<Family>, Error> {
         let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
-        Ok(vec![Family { desc: &ONBOOT, samples: vec![sample] }])
+        Ok(vec![Family { desc: &ONBOOT, samples: vec![sample].into() }])
     }
 
     fn failure(reason: Reason) -> Result<Vec<Family>, Error> {
@@ -272,7 +272,7 @@ mod tests {
 
     fn told(shelf: &Shelf, now: Instant) -> Option<(Vec<f64>, bool, Option<u64>)> {
         let said = shelf.say(now)?;
-        let values = said.families.iter().flat_map(|family| &family.samples).map(|sample| sample.value).collect();
+        let values = said.families.iter().flat_map(|family| family.samples.iter()).map(|sample| sample.value).collect();
         Some((values, said.error.is_none(), said.age.map(|age| age.as_secs())))
     }
 
