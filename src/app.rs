@@ -28,7 +28,7 @@ impl App {
         for cluster in &config.clusters {
             inventories.push(Inventory::new(pve::Client::new(cluster, limits, &roots, Arc::clone(&own))?));
         }
-        let scraper = Scraper::new(inventories, &config.disabled_collectors, config.scrape, &own);
+        let scraper = Scraper::new(inventories, config, &own);
         Ok(Self {
             site: Arc::new(http::Site::new(Arc::new(scraper), own, env!("CARGO_PKG_VERSION"), http::Limits::default())),
         })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shared::{Column, if_known};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::inventory::GuestKind;
 use crate::metrics::{Desc, Family, Kind, Labels, Table};
 use crate::pve::{self, Uncovered};
@@ -25,7 +25,7 @@ static GUESTS: Desc = Desc {
     help: "Number of guests that no backup job covers, from /cluster/backup-info/not-backed-up.",
     kind: Kind::Gauge,
 };
-static INFO: Desc = Desc {
+pub(super) static INFO: Desc = Desc {
     name: "pve_not_backed_up_info",
     help: "Present for each guest that no backup job covers, from /cluster/backup-info/not-backed-up.",
     kind: Kind::Gauge,
@@ -49,8 +49,9 @@ fn families(uncovered: &[Uncovered<'_>]) -> Vec<Family> {
     // There is one such number per cluster, so that the cluster's own label says all.
     let mut count = Column::new(&GUESTS);
     #[expect(clippy::cast_precision_loss, reason = "a number of guests")]
-    count.push(&Labels::new(&[]), Some(guests.len() as f64));
-    std::iter::once(count.into_family()).chain(info.into_families()).collect()
+    let number = guests.len() as f64;
+    count.push(&Labels::new(&[]), Some(number));
+    [count.into_family(), reference::backup_total(number)].into_iter().chain(info.into_families()).collect()
 }
 
 fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {
@@ -64,14 +65,14 @@ fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, lines, reference, series};
+    use super::super::testing::{check, lines, own, reference, series};
     use super::*;
     use crate::pve::Answer;
     use crate::pve::testing::{any_rows, recorded};
     use proptest::prelude::*;
 
     fn told(answer: &Answer) -> Vec<Family> {
-        families(&pve::not_backed_up(answer).expect("guests"))
+        own(&COLLECTOR, families(&pve::not_backed_up(answer).expect("guests")))
     }
 
     #[test]

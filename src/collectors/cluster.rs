@@ -39,7 +39,7 @@ static VERSION_INFO: Desc = Desc {
     kind: Kind::Gauge,
 };
 
-fn families(status: Option<&ClusterStatus>, release: Option<&Release>) -> Vec<Family> {
+pub(super) fn families(status: Option<&ClusterStatus>, release: Option<&Release>) -> Vec<Family> {
     let [mut up, mut cluster_info, mut node_info, mut version_info] =
         [&shared::UP, &CLUSTER_INFO, &NODE_INFO, &VERSION_INFO].map(Column::new);
     if let Some(cluster) = status.and_then(|status| status.cluster.as_ref()) {

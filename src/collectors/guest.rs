@@ -46,22 +46,22 @@ static MEMORY_HOST: Desc = Desc {
     help: "Memory that the VM takes of its host, QEMU's own included, from /cluster/resources since PVE 9.",
     kind: Kind::Gauge,
 };
-static RECEIVED: Desc = Desc {
+pub(super) static RECEIVED: Desc = Desc {
     name: "pve_network_receive_bytes_total",
     help: "Bytes that the guest received over the network since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
-static TRANSMITTED: Desc = Desc {
+pub(super) static TRANSMITTED: Desc = Desc {
     name: "pve_network_transmit_bytes_total",
     help: "Bytes that the guest sent over the network since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
-static READ: Desc = Desc {
+pub(super) static READ: Desc = Desc {
     name: "pve_disk_read_bytes_total",
     help: "Bytes that the guest read from its block devices since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
-static WRITTEN: Desc = Desc {
+pub(super) static WRITTEN: Desc = Desc {
     name: "pve_disk_written_bytes_total",
     help: "Bytes that the guest wrote to its block devices since its start, from /cluster/resources.",
     kind: Kind::Counter,
@@ -201,6 +201,7 @@ mod tests {
             usage: Usage { disk: Some(0.0), memory: Some(5.0), ..Usage::default() },
             memory_host: Some(6.0),
             traffic: Traffic { received: Some(7.0), ..Traffic::default() },
+            ghost: None,
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, fetch }),
 };
 
-static ONBOOT: Desc = Desc {
+pub(super) static ONBOOT: Desc = Desc {
     name: "pve_onboot_status",
     help: "Whether the guest is set to start with its node, only where that was ever set, from /nodes/{node}/{type}/{vmid}/config.",
     kind: Kind::Gauge,

@@ -73,6 +73,7 @@ mod tests {
             usage: Usage::default(),
             memory_host: None,
             traffic: Traffic::default(),
+            ghost: None,
         };
         let said: Vec<String> = families(&[guest(1, None), guest(2, Some("backup")), guest(3, Some("new"))])[0]
             .samples

@@ -42,7 +42,10 @@ mod tests {
 
     #[test]
     fn a_node_without_figures_is_still_up_or_down() {
-        let node = |name: &str, online| Node { name: name.into(), online, ha_state: None, usage: Usage::default() };
+        let node = |name: &str, online| {
+            let usage = Usage::default();
+            Node { name: name.into(), online, ha_state: None, usage, ghost: None }
+        };
         let families = families(&[node("a", true), node("b", false)]);
         let values: Vec<f64> =
             families.iter().flat_map(|family| family.samples.iter()).map(|sample| sample.value).collect();

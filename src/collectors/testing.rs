@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::Collector;
+use super::{Collector, reference};
 use crate::metrics::Family;
 
 /// A series' name and labels, and its value.
@@ -23,20 +23,35 @@ pub(super) fn series(families: &[Family]) -> Series {
     lines(families).iter().map(|line| parse(line)).collect()
 }
 
-/// What the reference exporter says in a family of the recorded cluster.
-pub(super) fn reference(family: &str) -> Series {
+/// What stands on `/metrics`: the shelf also keeps what only the drop-in page says.
+pub(super) fn own(collector: &Collector, mut families: Vec<Family>) -> Vec<Family> {
+    families.retain(|family| collector.families.contains(&family.desc));
+    families
+}
+
+/// The reference exporter's page of the recorded cluster.
+pub(super) fn reference_page() -> String {
     let file = "tests/fixtures/reference/prometheus-pve-exporter-3.10.2.pve-9.2-cluster.prom";
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
-    let text = std::fs::read_to_string(path).expect("the reference's page");
+    std::fs::read_to_string(path).expect("the reference's page")
+}
+
+/// What the reference exporter says in a family of the recorded cluster.
+pub(super) fn reference(family: &str) -> Series {
+    let text = reference_page();
     text.lines().filter(|line| line.strip_prefix(family).is_some_and(|rest| rest.starts_with('{'))).map(parse).collect()
 }
 
-/// Holds for whatever was told: only the collector's own families, each once, no series twice, finite values.
+/// Holds for whatever was told: only the collector's own families and those of the drop-in page, each once, no series twice, finite values.
 pub(super) fn check(collector: &Collector, families: &[Family]) {
-    let mut names = BTreeSet::new();
+    let entry = reference::ALL.iter().find(|entry| entry.collector.name == collector.name);
+    let announced = |family: &Family| {
+        collector.families.contains(&family.desc) || entry.is_some_and(|entry| entry.families.contains(&family.desc))
+    };
+    let mut descs = BTreeSet::new();
     for family in families {
-        assert!(collector.families.contains(&family.desc), "{} is not announced", family.desc.name);
-        assert!(names.insert(family.desc.name), "{} is there twice", family.desc.name);
+        assert!(announced(family), "{} is not announced", family.desc.name);
+        assert!(descs.insert((family.desc.name, family.desc.help)), "{} is there twice", family.desc.name);
         let mut seen = BTreeSet::new();
         for sample in family.samples.iter() {
             assert!(

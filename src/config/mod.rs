@@ -4,7 +4,7 @@
 //! load        the file's bytes → Loaded { config, warnings } or every fault
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place
-//!   check     what it means; listen, endpoint, credential, tls, units know one kind of value each
+//!   check     what it means; listen, endpoint, modules, credential, tls, units know one kind of value each
 //!   files     the files that the configuration names
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
@@ -19,6 +19,7 @@ mod fault;
 mod files;
 mod listen;
 mod load;
+mod modules;
 mod raw;
 mod reader;
 mod secret;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Fingerprint;
+pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
@@ -80,6 +82,8 @@ pub struct Cluster {
     pub name: String,
     /// `endpoints`: API addresses of members, in order of preference, at least one.
     pub endpoints: Vec<Endpoint>,
+    /// `modules`: the names of the reference exporter's modules that `/pve` answers to with this cluster; may be empty.
+    pub modules: Vec<String>,
     /// `node_addresses`: where nodes are asked directly, by name; may be empty.
     pub node_addresses: BTreeMap<String, Endpoint>,
     /// `token_id` with one of `token_secret…`.

@@ -36,6 +36,8 @@ pub(super) struct RawCluster<'t> {
     pub(super) name: Option<At<&'t str>>,
     /// URLs.
     pub(super) endpoints: Option<At<Vec<At<&'t str>>>>,
+    /// Names of modules.
+    pub(super) modules: Option<At<Vec<At<&'t str>>>>,
     /// Names of nodes and their URLs.
     pub(super) node_addresses: Vec<(&'t str, At<&'t str>)>,
     /// `user@realm!name`.
@@ -105,13 +107,15 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let name = table.string("name", "a name such as \"home\"", report);
     table.require("endpoints", "addresses, such as [\"https://192.0.2.11:8006\"]", report);
     let endpoints = table.strings("endpoints", r#"["https://192.0.2.11:8006"]"#, report);
+    let modules = table.strings("modules", r#"["default"]"#, report);
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
     table.require("token_id", "an API token's id, such as \"monitor@pve!prometheus\"", report);
     let token_id = table.string("token_id", "an API token's id such as \"monitor@pve!prometheus\"", report);
     let secret = read_secret(&mut table, report);
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
     table.close(report);
-    RawCluster { name, endpoints, node_addresses: node_addresses.unwrap_or_default(), token_id, secret, tls }
+    let node_addresses = node_addresses.unwrap_or_default();
+    RawCluster { name, endpoints, modules, node_addresses, token_id, secret, tls }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {

@@ -39,7 +39,11 @@ fn of_cluster(cluster: &Cluster) -> String {
         0 => String::new(),
         count => format!("{} asked directly, ", counted(count, "node")),
     };
-    format!("{} ({endpoints}, {direct}token {id}, {tls})", cluster.name)
+    let modules = match cluster.modules.as_slice() {
+        [] => String::new(),
+        modules => format!("modules {}, ", modules.join(" and ")),
+    };
+    format!("{} ({endpoints}, {direct}{modules}token {id}, {tls})", cluster.name)
 }
 
 fn counted(count: usize, noun: &str) -> String {

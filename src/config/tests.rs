@@ -116,7 +116,8 @@ fn every_key_is_taken() {
         [scrape]\ntimeout = \"1m30s\"\nmargin = \"1s\"\nmax_body = \"1KiB\"\n
         [collectors]\nguest = true\nha = false\nnode = {{ enabled = true }}\npool = {{ enabled = false }}\n",
         cluster(
-            "token_secret_env = \"PVE_TOKEN\"\nnode_addresses = { pve1 = \"https://PVE1\", pve-2 = \"https://[::1]:1\" }"
+            "token_secret_env = \"PVE_TOKEN\"\nmodules = [\"default\", \"pve 8\"]\n\
+             node_addresses = { pve1 = \"https://PVE1\", pve-2 = \"https://[::1]:1\" }"
         ),
         cluster(&format!("token_secret = \" {SECRET} \"")).replace("home", "lab"),
     );
@@ -126,6 +127,7 @@ fn every_key_is_taken() {
         config.clusters[0].node_addresses.iter().map(|(node, at)| (node.as_str(), at.url.as_str())).collect();
     assert_eq!(direct, [("pve-2", "https://[::1]:1"), ("pve1", "https://pve1:8006")]);
     assert!(config.clusters[1].node_addresses.is_empty());
+    assert_eq!(config.clusters[0].modules, ["default", "pve 8"]);
     assert_eq!(config.web.listen_addresses, ["[::]:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
     assert_eq!(config.scrape.timeout, Duration::from_secs(90));
     assert_eq!(config.scrape.margin, Duration::from_secs(1));
@@ -136,12 +138,12 @@ fn every_key_is_taken() {
     let Credential::Token { secret, .. } = &config.clusters[1].credential;
     assert_eq!(secret.expose(), SECRET);
     let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
-    assert!(warning.starts_with("x.toml:14: clusters[1].tls.insecure_skip_verify: "), "{warning}");
+    assert!(warning.starts_with("x.toml:15: clusters[1].tls.insecure_skip_verify: "), "{warning}");
     assert!(warning.contains("cluster \"lab\""), "{warning}");
     assert_eq!(
         config.summary(),
         "2 clusters:\n  \
-         home (1 endpoint, 2 nodes asked directly, token monitor@pve!prometheus, certificates by 1 fingerprint)\n  \
+         home (1 endpoint, 2 nodes asked directly, modules default and pve 8, token monitor@pve!prometheus, certificates by 1 fingerprint)\n  \
          lab (1 endpoint, token monitor@pve!prometheus, certificates NOT verified)\n\
          listening on [::]:1, 127.0.0.1:2\n\
          a scrape takes at most 1m30s, less a margin of 1s\n\
@@ -279,13 +281,14 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
             .map(|(other, line)| if other == index || replaced(line) { bare } else { line })
             .collect();
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
-        // Node addresses are there or not: no default could be shown.
-        if instead.is_none() && name != "node_addresses" {
+        // Node addresses and modules are there or not: no default could be shown.
+        if instead.is_none() && !["node_addresses", "modules"].contains(&name.as_str()) {
             assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
         }
         seen.push(name);
     }
-    let keys = ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses"];
+    let keys =
+        ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses", "modules"];
     let defaults = ["listen_addresses", "timeout", "margin", "max_age", "max_body", "guest", "node"];
     assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }
@@ -297,7 +300,9 @@ fn full() -> String {
         "[web]\nlisten_addresses = [\"[::]:9221\", \"localhost:0\"]\n\n[scrape]\ntimeout = \"10s\"\nmargin = \"500ms\"\n\
          max_body = \"64MiB\"\n\n{}tls = {{ fingerprints = [\"{fingerprint}\"] }}\n\n{}\n[clusters.tls]\n\
          insecure_skip_verify = true\n\n[collectors]\nguest = false\nnode = {{ enabled = true }}\n",
-        cluster(&format!("token_secret = \"{SECRET}\"\nnode_addresses = {{ pve1 = \"https://192.0.2.11\" }}")),
+        cluster(&format!(
+            "token_secret = \"{SECRET}\"\nmodules = [\"default\"]\nnode_addresses = {{ pve1 = \"https://192.0.2.11\" }}"
+        )),
         cluster("token_secret_env = \"PVE_TOKEN\"").replace("home", "lab"),
     )
 }

@@ -62,6 +62,23 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     best.1
 }
 
+/// What is wrong with a text as a name, such as `example`.
+pub(super) fn no_name(text: &str, example: &str) -> Option<String> {
+    /// In bytes.
+    const LONGEST: usize = 128;
+    if text.trim().is_empty() {
+        Some(format!("expected a name such as \"{example}\", found an empty text"))
+    } else if text.chars().any(char::is_control) {
+        Some("expected a name on one line, found control characters".to_owned())
+    } else if text.trim() != text {
+        Some(format!("expected no spaces around the name, found {}", shown(text)))
+    } else if text.len() > LONGEST {
+        Some(format!("expected a name of at most {LONGEST} bytes, found {}", text.len()))
+    } else {
+        None
+    }
+}
+
 /// Whether a text has the shape 8-4-4-4-12 of hexadecimal digits somewhere.
 fn holds_uuid(text: &str) -> bool {
     text.as_bytes().windows(36).any(|window| {

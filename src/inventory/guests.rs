@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ghosts::Ghost;
 use super::resources::{Node, Usage, is_lost, sorted};
 use crate::pve;
 
@@ -34,6 +35,8 @@ pub struct Guest {
     pub memory_host: Option<f64>,
     /// Traffic counters.
     pub traffic: Traffic,
+    /// PVE's own words, where they are others; see [`Guest::told`].
+    pub ghost: Option<Box<Ghost>>,
 }
 
 /// Bytes since the guest's start.
@@ -80,6 +83,17 @@ impl GuestKind {
             "qemu" => Some(Self::Qemu),
             "lxc" => Some(Self::Lxc),
             _ => None,
+        }
+    }
+}
+
+impl Traffic {
+    pub(super) fn of(entry: &pve::Resource<'_>) -> Self {
+        Self {
+            received: entry.netin.quantity(),
+            transmitted: entry.netout.quantity(),
+            read: entry.diskread.quantity(),
+            written: entry.diskwrite.quantity(),
         }
     }
 }
@@ -154,6 +168,7 @@ fn identity(entry: &pve::Resource<'_>, kind: GuestKind, vmid: u64, known: Option
 fn guest(entry: &pve::Resource<'_>, identity: Arc<Identity>, node: Arc<str>, lost: bool) -> Guest {
     let owned = |text: &pve::wire::Text<'_>| text.filled().map(str::to_owned);
     let mut guest = Guest {
+        ghost: Ghost::of(entry, &identity, lost),
         identity,
         node,
         status: None,
@@ -167,12 +182,7 @@ fn guest(entry: &pve::Resource<'_>, identity: Arc<Identity>, node: Arc<str>, los
         guest.status = owned(&entry.status);
         guest.usage = Usage::of(entry);
         guest.memory_host = entry.memhost.quantity();
-        guest.traffic = Traffic {
-            received: entry.netin.quantity(),
-            transmitted: entry.netout.quantity(),
-            read: entry.diskread.quantity(),
-            written: entry.diskwrite.quantity(),
-        };
+        guest.traffic = Traffic::of(entry);
     }
     guest
 }
@@ -224,6 +234,33 @@ mod tests {
         }
         let back = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
         assert_eq!(back, before);
+    }
+
+    #[test]
+    fn what_pve_itself_says_of_a_lost_guest_is_at_hand() {
+        let mut memory = Memory::default();
+        let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+        let told = before.told();
+        assert_eq!(
+            (told.name, told.tags, told.usage.memory),
+            (Some("web"), "b;a", Some(5.0)),
+            "tags as PVE orders them"
+        );
+        let ghost = read(&mut memory, &format!("{OFFLINE},{WHOLE}")).guests.remove(0);
+        assert_eq!((ghost.told(), ghost.status.as_deref()), (told, None), "PVE repeats what was");
+        let forgotten = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.remove(0);
+        let told = forgotten.told();
+        assert_eq!((told.status, told.name, told.tags, told.template), (Some("unknown"), None, "", None));
+        assert_eq!((told.usage, told.traffic), (Usage::default(), Traffic::default()));
+        // The node is there again, and its pvestatd has told nothing yet.
+        let early = read(&mut memory, &format!("{ONLINE},{STRIPPED}")).guests.remove(0);
+        assert_eq!((early.told().name, early.identity.name.as_deref()), (None, Some("web")));
+        let tidy = WHOLE.replace("b;a", "a;b");
+        assert_eq!(
+            read(&mut memory, &format!("{ONLINE},{tidy}")).guests.remove(0).ghost,
+            None,
+            "nothing is kept twice"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Nodes, storages and pools of `/cluster/resources`, as owned types.
 
+use super::ghosts::ToldStorage;
 use super::guests::{Guest, Memory};
 use crate::pve;
 
@@ -46,6 +47,8 @@ pub struct Node {
     pub ha_state: Option<String>,
     /// Figures.
     pub usage: Usage,
+    /// What PVE says where it is other; see [`Node::told`].
+    pub ghost: Option<Usage>,
 }
 
 /// A storage as one node sees it.
@@ -67,6 +70,8 @@ pub struct Storage {
     pub used: Option<f64>,
     /// Bytes in all.
     pub size: Option<f64>,
+    /// What PVE says where it is other; see [`Storage::told`].
+    pub ghost: Option<ToldStorage>,
 }
 
 /// A pool: sums over its running guests.
@@ -130,6 +135,7 @@ fn nodes(entries: &[pve::Resource<'_>]) -> Vec<Node> {
                 online,
                 ha_state: entry.hastate.filled().map(str::to_owned),
                 usage: if online { Usage::of(entry) } else { Usage::default() },
+                ghost: (!online).then(|| Usage::of(entry)),
             })
         })
         .collect();
@@ -151,6 +157,7 @@ fn storages(entries: &[pve::Resource<'_>], nodes: &[Node]) -> Vec<Storage> {
                 content: sorted(entry.content.filled().unwrap_or_default(), ','),
                 used: entry.disk.quantity().filter(|_| !lost),
                 size: entry.maxdisk.quantity().filter(|_| !lost),
+                ghost: lost.then(|| ToldStorage::of(entry)),
                 node,
             })
         })

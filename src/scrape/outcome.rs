@@ -6,6 +6,7 @@ use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
 use crate::pve::Error;
 
 /// One collector in one scrape.
+#[derive(Clone)]
 pub(super) struct Outcome {
     pub(super) collector: &'static str,
     pub(super) error: Option<Error>,

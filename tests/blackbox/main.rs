@@ -16,5 +16,6 @@ mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
+mod pve;
 mod slow_collectors;
 mod tls;

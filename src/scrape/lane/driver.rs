@@ -91,6 +91,7 @@ impl Shared {
         for job in queue.drain_unless(|job| shelves[job.shelf].is_wanted(now)) {
             shelves[job.shelf].put_back(&job.key);
         }
+        self.settled.notify_waiters();
     }
 
     fn settle(&self, done: Done) {
@@ -106,6 +107,7 @@ impl Shared {
         state.under_way = state.under_way.saturating_sub(1);
         let backlog = state.backlog();
         drop(state);
+        self.settled.notify_waiters();
         self.own.slow_lane_backlog(cluster, backlog);
     }
 }

@@ -45,6 +45,8 @@ struct Unit {
     pending: bool,
     due: Instant,
     failures: u32,
+    /// A scrape waited for the first answer, and in vain.
+    outwaited: bool,
     error: Option<Error>,
     value: Option<Value>,
 }
@@ -60,6 +62,32 @@ struct Row {
     desc: &'static Desc,
     labels: Labels,
     value: f64,
+}
+
+/// About what something is asked or told.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum Reach<'a> {
+    /// Everything.
+    All,
+    /// What is on a node, and the cluster as a whole.
+    Node(&'a str),
+}
+
+/// What a shelf keeps for the drop-in page.
+#[derive(Default)]
+pub(in super::super) struct Shelved {
+    /// By subject.
+    pub(in super::super) told: Vec<(Subject, Vec<Family>)>,
+    /// The first failure of those that did not succeed since.
+    pub(in super::super) error: Option<Error>,
+    /// Something is asked for, and nothing can be told of it yet.
+    pub(in super::super) unanswered: bool,
+    /// Something came after the time that was named.
+    pub(in super::super) answered: bool,
+    /// Of the slowest call that a served value took.
+    pub(in super::super) duration: Duration,
+    /// Of the oldest value that is served; absent where none is.
+    pub(in super::super) age: Option<Duration>,
 }
 
 /// What a shelf says on a page.
@@ -99,15 +127,16 @@ impl Shelf {
         for (key, subject, askable) in subjects(self.slow.per, resources) {
             let unit = match before.remove(&key) {
                 Some(unit) => Unit { subject, askable, ..unit },
-                None => Unit { subject, askable, pending: false, due: now, failures: 0, error: None, value: None },
+                None => Unit::new(subject, askable, now),
             };
             self.units.insert(key, unit);
         }
     }
 
     /// What is due now, with the time of its value (none: never had one); each is pending until it is settled.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Option<Instant>, Key, Subject)> {
-        let due = self.units.iter_mut().filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
+    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
+        let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
+        let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
         due.map(|(key, unit)| {
             unit.pending = true;
             (unit.value.as_ref().map(|value| value.fetched), key.clone(), unit.subject.clone())
@@ -127,6 +156,7 @@ impl Shelf {
         let ttl = self.slow.ttl;
         let Some(unit) = self.units.get_mut(key) else { return };
         unit.pending = false;
+        unit.outwaited = false;
         match answer {
             Ok(families) => {
                 unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
@@ -146,8 +176,8 @@ impl Shelf {
 
     /// What is young enough to be told; nothing before the first answer.
     pub(super) fn say(&self, now: Instant) -> Option<Said> {
-        let patience = (self.slow.ttl * 3).max((self.gap * 3 / 2).min(MOST_PATIENCE));
-        let fresh = |value: &&Value| now.duration_since(value.fetched) <= patience;
+        let patience = self.patience();
+        let fresh = |value: &&Value| value.is_fresh(now, patience);
         let values = || self.units.values().filter_map(|unit| unit.value.as_ref()).filter(fresh);
         let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
         let error = failed.next().cloned();
@@ -157,7 +187,7 @@ impl Shelf {
         let mut families: Vec<Family> =
             self.collector.families.iter().map(|desc| Family { desc, samples: Samples::default() }).collect();
         for row in self.newest(values()) {
-            if let Some(family) = families.iter_mut().find(|family| family.desc.name == row.desc.name) {
+            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc) {
                 family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
             }
         }
@@ -179,9 +209,97 @@ impl Shelf {
         values.sort_by_key(|value| std::cmp::Reverse(value.fetched));
         let mut told = BTreeMap::new();
         for row in values.into_iter().flat_map(|value| &value.rows) {
-            told.entry((row.labels.as_str(), row.desc.name)).or_insert(row);
+            told.entry((row.labels.as_str(), row.desc.name, row.desc.help)).or_insert(row);
         }
         told.into_values().collect()
+    }
+
+    fn patience(&self) -> Duration {
+        (self.slow.ttl * 3).max((self.gap * 3 / 2).min(MOST_PATIENCE))
+    }
+}
+
+/// For the drop-in page.
+impl Shelf {
+    /// Whether something is asked for the first time, or after so long that nothing can be told of it.
+    pub(super) fn is_awaited(&self, now: Instant, reach: Reach<'_>) -> bool {
+        let patience = self.patience();
+        self.within(reach).any(|unit| unit.is_awaited(now, patience) && !unit.outwaited)
+    }
+
+    /// Nobody waits any longer for what is asked for now.
+    pub(super) fn give_up(&mut self, reach: Reach<'_>) {
+        self.units.values_mut().filter(|unit| unit.is_within(reach)).for_each(|unit| unit.outwaited = unit.pending);
+    }
+
+    /// What is young enough to be told in these families; nothing before the subjects are known.
+    pub(super) fn kept(
+        &self,
+        families: &[&'static Desc],
+        now: Instant,
+        reach: Reach<'_>,
+        since: Instant,
+    ) -> Option<Shelved> {
+        if !self.known {
+            return None;
+        }
+        let patience = self.patience();
+        let mut kept = Shelved::default();
+        for unit in self.within(reach) {
+            kept.error = kept.error.or_else(|| unit.error.clone().filter(|_| unit.askable));
+            kept.unanswered |= unit.is_awaited(now, patience);
+            let Some(value) = unit.value.as_ref().filter(|value| value.is_fresh(now, patience)) else { continue };
+            kept.answered |= value.fetched >= since;
+            kept.duration = kept.duration.max(value.duration);
+            kept.age = kept.age.max(Some(now.duration_since(value.fetched)));
+            kept.told.push((unit.subject.clone(), value.families(families)));
+        }
+        Some(kept)
+    }
+
+    /// The first failure of those that did not succeed since, wherever; nothing before the first answer.
+    pub(super) fn outcome(&self) -> Option<Option<Error>> {
+        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
+        let error = failed.next().cloned();
+        (error.is_some() || self.units.values().any(|unit| unit.value.is_some())).then_some(error)
+    }
+
+    fn within(&self, reach: Reach<'_>) -> impl Iterator<Item = &Unit> {
+        self.units.values().filter(move |unit| unit.is_within(reach))
+    }
+}
+
+impl Unit {
+    fn new(subject: Subject, askable: bool, now: Instant) -> Self {
+        let (error, value) = (None, None);
+        Self { subject, askable, pending: false, due: now, failures: 0, outwaited: false, error, value }
+    }
+
+    fn is_within(&self, reach: Reach<'_>) -> bool {
+        match (&self.subject, reach) {
+            (Subject::Cluster, _) | (_, Reach::All) => true,
+            (Subject::Node(node) | Subject::Guest { node, .. }, Reach::Node(meant)) => **node == *meant,
+        }
+    }
+
+    fn is_awaited(&self, now: Instant, patience: Duration) -> bool {
+        let told = self.value.as_ref().is_some_and(|value| value.is_fresh(now, patience));
+        self.askable && self.pending && self.error.is_none() && !told
+    }
+}
+
+impl Value {
+    fn is_fresh(&self, now: Instant, patience: Duration) -> bool {
+        now.duration_since(self.fetched) <= patience
+    }
+
+    fn families(&self, descs: &[&'static Desc]) -> Vec<Family> {
+        let family = |desc: &&'static Desc| {
+            let rows = self.rows.iter().filter(|row| row.desc == *desc);
+            let samples = rows.map(|row| Sample { labels: row.labels.clone(), value: row.value }).collect();
+            Family { desc, samples }
+        };
+        descs.iter().map(family).filter(|family| !family.samples.is_empty()).collect()
     }
 }
 
@@ -282,13 +400,13 @@ mod tests {
         shelf.want(start);
         shelf.stock(&resources(GUEST, true), start);
         assert_eq!(told(&shelf, start), None, "nothing is said before the first answer");
-        let due = shelf.take_due(start);
+        let due = shelf.take_due(start, Reach::All);
         assert_eq!(due.len(), 1);
-        assert!(shelf.take_due(start).is_empty(), "it is pending");
+        assert!(shelf.take_due(start, Reach::All).is_empty(), "it is pending");
         shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
-        assert!(shelf.take_due(start + 20 * SECOND).is_empty(), "it is young");
+        assert!(shelf.take_due(start + 20 * SECOND, Reach::All).is_empty(), "it is young");
         assert_eq!(told(&shelf, start + 20 * SECOND), Some((vec![1.0], true, Some(19))));
-        assert_eq!(shelf.take_due(start + 31 * SECOND).len(), 1);
+        assert_eq!(shelf.take_due(start + 31 * SECOND, Reach::All).len(), 1);
         assert_eq!(told(&shelf, start + 91 * SECOND), Some((vec![1.0], true, Some(90))));
         assert_eq!(told(&shelf, start + 92 * SECOND), None, "too old to be told");
     }
@@ -301,7 +419,7 @@ mod tests {
             shelf.want(now);
             shelf.stock(&resources("", true), now);
             assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
-            for (_, key, _) in shelf.take_due(now) {
+            for (_, key, _) in shelf.take_due(now, Reach::All) {
                 shelf.settle(&key, now, now, value(1.0));
             }
         }
@@ -316,10 +434,10 @@ mod tests {
         let mut now = start;
         let mut waits = Vec::new();
         for _ in 0..9 {
-            let due = shelf.take_due(now);
+            let due = shelf.take_due(now, Reach::All);
             shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
-            while shelf.take_due(now).is_empty() {
+            while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
             }
             shelf.put_back(&Key::Guest(100, GuestKind::Qemu));
@@ -335,15 +453,17 @@ mod tests {
     fn what_is_gone_is_dropped_and_what_is_lost_is_left_alone() {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
-        let due = shelf.take_due(now);
+        let due = shelf.take_due(now, Reach::All);
         shelf.settle(&due[0].1, now, now, value(1.0));
         shelf.stock(&resources(GUEST, false), now);
-        assert!(shelf.take_due(now + 60 * SECOND).is_empty(), "nobody asks a lost node");
+        assert!(shelf.take_due(now + 60 * SECOND, Reach::All).is_empty(), "nobody asks a lost node");
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "the last value is still young");
         let moved = GUEST.replace("\"a\"", "\"b\"");
         shelf.stock(&resources(&moved, false), now);
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "a guest that moved keeps its value");
-        assert!(matches!(&shelf.take_due(now + 60 * SECOND)[0].2, Subject::Guest { node, .. } if &**node == "b"));
+        assert!(
+            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].2, Subject::Guest { node, .. } if &**node == "b")
+        );
         shelf.stock(&resources("", true), now);
         shelf.settle(&due[0].1, now, now, value(2.0));
         assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
@@ -353,7 +473,7 @@ mod tests {
     fn what_two_nodes_tell_is_told_once_by_the_newer() {
         let (mut shelf, now) = (shelf(Per::Node), Instant::now());
         shelf.stock(&resources("", true), now);
-        let due = shelf.take_due(now);
+        let due = shelf.take_due(now, Reach::All);
         assert_eq!(due.len(), 2);
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
@@ -364,9 +484,9 @@ mod tests {
     fn a_guest_that_moved_while_it_was_asked_about_is_no_fault() {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
-        let due = shelf.take_due(now);
+        let due = shelf.take_due(now, Reach::All);
         shelf.settle(&due[0].1, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
         assert_eq!(told(&shelf, now), None);
-        assert_eq!(shelf.take_due(now + 11 * SECOND).len(), 1);
+        assert_eq!(shelf.take_due(now + 11 * SECOND, Reach::All).len(), 1);
     }
 }
