@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
-use super::{Cluster, Config, Scrape, Web};
-use super::{credential, endpoint, listen, modules, tls, units, words};
+use super::{Cluster, Config, Scrape};
+use super::{credential, endpoint, modules, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -37,14 +37,14 @@ impl<'a> Context<'a> {
 
 /// Checks the whole file. `None` only after a fault was reported.
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
-    let listen_addresses = listen::addresses(raw.listen_addresses.as_ref(), &mut context.report);
+    let web = web::web(&raw.web, context);
     let scrape = scrape(&raw.scrape, &mut context.report);
     let mut names = HashSet::new();
     // Every cluster is checked, also after a bad one.
     let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(|raw| cluster(raw, &mut names, context)).collect();
     let disabled_collectors = disabled(&raw.collectors, collectors, &mut context.report);
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
-    Some(Config { web: Web { listen_addresses }, scrape: scrape?, clusters, disabled_collectors })
+    Some(Config { web: web?, scrape: scrape?, clusters, disabled_collectors })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {

@@ -7,8 +7,13 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 13] = [
+const HOMES: [(&str, &str); 18] = [
     ("listen_addresses", "[web]"),
+    ("basic_auth_users", "[web]"),
+    ("enable_lifecycle", "[web]"),
+    ("cert_file", "tls of [web]"),
+    ("key_file", "tls of [web]"),
+    ("client_ca_file", "tls of [web]"),
     ("timeout", "[scrape]"),
     ("margin", "[scrape]"),
     ("max_age", "[scrape]"),

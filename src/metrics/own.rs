@@ -19,6 +19,8 @@ pub struct Own {
     collector_errors: Family<CollectorError, Counter>,
     http_requests: Family<HttpRequest, Counter>,
     slow_lane_backlog: Family<Cluster, Gauge>,
+    config_read_well: Gauge,
+    config_read_at: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +62,8 @@ impl Own {
             collector_errors: Family::default(),
             http_requests: Family::default(),
             slow_lane_backlog: Family::default(),
+            config_read_well: Gauge::default(),
+            config_read_at: Gauge::default(),
         };
         own.registered(version)
     }
@@ -90,6 +94,16 @@ impl Own {
             "Calls of the slow lane that wait for their turn or their answer",
             self.slow_lane_backlog.clone(),
         );
+        registry.register(
+            "pve_sentinel_config_last_reload_successful",
+            "Whether the configuration was usable when it was last read",
+            self.config_read_well.clone(),
+        );
+        registry.register(
+            "pve_sentinel_config_last_reload_success_timestamp_seconds",
+            "When a usable configuration was last read, since the Unix epoch",
+            self.config_read_at.clone(),
+        );
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
     }
@@ -119,6 +133,21 @@ impl Own {
         self.slow_lane_backlog.get_or_create(&labels).set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
+    /// Leaves a cluster's slow lane out, because the cluster is not asked any more.
+    pub fn forget_slow_lane(&self, cluster: &str) {
+        self.slow_lane_backlog.remove(&Cluster { cluster: cluster.into() });
+    }
+
+    /// Tells how the last attempt to read the configuration ended: `pve_sentinel_config_last_reload_successful` and,
+    /// where it went well, `pve_sentinel_config_last_reload_success_timestamp_seconds`. `at` is when it did, in seconds
+    /// since the Unix epoch.
+    pub fn config_read(&self, at: Option<i64>) {
+        self.config_read_well.set(i64::from(at.is_some()));
+        if let Some(at) = at {
+            self.config_read_at.set(at);
+        }
+    }
+
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.
     pub fn encode(&self, format: Format) -> String {
         let mut text = String::with_capacity(8 * 1024);
@@ -144,6 +173,8 @@ mod tests {
         own.collector_error("ho\"me\\\n", "guest", "timeout");
         own.http_request("other", 404);
         own.http_request("/metrics", 200);
+        own.config_read(Some(1_750_000_000));
+        own.config_read(None);
         own
     }
 
@@ -165,6 +196,12 @@ pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
 # HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_config_last_reload_success_timestamp_seconds When a usable configuration was last read, since the Unix epoch.
+# TYPE pve_sentinel_config_last_reload_success_timestamp_seconds gauge
+pve_sentinel_config_last_reload_success_timestamp_seconds 1750000000
+# HELP pve_sentinel_config_last_reload_successful Whether the configuration was usable when it was last read.
+# TYPE pve_sentinel_config_last_reload_successful gauge
+pve_sentinel_config_last_reload_successful 0
 # HELP pve_sentinel_http_requests_total Answered requests to our own pages by path and status code.
 # TYPE pve_sentinel_http_requests_total counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
@@ -187,6 +224,12 @@ pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
 # HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_config_last_reload_success_timestamp_seconds When a usable configuration was last read, since the Unix epoch.
+# TYPE pve_sentinel_config_last_reload_success_timestamp_seconds gauge
+pve_sentinel_config_last_reload_success_timestamp_seconds 1750000000
+# HELP pve_sentinel_config_last_reload_successful Whether the configuration was usable when it was last read.
+# TYPE pve_sentinel_config_last_reload_successful gauge
+pve_sentinel_config_last_reload_successful 0
 # HELP pve_sentinel_http_requests Answered requests to our own pages by path and status code.
 # TYPE pve_sentinel_http_requests counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
@@ -223,7 +266,7 @@ pve_sentinel_http_requests_total{path="other",code="404"} 1
     fn all_names_are_known_as_ours() {
         let text = counted().encode(Format::Text004);
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 11, "{names:?}");
+        assert_eq!(names.len(), 13, "{names:?}");
         for name in names {
             assert!(is_own(name), "{name}");
         }

@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Asked, Limits, Rounds, Site, bind, gzip, routes, serve};
+use super::{Asked, Door, Front, Limits, Rounds, Site, bind, gzip, routes, serve};
 use crate::metrics::{Desc, Family, Format, Kind, Labels, Own, Part, Sample};
 use crate::scrape::{Round, UnknownName};
 
@@ -42,7 +42,9 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         compressed: gzip::Pages::default(),
         version: "0.1.0".to_owned(),
         limits,
-        draining: false.into(),
+        door: Door::default(),
+        reloads: None,
+        draining: Arc::default(),
     }
 }
 
@@ -53,7 +55,7 @@ fn start(rounds: Rounds, limits: Limits) -> Server {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(vec![listener], Arc::new(site), stopped.map(|_| ())));
+    let task = tokio::spawn(serve(vec![listener], Arc::new(Front::new(site)), stopped.map(|_| ())));
     Server { address, own, stop, task }
 }
 

@@ -105,9 +105,11 @@ impl Shared {
         }
         shelf.settle(&job.key, asked, Instant::now(), answer);
         state.under_way = state.under_way.saturating_sub(1);
-        let backlog = state.backlog();
+        let (backlog, closed) = (state.backlog(), state.closed);
         drop(state);
         self.settled.notify_waiters();
-        self.own.slow_lane_backlog(cluster, backlog);
+        if !closed {
+            self.own.slow_lane_backlog(cluster, backlog);
+        }
     }
 }

@@ -1,0 +1,171 @@
+//! Basic auth: names and bcrypt hashes, as exporter-toolkit has them.
+//!
+//! A check of a password takes tens of milliseconds by design. So it is made beside the async threads, few at a time,
+//! for one client after the other whatever a single one sends; and what was right once is remembered by a keyed hash.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use rustls::crypto::ring;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+use crate::config::Secret;
+
+/// What came of a request's credentials.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Answered, with the name of the user where one was asked for.
+    Welcome(Option<String>),
+    /// Not answered, with the name where it is a known one.
+    Refused(Option<String>),
+}
+
+/// Knows the users of one configuration.
+pub(super) struct Guard {
+    users: BTreeMap<String, Secret>,
+    /// For this process and configuration only.
+    key: Zeroizing<[u8; BLOCK]>,
+    /// What the right password of a user looked like, as HMAC.
+    good: Mutex<HashMap<String, [u8; 32]>>,
+    desk: Desk,
+}
+
+/// Where passwords are checked: few seats, and one line per client.
+struct Desk {
+    seats: Arc<Semaphore>,
+    lines: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+}
+
+struct Credentials {
+    name: String,
+    password: Zeroizing<Vec<u8>>,
+}
+
+/// The block of SHA-256, in bytes.
+const BLOCK: usize = 64;
+
+impl Guard {
+    /// Hashes are bcrypt's, and there is at least one.
+    pub(super) fn new(users: &BTreeMap<String, Secret>) -> Result<Self, String> {
+        let mut key = Zeroizing::new([0; BLOCK]);
+        let random = ring::default_provider().secure_random;
+        random.fill(key.as_mut_slice()).map_err(|_| "the system gives no random numbers".to_owned())?;
+        Ok(Self { users: users.clone(), key, good: Mutex::default(), desk: Desk::new() })
+    }
+
+    /// Reads and checks the credentials of a request.
+    pub(super) async fn judge(&self, headers: &HeaderMap, client: Option<IpAddr>) -> Verdict {
+        let Some(Credentials { name, password }) = credentials(headers) else { return Verdict::Refused(None) };
+        let seen = self.hmac(name.as_bytes(), &password);
+        let known = self.users.contains_key(&name);
+        if known && lock(&self.good).get(&name).is_some_and(|good| same(good, &seen)) {
+            return Verdict::Welcome(Some(name));
+        }
+        let Some(hash) = self.hash_for(&name) else { return Verdict::Refused(None) };
+        let right = self.desk.check(client, password, hash).await;
+        if !known {
+            return Verdict::Refused(None);
+        }
+        if !right {
+            return Verdict::Refused(Some(name));
+        }
+        lock(&self.good).insert(name.clone(), seen);
+        Verdict::Welcome(Some(name))
+    }
+
+    /// The hash to check a password with. An unknown name gets that of some user, always the same one, so that the time
+    /// of an answer does not tell which names there are.
+    fn hash_for(&self, name: &str) -> Option<Secret> {
+        if let Some(hash) = self.users.get(name) {
+            return Some(hash.clone());
+        }
+        let [first, second, ..] = self.hmac(name.as_bytes(), &[]);
+        let index = usize::from(u16::from_be_bytes([first, second])).checked_rem(self.users.len())?;
+        self.users.values().nth(index).cloned()
+    }
+
+    fn hmac(&self, name: &[u8], password: &[u8]) -> [u8; 32] {
+        let pad = |mask: u8| Zeroizing::new(self.key.map(|byte| byte ^ mask));
+        let length = name.len().to_be_bytes();
+        let inner = Sha256::new().chain_update(pad(0x36)).chain_update(length).chain_update(name);
+        let inner = inner.chain_update(password).finalize();
+        Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+    }
+}
+
+impl Desk {
+    /// Half of the processors at most: scrapes go on beside.
+    fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { seats: Arc::new(Semaphore::new((processors / 2).max(1))), lines: Mutex::default() }
+    }
+
+    /// Whether the password is that of the hash. Who drops this gives up its place in the line.
+    async fn check(&self, client: Option<IpAddr>, password: Zeroizing<Vec<u8>>, hash: Secret) -> bool {
+        let Some(seat) = self.seat(client).await else { return false };
+        let check = move || {
+            let right = bcrypt::verify(password.as_slice(), hash.expose()).unwrap_or(false);
+            // Kept to the end, also where nobody waits any more.
+            drop(seat);
+            right
+        };
+        tokio::task::spawn_blocking(check).await.unwrap_or(false)
+    }
+
+    async fn seat(&self, client: Option<IpAddr>) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let line = self.line(client.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), neighbourhood));
+        let first = line.acquire_owned().await.ok()?;
+        let seat = Arc::clone(&self.seats).acquire_owned().await.ok()?;
+        Some((first, seat))
+    }
+
+    fn line(&self, client: IpAddr) -> Arc<Semaphore> {
+        let mut lines = lock(&self.lines);
+        lines.retain(|_, line| line.strong_count() > 0);
+        if let Some(line) = lines.get(&client).and_then(Weak::upgrade) {
+            return line;
+        }
+        let line = Arc::new(Semaphore::new(1));
+        lines.insert(client, Arc::downgrade(&line));
+        line
+    }
+}
+
+/// What one client can choose freely of an IPv6 address is left out.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+/// The one pair of credentials of a request, if it has one.
+fn credentials(headers: &HeaderMap) -> Option<Credentials> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let both = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let colon = both.iter().position(|byte| *byte == b':')?;
+    let (name, password) = both.split_at(colon);
+    let name = std::str::from_utf8(name).ok()?.to_owned();
+    Some(Credentials { name, password: Zeroizing::new(password.get(1..)?.to_vec()) })
+}
+
+/// Compares without telling by its time how much is right.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
