@@ -36,7 +36,6 @@ impl App {
     /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it.
     pub fn reloadable(config: &Config, source: Source) -> Result<Self, String> {
         let mut rooms = Rooms::new();
-        // One wish that waits is as good as many: what is read then is newer than all of them.
         let (wishes, heard) = mpsc::channel(1);
         let (site, _) = rooms.site(config, Some(wishes.clone()))?;
         rooms.own().config_read(Some(unix_time()));

@@ -14,7 +14,7 @@ use rustls::{Error, RootCertStore};
 use super::{WebTls, files, tls, words};
 
 /// The largest file that is read, in bytes.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 256 << 10;
 
 /// The files of [`WebTls`] as they were at one moment.
 #[derive(Debug)]
@@ -160,6 +160,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>, text in "-----BEGIN (CERTIFICATE|PRIVATE KEY)-----\n[A-Za-z0-9+/=\n]{0,80}(-----END (CERTIFICATE|PRIVATE KEY)-----)?") {
             let folder = tempfile::tempdir().unwrap();

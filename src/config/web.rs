@@ -156,7 +156,7 @@ fn check_hash(text: &str) -> Result<(), String> {
     match parts.get_cost() {
         LOWEST_COST..=HIGHEST_COST if !text.contains('+') => Ok(()),
         cost if cost > HIGHEST_COST => Err(format!(
-            "one of cost {cost}, with which a single request would take half a minute or more; \
+            "one of cost {cost}, with which a single request would take ten seconds or more; \
              the highest is {HIGHEST_COST}, the usual 10"
         )),
         _ => Err(format!("one of a cost that bcrypt does not know; {ADVICE}")),
@@ -185,6 +185,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Of a password that nobody kept.
     const GOOD: &str = "$2b$10$abcdefghijklmnopqrstuuqCcjMALGJVRUyfMGNUFJvOI7kBFbLDi";
 
     #[test]

@@ -169,3 +169,114 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn guard(users: &[(&str, &str)], cost: u32) -> Guard {
+        let hash = |password: &str| Secret::new(bcrypt::hash(password, cost).unwrap());
+        Guard::new(&users.iter().map(|(name, password)| ((*name).to_owned(), hash(password))).collect()).unwrap()
+    }
+
+    fn headers(credentials: &str) -> HeaderMap {
+        let value = format!("Basic {}", STANDARD.encode(credentials));
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&value).unwrap())])
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_was_right_once_is_not_checked_again() {
+        let guard = guard(&[("a", "1"), ("b", "2")], 4);
+        let here = address("127.0.0.1");
+        let welcome = |name: &str| Verdict::Welcome(Some(name.to_owned()));
+        assert_eq!(guard.judge(&headers("a:1"), here).await, welcome("a"));
+        // Nobody can be checked any more.
+        let _all = guard.desk.seats.acquire_many(guard.desk.seats.available_permits() as u32).await.unwrap();
+        assert_eq!(guard.judge(&headers("a:1"), here).now_or_never(), Some(welcome("a")));
+        for other in ["a:2", "a:", "b:2", "b:1", "c:1"] {
+            assert_eq!(guard.judge(&headers(other), here).now_or_never(), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_tell_known_names_only() {
+        let guard = guard(&[("a", "1")], 4);
+        let judge = async |credentials: &str| guard.judge(&headers(credentials), None).await;
+        assert_eq!(judge("a:2").await, Verdict::Refused(Some("a".to_owned())));
+        assert_eq!(judge("1:a").await, Verdict::Refused(None));
+        // The hash that stands in for the one of an unknown name lets nobody in.
+        assert_eq!(judge("c:1").await, Verdict::Refused(None));
+        assert_eq!(lock(&guard.good).len(), 0);
+    }
+
+    #[test]
+    fn an_unknown_name_costs_what_a_known_one_does() {
+        let guard = guard(&[("a", "1"), ("b", "2"), ("c", "3")], 4);
+        let mut used = std::collections::HashSet::new();
+        for n in 0..64 {
+            let name = format!("nobody{n}");
+            let hash = guard.hash_for(&name).unwrap();
+            assert!(guard.hash_for(&name).unwrap() == hash && guard.users.values().any(|known| *known == hash));
+            used.insert(hash.expose().to_owned());
+        }
+        assert_eq!(used.len(), 3, "one user's hash could have another cost than the others'");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_client_holds_up_no_other() {
+        let desk = Desk { seats: Arc::new(Semaphore::new(1)), lines: Mutex::default() };
+        let taken = desk.seat(address("192.0.2.1")).await;
+        let mut flood: Vec<_> = (0..50).map(|_| Box::pin(desk.seat(address("192.0.2.1")))).collect();
+        assert!(flood.iter_mut().all(|seat| seat.now_or_never().is_none()));
+        let mut other = Box::pin(desk.seat(address("192.0.2.2")));
+        assert!((&mut other).now_or_never().is_none());
+        drop(taken);
+        assert!((&mut other).now_or_never().is_some(), "the other client is next");
+        // Whoever leaves gives up its place.
+        flood.truncate(1);
+        drop(other);
+        assert!(flood.pop().unwrap().now_or_never().is_some());
+        drop(desk.seat(None).await);
+        assert_eq!(lock(&desk.lines).len(), 1, "lines without anybody are forgotten");
+    }
+
+    #[test]
+    fn clients_are_told_apart_by_what_they_cannot_choose() {
+        let near = |a: &str, b: &str| neighbourhood(a.parse().unwrap()) == neighbourhood(b.parse().unwrap());
+        assert!(near("2001:db8::1", "2001:db8::ffff:0:0:2") && near("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(!near("2001:db8::1", "2001:db8:0:1::1") && !near("192.0.2.1", "192.0.2.2"));
+    }
+
+    #[test]
+    fn names_and_passwords_do_not_run_into_each_other() {
+        let guard = guard(&[("a", "1")], 4);
+        assert_ne!(guard.hmac(b"ab", b"c"), guard.hmac(b"a", b"bc"));
+        assert!(same(&[7; 32], &[7; 32]) && !same(&[7; 32], &[8; 32]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(value: Vec<u8>, text in "[Bb]asic [A-Za-z0-9+/= ]{0,40}") {
+            for value in [value, text.into_bytes()] {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    let _ = credentials(&HeaderMap::from_iter([(AUTHORIZATION, value)]));
+                }
+            }
+        }
+
+        #[test]
+        fn credentials_read_back(name in "[^:]{0,20}", password: Vec<u8>) {
+            let value = STANDARD.encode([name.as_bytes(), b":", &password].concat());
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Basic {value}")).unwrap())]);
+            let read = credentials(&headers).unwrap();
+            prop_assert_eq!((read.name, read.password.to_vec()), (name, password));
+        }
+    }
+}

@@ -164,3 +164,64 @@ fn stamp(path: &Path) -> Stamp {
         time(found.ctime(), found.ctime_nsec()),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["x".to_owned()]).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changed_files_are_taken_if_they_are_of_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let write = |name: &str, text: &str| std::fs::write(file(name), text).unwrap();
+        let (first, second, authority) = (pair(), pair(), pair().0);
+        write("cert.pem", &first.0);
+        write("key.pem", &first.1);
+        write("ca.pem", &authority);
+        let files = WebTls {
+            cert_file: file("cert.pem"),
+            key_file: file("key.pem"),
+            client_ca_file: Some(file("ca.pem")),
+        };
+        let tls = Arc::new(Tls::new(files).unwrap());
+        let state = || Arc::as_ptr(&tls.current().config);
+        let trouble = || tls.watch.try_lock().unwrap().trouble.clone();
+        let first_state = state();
+
+        write("cert.pem", &second.0);
+        tls.refresh().await;
+        assert_eq!((state(), trouble()), (first_state, None), "nobody looks so soon");
+        tokio::time::advance(PAUSE).await;
+        tls.refresh().await;
+        let said = trouble().unwrap();
+        assert!(said.contains("key.pem") && said.contains("cert.pem") && state() == first_state, "{said}");
+
+        write("key.pem", &second.1);
+        tokio::time::advance(PAUSE).await;
+        tls.refresh().await;
+        let second_state = state();
+        assert!(second_state != first_state && trouble().is_none());
+
+        std::fs::remove_file(file("ca.pem")).unwrap();
+        tokio::time::advance(PAUSE).await;
+        tls.refresh().await;
+        assert!(trouble().unwrap().contains("ca.pem") && state() == second_state);
+
+        write("ca.pem", &pair().0);
+        tokio::time::advance(PAUSE).await;
+        let way = tls.way();
+        tls.refresh().await;
+        assert!(trouble().is_none() && tls.way() != way, "other clients than before");
+
+        let last = state();
+        tokio::time::advance(PAUSE).await;
+        tls.refresh().await;
+        assert_eq!(state(), last, "files that did not change are not read");
+    }
+}
