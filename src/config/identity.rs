@@ -70,9 +70,9 @@ pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(format!(
-            "expected a certificate in {shown}, found none; one starts with -----BEGIN CERTIFICATE-----"
-        )),
+        Ok(_) => {
+            Err(format!("expected a certificate in {shown}, found none; one starts with -----BEGIN CERTIFICATE-----"))
+        }
         Err(_) => Err(format!("expected a certificate in {shown}, found one that is cut off or no base64")),
     }
 }

@@ -345,7 +345,18 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
     }
     let keys =
         ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses", "modules"];
-    let defaults = ["listen_addresses", "tls", "basic_auth_users", "enable_lifecycle", "timeout", "margin", "max_age", "max_body", "guest", "node"];
+    let defaults = [
+        "listen_addresses",
+        "tls",
+        "basic_auth_users",
+        "enable_lifecycle",
+        "timeout",
+        "margin",
+        "max_age",
+        "max_body",
+        "guest",
+        "node",
+    ];
     assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }
 

@@ -107,15 +107,14 @@ fn tls(raw: &RawWebTls<'_>, context: &mut Context<'_>) -> Option<WebTls> {
             context.report.fault(&found.place, message);
         }
     };
-    let chain = cert_file.as_deref().and_then(|file| {
-        identity::chain(file).map_err(|message| place(&raw.cert_file, message)).ok()
-    });
-    let key = key_file.as_deref().and_then(|file| {
-        identity::key(file).map_err(|message| place(&raw.key_file, message)).ok()
-    });
-    let clients = client_ca_file.as_deref().is_none_or(|file| {
-        identity::clients(file).map_err(|message| place(&raw.client_ca_file, message)).is_ok()
-    });
+    let chain = cert_file
+        .as_deref()
+        .and_then(|file| identity::chain(file).map_err(|message| place(&raw.cert_file, message)).ok());
+    let key =
+        key_file.as_deref().and_then(|file| identity::key(file).map_err(|message| place(&raw.key_file, message)).ok());
+    let clients = client_ca_file
+        .as_deref()
+        .is_none_or(|file| identity::clients(file).map_err(|message| place(&raw.client_ca_file, message)).is_ok());
     let (cert_file, key_file, chain, key) = (cert_file?, key_file?, chain?, key?);
     let open_mode = key.open_mode;
     let tls = WebTls { cert_file, key_file, client_ca_file };

@@ -41,13 +41,7 @@ pub(super) async fn connection(stream: TcpStream, front: Arc<Front>, watcher: Wa
     }
 }
 
-async fn talk(
-    stream: TcpStream,
-    client: Option<SocketAddr>,
-    front: Arc<Front>,
-    watcher: Watcher,
-    track: Arc<Track>,
-) {
+async fn talk(stream: TcpStream, client: Option<SocketAddr>, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
     let limits = *front.limits();
     let shown = client.map(tracing::field::display);
     let (wire, way) = match Wire::open(stream, &front.site().door, limits.write_timeout).await {

@@ -184,11 +184,8 @@ mod tests {
         write("cert.pem", &first.0);
         write("key.pem", &first.1);
         write("ca.pem", &authority);
-        let files = WebTls {
-            cert_file: file("cert.pem"),
-            key_file: file("key.pem"),
-            client_ca_file: Some(file("ca.pem")),
-        };
+        let files =
+            WebTls { cert_file: file("cert.pem"), key_file: file("key.pem"), client_ca_file: Some(file("ca.pem")) };
         let tls = Arc::new(Tls::new(files).unwrap());
         let state = || Arc::as_ptr(&tls.current().config);
         let trouble = || tls.watch.try_lock().unwrap().trouble.clone();

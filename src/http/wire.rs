@@ -28,7 +28,11 @@ pub(super) enum Wire {
 impl Wire {
     /// Comes in through `door`; none where the client spoke HTTP at a port for TLS, and was told so. The time that takes
     /// is bounded by who calls; a write may take `patience`.
-    pub(super) async fn open(mut stream: TcpStream, door: &Door, patience: Duration) -> io::Result<Option<(Self, Way)>> {
+    pub(super) async fn open(
+        mut stream: TcpStream,
+        door: &Door,
+        patience: Duration,
+    ) -> io::Result<Option<(Self, Way)>> {
         // Without it the last piece of a page can wait for an acknowledgement that the client delays.
         stream.set_nodelay(true)?;
         if door.tls.is_some() && tls::speaks_http(&mut stream).await? {

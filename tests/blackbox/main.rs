@@ -8,6 +8,7 @@ mod support;
 
 mod commands;
 mod demo;
+mod door;
 mod endpoints;
 mod failures;
 mod house;
@@ -17,5 +18,7 @@ mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod pve;
+mod reload;
+mod slow_clients;
 mod slow_collectors;
 mod tls;

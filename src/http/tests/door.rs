@@ -99,9 +99,8 @@ fn with_limits(tls: WebTls, limits: Limits) -> Site {
 }
 
 fn with_users(users: &[(&str, &str)]) -> Site {
-    let hashed = |(name, password): &(&str, &str)| {
-        ((*name).to_owned(), Secret::new(bcrypt::hash(password, 4).unwrap()))
-    };
+    let hashed =
+        |(name, password): &(&str, &str)| ((*name).to_owned(), Secret::new(bcrypt::hash(password, 4).unwrap()));
     let basic_auth_users = users.iter().map(hashed).collect();
     site(small(), Limits::default()).behind(Door::new(&Web { basic_auth_users, ..web() }).unwrap())
 }

@@ -139,7 +139,6 @@ impl Client {
         socket.set_recv_buffer_size(4096).unwrap();
         Self { stream: socket.connect(server.address).await.unwrap(), rest: Vec::new() }
     }
-
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
