@@ -60,7 +60,8 @@ fn what_did_not_change_goes_on_and_what_changed_begins_anew() {
     exporter.hang_up(2);
     assert_eq!(exporter.get("/metrics?cluster=lab").status, 400, "removed");
     let page = exporter.page("/metrics");
-    assert!(!page.contains("subscription") && page.contains("collector=\"guest_config\""), "{page}");
+    let spoken = |name: &str| page.contains(&format!("collector_success{{cluster=\"home\",collector=\"{name}\"}}"));
+    assert!(!spoken("subscription") && spoken("guest_config") && !page.contains("pve_subscription_"), "{page}");
     assert!(!page.contains("slow_lane_backlog{cluster=\"lab\"}"), "{page}");
     exporter.rewrite(&config(""));
     exporter.hang_up(3);

@@ -15,11 +15,16 @@ fn how_many() -> usize {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "shown by the test harness when a test is asked to show it")]
+fn say(words: &str) {
+    println!("{words}");
+}
+
 /// Clients that begin with `start` and then send a byte now and then, while `scrape` is called.
 fn beset(exporter: &Exporter, start: &[u8], drip: &[u8], scrape: impl Fn()) {
     let count = how_many();
     if count < 1000 {
-        println!("only {count} clients: this system allows no more open files");
+        say(&format!("only {count} clients: this system allows no more open files"));
     }
     let mut clients: Vec<TcpStream> = Vec::with_capacity(count);
     let mut longest = Duration::ZERO;
