@@ -13,6 +13,8 @@ mod endpoints;
 mod failures;
 mod house;
 mod life;
+#[cfg(feature = "external-programs")]
+mod locked;
 mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]

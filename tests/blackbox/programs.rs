@@ -15,11 +15,11 @@ fn demo() -> Exporter {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests start other people's programs")]
-fn program(name: &str) -> Command {
+pub fn program(name: &str) -> Command {
     Command::new(name)
 }
 
-fn missing(name: &str, error: &std::io::Error) -> ! {
+pub fn missing(name: &str, error: &std::io::Error) -> ! {
     panic!("{name} cannot be started ({error}): tests/run installs it")
 }
 
@@ -55,7 +55,7 @@ fn promtool_has_nothing_to_say() {
 }
 
 /// A Prometheus, killed when dropped.
-struct Prometheus {
+pub struct Prometheus {
     child: Child,
     address: SocketAddr,
     folder: tempfile::TempDir,
@@ -64,8 +64,7 @@ struct Prometheus {
 impl Prometheus {
     /// Jobs: name, address, path and query.
     fn scrape(jobs: &[(&str, SocketAddr, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_owned();
+        let mut config = String::new();
         for (name, address, path) in jobs {
             let (path, query) = path.split_once('?').unwrap_or((path, ""));
             let mut params: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -77,7 +76,14 @@ impl Prometheus {
                 serde_json::json!(params)
             ));
         }
+        Self::with_jobs(&config)
+    }
+
+    /// Jobs as `scrape_configs` has them.
+    pub fn with_jobs(jobs: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
+        let config = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}");
         std::fs::write(&file, config).unwrap();
         // Prometheus cannot choose a port itself: the listener holds one until just before the start.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -95,7 +101,7 @@ impl Prometheus {
     }
 
     /// The value of an instant query, once it has one.
-    fn wait_for(&mut self, query: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+    pub fn wait_for(&mut self, query: &str, wanted: impl Fn(f64) -> bool) -> f64 {
         let started = std::time::Instant::now();
         loop {
             assert!(self.child.try_wait().unwrap().is_none(), "prometheus ended:\n{}", self.log());
@@ -115,7 +121,7 @@ impl Prometheus {
         answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 }

@@ -25,12 +25,13 @@ pub struct Pki {
 impl Pki {
     /// A new authority, with certificates `web` for servers and `client` for clients.
     pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority");
+        // No two of one name: clients look for an authority by its name.
+        params.distinguished_name.push(DnType::CommonName, folder.path().display().to_string());
         let authority = params.self_signed(&key).expect("a certificate");
-        let folder = tempfile::tempdir().expect("a folder");
         write_private(&folder.path().join("ca.pem"), &authority.pem());
         let authority = authority.der().clone();
         let pki = Self { folder, issuer: Issuer::new(params, key), authority };
