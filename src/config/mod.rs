@@ -16,7 +16,7 @@ mod check;
 mod credential;
 mod endpoint;
 mod fault;
-mod files;
+pub(crate) mod files;
 mod listen;
 mod load;
 mod modules;
@@ -28,7 +28,7 @@ mod summary;
 mod tests;
 mod tls;
 mod units;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

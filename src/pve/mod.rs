@@ -6,6 +6,7 @@
 //! endpoints  which address is asked first: health of each (health), whether it belongs to the cluster (identity)
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
 //! answer     → resources, status, version: lenient parsing (wire)
+//! look       the certificate that an address shows, for those who want to pin it
 //! ```
 //!
 //! A [`Client`] belongs to one cluster. It sends nothing but `GET`, and its credential goes only to addresses that
@@ -25,6 +26,7 @@ mod gate;
 mod guest_config;
 mod health;
 mod identity;
+mod look;
 mod node_metrics;
 mod not_backed_up;
 mod path;
@@ -49,6 +51,7 @@ pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
 pub use guest_config::{GuestConfig, guest_config};
+pub use look::shown_certificate;
 pub use node_metrics::{NodeMetric, NodeSample, node_metrics};
 pub use not_backed_up::{Uncovered, not_backed_up};
 pub use path::Path;

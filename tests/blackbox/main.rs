@@ -11,6 +11,7 @@ mod demo;
 mod endpoints;
 mod failures;
 mod house;
+mod import;
 mod life;
 mod pages;
 mod parity;

@@ -7,7 +7,7 @@ mod http;
 mod page;
 
 pub use cluster::{Cluster, SECRET, TOKEN_ID, recorded, recorded_body};
-pub use exporter::{Exporter, binary, run_to_end, write_private};
+pub use exporter::{Exporter, Finished, binary, run_to_end, write_private};
 pub use golden::{check_golden, repository};
 pub use http::{get, request};
 pub use page::{Page, Series};
