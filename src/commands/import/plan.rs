@@ -214,3 +214,64 @@ fn node_addresses(members: &[Member<'_>]) -> Vec<(String, String)> {
     }
     addresses
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::import::modules::{Credential, Settings, Source, Verify};
+    use crate::commands::import::targets::target;
+    use crate::config::Secret;
+
+    fn settings() -> Settings {
+        let password = Source::Inline(Secret::new("x".to_owned()));
+        let credential = Credential::Login { username: "monitor@pve".to_owned(), password };
+        Settings { credential, verify: Verify::System, port: None, timeout: None }
+    }
+
+    /// Plans targets that told a cluster's name, a node and its address; gives each cluster's name and endpoints.
+    fn planned(told: &[(&str, Option<&str>, &str, Option<&str>)]) -> Vec<(String, Vec<String>)> {
+        let settings = settings();
+        let group = Group { modules: vec!["default"], settings: &settings };
+        let members = told.iter().map(|(host, cluster, node, address)| {
+            let seen = Seen {
+                cluster: cluster.map(str::to_owned),
+                nodes: vec![((*node).to_owned(), address.map(str::to_owned))],
+                local: Some((*node).to_owned()),
+                certificate: None,
+            };
+            Member { target: target(host).unwrap(), group: &group, seen: Some(seen), fault: None }
+        });
+        let planned = plan(members.collect(), &[], &mut Vec::new()).unwrap();
+        clusters(&planned).into_iter().map(|cluster| (cluster.name, cluster.endpoints)).collect()
+    }
+
+    fn names(told: &[(&str, Option<&str>, &str, Option<&str>)]) -> Vec<String> {
+        planned(told).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn one_cluster_has_one_name_and_a_node_in_common() {
+        let (one, two) = (Some("192.0.2.1"), Some("192.0.2.2"));
+        let together = planned(&[("a", Some("home"), "pve1", one), ("b", Some("home"), "pve1", one)]);
+        assert_eq!(together, [("home".to_owned(), vec!["https://a:8006".to_owned(), "https://b:8006".to_owned()])]);
+        // Names are alike in many places; addresses without names too.
+        assert_eq!(names(&[("a", Some("home"), "pve1", one), ("b", Some("home"), "pve1", two)]), ["home", "home-b"]);
+        assert_eq!(names(&[("a", Some("home"), "pve1", one), ("b", Some("home"), "pve2", one)]), ["home", "home-b"]);
+        assert_eq!(names(&[("a", Some("home"), "pve1", one), ("b", Some("lab"), "pve1", one)]), ["home", "lab"]);
+        assert_eq!(names(&[("a", Some("home"), "pve1", None), ("b", Some("home"), "pve1", None)]), ["home", "home-b"]);
+        // Nodes that stand alone.
+        assert_eq!(names(&[("a", None, "pve", one), ("b", None, "pve", one)]), ["pve"]);
+        assert_eq!(names(&[("a", None, "pve", one), ("b", None, "pve", two)]), ["pve", "pve-b"]);
+    }
+
+    #[test]
+    fn names_are_usable_and_never_there_twice() {
+        let (one, two, three) = (Some("192.0.2.1"), Some("192.0.2.2"), Some("192.0.2.3"));
+        let told = [("a:1", None, "pve", one), ("a:2", None, "pve", two), ("a:3", None, "pve", three)];
+        assert_eq!(names(&told), ["pve", "pve-a", "pve-a:3"]);
+        let long = "x".repeat(LONGEST_NAME + 1);
+        for odd in ["", " home", "ho\nme", &long] {
+            assert_eq!(names(&[("pve1", Some(odd), "x", one)]), ["pve1"], "{odd:?}");
+        }
+    }
+}
