@@ -12,6 +12,7 @@ mod endpoints;
 mod failures;
 mod house;
 mod life;
+mod matrix;
 mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
