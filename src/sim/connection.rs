@@ -173,7 +173,11 @@ fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
     };
     match &shared.source {
         Source::Recorded(recorded) => recorded.answer(&call).into(),
-        Source::World(world) => routes::answer(world, &call),
+        Source::World(world) => {
+            let mut answer = routes::answer(world, &call);
+            answer.reply.date = Some(world.date(call.now));
+            answer
+        }
     }
 }
 

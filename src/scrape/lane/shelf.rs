@@ -134,6 +134,8 @@ impl Shelf {
                 unit.error = None;
                 unit.due = now + jittered(ttl, key);
             }
+            // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
+            Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
                 let wait = FIRST_BACKOFF.saturating_mul(1 << unit.failures.min(10)).min(MOST_BACKOFF);
                 unit.failures = unit.failures.saturating_add(1);
@@ -217,8 +219,10 @@ fn jittered(time: Duration, key: &Key) -> Duration {
     let spread = match key {
         Key::Cluster => 0,
         Key::Node(name) => name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
-        Key::Guest(vmid, _) => vmid.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+        Key::Guest(vmid, _) => *vmid,
     };
+    // Neighbours, such as pve1 and pve2, are to be far from each other.
+    let spread = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     let thousandths = u32::try_from(spread % 100).unwrap_or_default();
     time - time * thousandths / 1000
 }
@@ -245,6 +249,7 @@ mod tests {
         ttl: Duration::from_secs(30),
         per: Per::Guest,
         blocks: false,
+        in_turn: false,
         fetch: |_| Box::pin(async { Ok(Vec::new()) }),
     };
 
@@ -358,6 +363,27 @@ mod tests {
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+    }
+
+    #[test]
+    fn what_found_no_place_is_due_still() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now);
+        shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
+        assert_eq!(told(&shelf, now), None, "no failure");
+        assert_eq!(shelf.take_due(now).len(), 1);
+    }
+
+    #[test]
+    fn neighbours_do_not_fall_due_together() {
+        let minute = Duration::from_mins(1);
+        let due = |name: &str| jittered(minute, &Key::Node(name.into()));
+        let mut dues = ["pve1", "pve2", "pve3", "pve4", "pve5"].map(due);
+        dues.sort();
+        assert!(dues[0] >= minute * 9 / 10 && dues[4] <= minute, "{dues:?}");
+        assert!(dues.windows(2).all(|pair| pair[1] - pair[0] > Duration::from_millis(200)), "{dues:?}");
+        assert!(dues[4] - dues[0] > Duration::from_secs(2), "{dues:?}");
     }
 
     #[test]
