@@ -18,4 +18,5 @@ mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod slow_collectors;
+mod slow_lane;
 mod tls;

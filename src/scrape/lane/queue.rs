@@ -26,7 +26,7 @@ pub(super) type Place = Option<Arc<str>>;
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// Sorted by the time of the value that is to be replaced; those that never had one come first.
+    /// Sorted by the time at which they were last asked; those that never were come first.
     places: BTreeMap<Place, VecDeque<(Option<Instant>, Job)>>,
 }
 

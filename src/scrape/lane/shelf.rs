@@ -44,6 +44,8 @@ struct Unit {
     /// Asked or waiting to be.
     pending: bool,
     due: Instant,
+    /// When it was last answered, well or badly.
+    tried: Option<Instant>,
     failures: u32,
     error: Option<Error>,
     value: Option<Value>,
@@ -99,18 +101,28 @@ impl Shelf {
         for (key, subject, askable) in subjects(self.slow.per, resources) {
             let unit = match before.remove(&key) {
                 Some(unit) => Unit { subject, askable, ..unit },
-                None => Unit { subject, askable, pending: false, due: now, failures: 0, error: None, value: None },
+                None => Unit {
+                    subject,
+                    askable,
+                    pending: false,
+                    due: now,
+                    tried: None,
+                    failures: 0,
+                    error: None,
+                    value: None,
+                },
             };
             self.units.insert(key, unit);
         }
     }
 
-    /// What is due now, with the time of its value (none: never had one); each is pending until it is settled.
+    /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
+    /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Option<Instant>, Key, Subject)> {
         let due = self.units.iter_mut().filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
         due.map(|(key, unit)| {
             unit.pending = true;
-            (unit.value.as_ref().map(|value| value.fetched), key.clone(), unit.subject.clone())
+            (unit.tried, key.clone(), unit.subject.clone())
         })
         .collect()
     }
@@ -127,6 +139,9 @@ impl Shelf {
         let ttl = self.slow.ttl;
         let Some(unit) = self.units.get_mut(key) else { return };
         unit.pending = false;
+        if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
+            unit.tried = Some(now);
+        }
         match answer {
             Ok(families) => {
                 unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
@@ -319,9 +334,11 @@ mod tests {
         let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), start);
         let mut now = start;
-        let mut waits = Vec::new();
+        let (mut waits, mut tried) = (Vec::new(), None);
         for _ in 0..9 {
             let due = shelf.take_due(now);
+            assert_eq!(due[0].0, tried, "it is as old as its last failure");
+            tried = Some(now);
             shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
             while shelf.take_due(now).is_empty() {
