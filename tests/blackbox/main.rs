@@ -19,4 +19,5 @@ mod parity;
 mod programs;
 mod slow_collectors;
 mod slow_lane;
+mod soak;
 mod tls;

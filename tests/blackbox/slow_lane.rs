@@ -65,7 +65,7 @@ fn what_hangs_in_the_slow_lane_delays_no_page() {
         walls[walls.len() / 2]
     });
     assert!(delayed < 3 * usual + Duration::from_millis(50), "{delayed:?} where {usual:?} is usual");
-    assert_eq!((load().most, load().blocking_most), (2, 1), "{:?}", load());
+    assert!(load().most == 2 && load().blocking_most <= 1, "{:?}", load());
 }
 
 fn is_fast(name: &str) -> bool {

@@ -135,6 +135,11 @@ impl Exporter {
         self.memory("VmHWM:")
     }
 
+    /// The memory that the process has, in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
     fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process lives");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a figure of the process");
