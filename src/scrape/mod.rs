@@ -17,6 +17,7 @@ mod selection;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
@@ -120,7 +121,7 @@ impl Cluster {
         let mut parts: Vec<Arc<Part>> = Vec::with_capacity(collectors.len() + 2);
         let mut outcomes = Vec::with_capacity(collectors.len());
         for (part, outcome) in told.into_iter().flatten() {
-            parts.extend(part);
+            parts.push(part);
             outcomes.push(outcome);
         }
         let whole = outcomes.iter().all(|outcome| outcome.error.is_none());
@@ -147,24 +148,27 @@ impl Cluster {
         collector: &'static Collector,
         deadline: Instant,
         time: Duration,
-    ) -> Option<(Option<Arc<Part>>, Outcome)> {
+    ) -> Option<(Arc<Part>, Outcome)> {
         let Kind::Fast(run) = collector.lane else { return None };
         let outcome = |error, duration, age| Outcome { collector: collector.name, error, duration, age };
         match timeout_at(deadline, round.told(collector, run)).await {
             Ok(told) => {
                 let age = told.error.is_none().then(|| told.at.elapsed());
-                Some((Some(Arc::clone(&told.part)), outcome(told.error.clone(), told.duration, age)))
+                Some((Arc::clone(&told.part), outcome(told.error.clone(), told.duration, age)))
             }
             Err(_) => {
-                let error = Error {
+                let late = |path: &str| Error {
                     endpoint: self.inventory.client().asked(),
-                    path: collector.calls.first().copied().unwrap_or_default().to_owned(),
+                    path: path.to_owned(),
                     reason: Reason::Timeout(time),
                 };
-                if time >= LEAST_TELLING {
+                // One late call hides nothing of what the others told.
+                let told = run(&round.view().so_far(late)).now_or_never()?;
+                if let Some(error) = told.error.as_ref().filter(|_| time >= LEAST_TELLING) {
                     self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
                 }
-                Some((None, outcome(Some(error), time, None)))
+                let part = Arc::new(Part { labels: self.labels.clone(), families: told.families });
+                Some((part, outcome(told.error, time, None)))
             }
         }
     }

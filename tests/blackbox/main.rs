@@ -12,9 +12,12 @@ mod endpoints;
 mod failures;
 mod house;
 mod life;
+mod matrix;
 mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod slow_collectors;
+mod slow_lane;
+mod soak;
 mod tls;
