@@ -12,10 +12,13 @@ mod endpoints;
 mod failures;
 mod house;
 mod life;
+mod matrix;
 mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod pve;
 mod slow_collectors;
+mod slow_lane;
+mod soak;
 mod tls;
