@@ -1,16 +1,19 @@
 //! What PVE itself says where that is not what is known: the last figures of what a lost node held, which it repeats for
 //! five minutes, guests whose names it has forgotten then. Only the drop-in page repeats it.
 
-use super::guests::{Guest, Identity, Traffic};
-use super::resources::{Node, Storage, Usage};
+use std::sync::Arc;
+
+use super::guests::{Guest, Traffic};
+use super::node::{Node, Usage};
+use super::resources::Storage;
 use crate::pve;
 
 /// A guest in PVE's words, where they differ from what is known of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ghost {
-    status: Option<String>,
-    name: Option<String>,
-    tags: String,
+    status: Option<Arc<str>>,
+    name: Option<Box<str>>,
+    tags: Arc<str>,
     template: Option<bool>,
     usage: Usage,
     traffic: Traffic,
@@ -45,21 +48,31 @@ pub struct ToldStorage {
 }
 
 impl Ghost {
-    /// What the entry says, unless it is what is known anyway.
-    pub(super) fn of(entry: &pve::Resource<'_>, identity: &Identity, lost: bool) -> Option<Box<Self>> {
-        let (name, tags) = (entry.name.filled(), entry.tags.filled().unwrap_or_default());
-        let differs =
-            name != identity.name.as_deref() || tags != identity.tags || entry.template.0 != identity.template;
-        (lost || differs).then(|| {
-            Box::new(Self {
-                status: entry.status.filled().map(str::to_owned),
-                name: name.map(str::to_owned),
-                tags: tags.to_owned(),
-                template: entry.template.0,
-                usage: Usage::of(entry),
-                traffic: Traffic::of(entry),
-            })
+    /// Of a guest as it was just read, unless PVE calls it as it is known anyway.
+    pub(super) fn of(entry: &pve::Resource<'_>, guest: &Guest) -> Option<Box<Self>> {
+        let (name, tags, template) = (entry.name.filled(), entry.tags.filled().unwrap_or_default(), entry.template.0);
+        let identity = &guest.identity;
+        let differs = name != identity.name.as_deref() || *tags != *identity.tags || template != identity.template;
+        differs.then(|| {
+            let (name, tags) = (name.map(Into::into), tags.into());
+            Box::new(Self { name, tags, template, ..Self::figures(guest) })
         })
+    }
+
+    /// Of a guest whose node is lost, before what was read of it is dropped.
+    pub(super) fn left_by(guest: &Guest) -> Box<Self> {
+        Box::new(Self::figures(guest))
+    }
+
+    fn figures(guest: &Guest) -> Self {
+        Self {
+            status: guest.status.clone(),
+            name: guest.identity.name.clone(),
+            tags: Arc::clone(&guest.identity.tags),
+            template: guest.identity.template,
+            usage: guest.usage,
+            traffic: guest.traffic,
+        }
     }
 }
 
@@ -98,15 +111,5 @@ impl Storage {
     /// What PVE itself says of it.
     pub fn told(&self) -> ToldStorage {
         self.ghost.unwrap_or(ToldStorage { available: self.available, used: self.used, size: self.size })
-    }
-}
-
-impl ToldStorage {
-    pub(super) fn of(entry: &pve::Resource<'_>) -> Self {
-        Self {
-            available: entry.status.filled().map(|status| status == "available"),
-            used: entry.disk.quantity(),
-            size: entry.maxdisk.quantity(),
-        }
     }
 }

@@ -3,11 +3,16 @@
 mod cluster;
 mod ghosts;
 mod guests;
+mod node;
 mod resources;
+#[cfg(test)]
+mod tests;
 mod view;
+mod words;
 
 pub use cluster::{ClusterEntry, ClusterStatus, Member, Release};
 pub use ghosts::{Ghost, ToldGuest, ToldStorage};
 pub use guests::{Guest, GuestKind, Identity, Traffic};
-pub use resources::{Node, Pool, Resources, Storage, Usage};
+pub use node::{Node, Usage};
+pub use resources::{Pool, Resources, Storage};
 pub use view::{Inventory, View};

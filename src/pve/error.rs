@@ -19,6 +19,8 @@ pub struct Error {
 pub enum Reason {
     /// No connection: nothing was sent, another endpoint may be tried.
     Unreachable(String),
+    /// Nothing was asked for want of a place at the gate, which may become free at any time.
+    Busy(String),
     /// The connection was there and broke before the answer was.
     Broken(String),
     /// The endpoint belongs to another cluster than the others; nothing of it is used.
@@ -45,7 +47,7 @@ impl Error {
     /// The value of the `reason` and `outcome` labels: one word of a small set.
     pub fn label(&self) -> &'static str {
         match self.reason {
-            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Foreign(_) => "unreachable",
+            Reason::Unreachable(_) | Reason::Busy(_) | Reason::Broken(_) | Reason::Foreign(_) => "unreachable",
             Reason::Tls(_) => "tls",
             Reason::Unauthorized(_) => "unauthorized",
             Reason::Forbidden(_) => "forbidden",
@@ -70,6 +72,7 @@ impl Error {
     pub(super) fn is_of_the_endpoint(&self) -> bool {
         match self.reason {
             Reason::Unreachable(_)
+            | Reason::Busy(_)
             | Reason::Broken(_)
             | Reason::Foreign(_)
             | Reason::Tls(_)
@@ -86,7 +89,7 @@ impl fmt::Display for Error {
         let Self { endpoint, path, reason } = self;
         match reason {
             // The path does not matter where no call was made: all calls of a round then fail with the same words.
-            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Foreign(_) | Reason::Tls(_) => {
+            Reason::Unreachable(_) | Reason::Busy(_) | Reason::Broken(_) | Reason::Foreign(_) | Reason::Tls(_) => {
                 write!(f, "{endpoint}: {reason}")
             }
             _ => write!(f, "GET {endpoint}/api2/json{path}: {reason}"),
@@ -101,7 +104,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Unreachable(cause) => write!(f, "no connection: {cause}"),
             Self::Broken(cause) => write!(f, "the connection broke: {cause}"),
-            Self::Tls(cause) | Self::Foreign(cause) => write!(f, "{cause}"),
+            Self::Tls(cause) | Self::Foreign(cause) | Self::Busy(cause) => write!(f, "{cause}"),
             Self::Unauthorized(words) => write!(
                 f,
                 "401 {words}: check that token_id exists, is enabled and not expired, and that the secret is its own"

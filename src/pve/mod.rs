@@ -7,6 +7,7 @@
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
 //! answer     → resources, status, version: lenient parsing (wire)
 //! look       the certificate that an address shows, for those who want to pin it
+//! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
 //! ```
 //!
 //! A [`Client`] belongs to one cluster. It sends nothing but `GET`, and its credential goes only to addresses that
@@ -36,6 +37,7 @@ mod resources;
 mod rows;
 mod slow;
 mod status;
+mod stream;
 mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,9 +1,9 @@
 //! One exchange with one address: bounded, counted, its failure named. The only place that sends the credential.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, DATE, HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout};
 
 use super::answer::{Answer, beginning};
@@ -81,21 +81,23 @@ impl Transport {
         let result = exchange.unwrap_or_else(|_| Err(Reason::Timeout(counted.started.elapsed())));
         let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
         let result = match result {
-            Ok(body) => Ok(Answer { endpoint, path, body, credential: Arc::clone(&self.credential) }),
+            Ok((body, date)) => Ok(Answer { endpoint, path, body, date, credential: Arc::clone(&self.credential) }),
             Err(reason) => Err(Error { endpoint, path, reason }),
         };
         counted.outcome = result.as_ref().err().map_or("ok", Error::label);
         result
     }
 
-    async fn exchange(&self, url: &str, line: Line, head: Duration) -> Result<String, Reason> {
+    /// The body, and what [`Answer::date`] says.
+    async fn exchange(&self, url: &str, line: Line, head: Duration) -> Result<(String, Option<f64>), Reason> {
         let mut response = timeout(head, self.head(url, line)).await.unwrap_or(Err(Reason::Timeout(head)))?;
         let status = response.status().as_u16();
         if status == 200 {
             if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
                 return Err(Reason::Malformed(format!("encoded as {encoding:?} although no encoding was asked for")));
             }
-            return text(read(&mut response, self.max_body).await?, &self.credential);
+            let date = date(response.headers());
+            return Ok((text(read(&mut response, self.max_body).await?, &self.credential)?, date));
         }
         let words = match response.extensions().get::<hyper::ext::ReasonPhrase>() {
             Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
@@ -150,6 +152,11 @@ async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Vec<u8>, R
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn date(headers: &HeaderMap) -> Option<f64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
 }
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.

@@ -115,8 +115,7 @@ impl Cluster {
         }
         let fast = wanted.tellers().map(|teller| self.fast(&round, teller, wanted.deadline, wanted.time));
         let (told, slow) = tokio::join!(join_all(fast), self.slow(&round, wanted));
-        let (parts, mut outcomes): (Vec<_>, Vec<_>) = told.into_iter().unzip();
-        let mut parts: Vec<Arc<Part>> = parts.into_iter().flatten().collect();
+        let (mut parts, mut outcomes): (Vec<Arc<Part>>, Vec<Outcome>) = told.into_iter().unzip();
         let whole = outcomes.iter().all(|outcome| outcome.error.is_none()) && slow.errors.is_empty();
         self.note_reference(wanted, &outcomes, &slow, &round);
         outcomes.extend(slow.outcomes);

@@ -82,7 +82,7 @@ async fn exchange(shared: &Shared, mut stream: Stream<'_>, number: u64) -> io::R
         let path = request.target.split('?').next().unwrap_or_default();
         let path = routes::api_path(path).unwrap_or(path).to_owned();
         // Whoever sees the request in the log sees it in the load as well.
-        let place = shared.workers.enter(shared.worked_by(&path), routes::is_fast(&path));
+        let place = shared.workers.enter(shared.worked_by(&path), routes::work(&path));
         let credential = credential(&request, &shared.options.tokens);
         let Request { method, target, .. } = &request;
         shared.counters.note(Seen { method: method.clone(), target: target.clone(), credential, connection: number });
@@ -117,7 +117,10 @@ async fn answer(shared: &Shared, stream: &mut Stream<'_>, asked: Asked) -> io::R
     let reply = answer.reply;
     pause(answer.after).await;
     match fault {
-        Some(Fault::Hang | Fault::Stall { .. }) => place.keep_busy(shared.options.worker_hang),
+        // With a 596, pveproxy lost its patience, and not the worker that it waited for.
+        Some(Fault::Hang | Fault::Stall { .. } | Fault::Status { code: 596, .. }) => {
+            place.keep_busy(shared.options.worker_hang);
+        }
         Some(Fault::Drip { .. } | Fault::EndlessHeaders) => {}
         // Done before the client can have the answer and ask the next one.
         _ => drop(place),
@@ -173,7 +176,11 @@ fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
     };
     match &shared.source {
         Source::Recorded(recorded) => recorded.answer(&call).into(),
-        Source::World(world) => routes::answer(world, &call),
+        Source::World(world) => {
+            let mut answer = routes::answer(world, &call);
+            answer.reply.date = Some(world.date(call.now));
+            answer
+        }
     }
 }
 

@@ -85,6 +85,9 @@ pub(super) fn head(reply: &Reply, keep: bool, length: Option<u64>, gzip: bool) -
     if keep || !reply.protected {
         text.push_str(if keep { "Connection: Keep-Alive\r\n" } else { "Connection: close\r\n" });
     }
+    if let Some(date) = &reply.date {
+        text.push_str(&format!("Date: {date}\r\n"));
+    }
     text.push_str("Pragma: no-cache\r\nServer: pve-api-daemon/3.0\r\n");
     if gzip {
         text.push_str("Content-Encoding: gzip\r\n");

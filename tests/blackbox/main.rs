@@ -13,10 +13,13 @@ mod failures;
 mod house;
 mod import;
 mod life;
+mod matrix;
 mod pages;
 mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod pve;
 mod slow_collectors;
+mod slow_lane;
+mod soak;
 mod tls;

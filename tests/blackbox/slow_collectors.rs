@@ -8,9 +8,9 @@ use pve_sentinel::config::{self, Env};
 use pve_sentinel::inventory::GuestKind;
 use pve_sentinel::metrics::{Family, Own};
 use pve_sentinel::pve::{Client, Error, Limits, Reason, Roots};
-use pve_sentinel::sim::Fault;
+use pve_sentinel::sim::{Certificate, Fault, Source};
 
-use crate::support::{Cluster, recorded_body};
+use crate::support::{Cluster, recorded, recorded_body};
 
 /// Asks as the lane does.
 fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error> {
@@ -91,6 +91,17 @@ fn what_an_older_release_does_not_have_is_absent() {
         cluster.sims[0].set_fault(call, refusal(501, &format!("Method 'GET {call}' not implemented")));
         assert_eq!(asked(&cluster, named(name)), Ok(Vec::new()), "{name}");
         assert_eq!(targets(&cluster), [call], "{name}");
+    }
+}
+
+#[test]
+fn the_last_sample_of_a_pvestatd_that_died_is_not_told() {
+    let Source::Recorded(mut recorded) = recorded("pve-9.2-cluster", "GET_") else { panic!("no recordings") };
+    for (date, told) in [("Fri, 20 Nov 2026 21:18:51 GMT", 16), ("Fri, 20 Nov 2026 21:18:55 GMT", 8), ("never", 16)] {
+        let reply = recorded.0.get_mut("/api2/json/cluster/metrics/export").unwrap();
+        reply.date = Some(date.to_owned());
+        let cluster = Cluster::start(1, Source::Recorded(recorded.clone()), Certificate::Good);
+        assert_eq!(samples(&asked(&cluster, named("node_load")).unwrap()), told, "{date}");
     }
 }
 

@@ -44,6 +44,8 @@ struct Unit {
     /// Asked or waiting to be.
     pending: bool,
     due: Instant,
+    /// When it was last answered, well or badly.
+    tried: Option<Instant>,
     failures: u32,
     /// A scrape waited for the first answer, and in vain.
     outwaited: bool,
@@ -133,13 +135,14 @@ impl Shelf {
         }
     }
 
-    /// What is due now, with the time of its value (none: never had one); each is pending until it is settled.
+    /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
+    /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
     pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
         let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
         let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
         due.map(|(key, unit)| {
             unit.pending = true;
-            (unit.value.as_ref().map(|value| value.fetched), key.clone(), unit.subject.clone())
+            (unit.tried, key.clone(), unit.subject.clone())
         })
         .collect()
     }
@@ -157,6 +160,9 @@ impl Shelf {
         let Some(unit) = self.units.get_mut(key) else { return };
         unit.pending = false;
         unit.outwaited = false;
+        if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
+            unit.tried = Some(now);
+        }
         match answer {
             Ok(families) => {
                 unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
@@ -164,6 +170,8 @@ impl Shelf {
                 unit.error = None;
                 unit.due = now + jittered(ttl, key);
             }
+            // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
+            Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
                 let wait = FIRST_BACKOFF.saturating_mul(1 << unit.failures.min(10)).min(MOST_BACKOFF);
                 unit.failures = unit.failures.saturating_add(1);
@@ -271,8 +279,8 @@ impl Shelf {
 
 impl Unit {
     fn new(subject: Subject, askable: bool, now: Instant) -> Self {
-        let (error, value) = (None, None);
-        Self { subject, askable, pending: false, due: now, failures: 0, outwaited: false, error, value }
+        let (tried, error, value) = (None, None, None);
+        Self { subject, askable, pending: false, due: now, tried, failures: 0, outwaited: false, error, value }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
@@ -335,8 +343,10 @@ fn jittered(time: Duration, key: &Key) -> Duration {
     let spread = match key {
         Key::Cluster => 0,
         Key::Node(name) => name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
-        Key::Guest(vmid, _) => vmid.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+        Key::Guest(vmid, _) => *vmid,
     };
+    // Neighbours, such as pve1 and pve2, are to be far from each other.
+    let spread = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     let thousandths = u32::try_from(spread % 100).unwrap_or_default();
     time - time * thousandths / 1000
 }
@@ -363,6 +373,7 @@ mod tests {
         ttl: Duration::from_secs(30),
         per: Per::Guest,
         blocks: false,
+        in_turn: false,
         fetch: |_| Box::pin(async { Ok(Vec::new()) }),
     };
 
@@ -432,9 +443,11 @@ mod tests {
         let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), start);
         let mut now = start;
-        let mut waits = Vec::new();
+        let (mut waits, mut tried) = (Vec::new(), None);
         for _ in 0..9 {
             let due = shelf.take_due(now, Reach::All);
+            assert_eq!(due[0].0, tried, "it is as old as its last failure");
+            tried = Some(now);
             shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
             while shelf.take_due(now, Reach::All).is_empty() {
@@ -478,6 +491,27 @@ mod tests {
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+    }
+
+    #[test]
+    fn what_found_no_place_is_due_still() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
+        assert_eq!(told(&shelf, now), None, "no failure");
+        assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
+    }
+
+    #[test]
+    fn neighbours_do_not_fall_due_together() {
+        let minute = Duration::from_mins(1);
+        let due = |name: &str| jittered(minute, &Key::Node(name.into()));
+        let mut dues = ["pve1", "pve2", "pve3", "pve4", "pve5"].map(due);
+        dues.sort();
+        assert!(dues[0] >= minute * 9 / 10 && dues[4] <= minute, "{dues:?}");
+        assert!(dues.windows(2).all(|pair| pair[1] - pair[0] > Duration::from_millis(200)), "{dues:?}");
+        assert!(dues[4] - dues[0] > Duration::from_secs(2), "{dues:?}");
     }
 
     #[test]
