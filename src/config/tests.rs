@@ -23,6 +23,9 @@ const COLLECTORS: [&str; 13] = [
     "subscription",
 ];
 
+/// A password with all that a token's secret may not have.
+const PASSWORD: &str = " pässwörd of hunter2; = \\ ! ";
+
 /// The secret of every test: shaped like PVE's, and found in no fixture by accident.
 const SECRET: &str = "5ec2e7ab-0bad-4cab-8bad-5ec2e7ab0bad";
 
@@ -32,6 +35,7 @@ const PIECES: [&str; 4] = ["5ec2e7ab", "0bad-4cab", "hunter2", "5202020202020"];
 fn environment(name: &str) -> Option<String> {
     match name {
         "PVE_TOKEN" => Some(format!("{SECRET}\n")),
+        "PVE_PASSWORD_OF_LAB" => Some(format!("{PASSWORD}\r\n")),
         "BLANK" => Some(" \n".to_owned()),
         _ => None,
     }
@@ -58,6 +62,12 @@ fn cluster(more: &str) -> String {
     format!(
         "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"monitor@pve!prometheus\"\n{more}\n"
     )
+}
+
+/// A cluster with a user, with `more` lines.
+fn user(more: &str) -> String {
+    let cluster = cluster(more).replace("token_id", "username").replace("!prometheus", "");
+    cluster.replace("\"home\"", "\"lab\"")
 }
 
 fn manifest_dir() -> PathBuf {
@@ -101,7 +111,7 @@ fn a_minimal_file_gets_the_defaults() {
     let [home] = config.clusters.as_slice() else { panic!("{} clusters", config.clusters.len()) };
     assert_eq!(home.name, "home");
     assert_eq!(home.endpoints, [Endpoint { url: "https://192.0.2.11:8006".to_owned() }]);
-    let Credential::Token { id, secret } = &home.credential;
+    let Credential::Token { id, secret } = &home.credential else { panic!("no token") };
     assert_eq!((id.as_str(), secret.expose()), ("monitor@pve!prometheus", SECRET));
     assert!(matches!(home.tls, Tls::SystemRoots));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -135,7 +145,7 @@ fn every_key_is_taken() {
     assert_eq!(config.disabled_collectors, ["ha", "pool"]);
     assert!(matches!(&config.clusters[0].tls, Tls::Fingerprints(list) if *list == [Fingerprint([0xab; 32])]));
     assert!(matches!(config.clusters[1].tls, Tls::Insecure));
-    let Credential::Token { secret, .. } = &config.clusters[1].credential;
+    let Credential::Token { secret, .. } = &config.clusters[1].credential else { panic!("no token") };
     assert_eq!(secret.expose(), SECRET);
     let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
     assert!(warning.starts_with("x.toml:15: clusters[1].tls.insecure_skip_verify: "), "{warning}");
@@ -149,6 +159,37 @@ fn every_key_is_taken() {
          a scrape takes at most 1m30s, less a margin of 1s\n\
          collectors switched off: ha, pool"
     );
+}
+
+fn password(cluster: &Cluster) -> (&str, &str) {
+    let Credential::User { name, password } = &cluster.credential else { panic!("no user") };
+    (name, password.expose())
+}
+
+#[test]
+fn a_password_is_taken_as_it_is_from_wherever_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    write(&folder.path().join("password"), &format!("{PASSWORD}\n"), 0o600);
+    let environment = |name: &str| match name {
+        "CREDENTIALS_DIRECTORY" => Some(folder.path().display().to_string()),
+        _ => environment(name),
+    };
+    for line in [
+        format!("password = '{PASSWORD}'"),
+        "password_file = \"password\"".to_owned(),
+        "password_env = \"PVE_PASSWORD_OF_LAB\"".to_owned(),
+        "password_credential = \"password\"".to_owned(),
+    ] {
+        write(&path, &user(&line), 0o600);
+        let loaded =
+            load(&path, &Env::new(&environment), &COLLECTORS).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert_eq!(password(&loaded.config.clusters[0]), ("monitor@pve", PASSWORD), "{line}");
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let summary = loaded.config.summary();
+        assert!(summary.contains("lab (1 endpoint, user monitor@pve with a password, certificates by"), "{summary}");
+        assert!(hides_secrets(&output(&Ok(loaded))));
+    }
 }
 
 #[test]
@@ -184,7 +225,7 @@ fn secrets_and_authorities_are_read_from_files_beside_the_configuration() {
     let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| credentials.display().to_string());
     let loaded = load(&path, &Env::new(&environment), &COLLECTORS).unwrap();
     for cluster in &loaded.config.clusters {
-        let Credential::Token { secret, .. } = &cluster.credential;
+        let Credential::Token { secret, .. } = &cluster.credential else { panic!("no token") };
         assert_eq!(secret.expose(), SECRET);
     }
     let Tls::CaFile { path: ca, pem: read } = &loaded.config.clusters[0].tls else { panic!("no CA file") };
@@ -209,11 +250,15 @@ fn files_with_secrets_that_all_may_read_draw_warnings() {
     write(&token, SECRET, 0o640);
     assert!(load(&by_file, 0o644).is_empty());
 
-    let inline = cluster(&format!("token_secret = \"{SECRET}\""));
-    let advice = format!("(mode 0604); run: chmod o-rwx {}", path.display());
-    let warnings = load(&inline, 0o604);
-    assert!(matches!(warnings.as_slice(), [only] if only.ends_with(&advice)), "{warnings:?}");
-    assert!(load(&inline, 0o640).is_empty());
+    for inline in [cluster(&format!("token_secret = \"{SECRET}\"")), user(&format!("password = '{PASSWORD}'"))] {
+        let advice = format!("(mode 0604); run: chmod o-rwx {}", path.display());
+        let warnings = load(&inline, 0o604);
+        assert!(matches!(warnings.as_slice(), [only] if only.ends_with(&advice)), "{warnings:?}");
+        assert!(load(&inline, 0o640).is_empty());
+    }
+    write(&token, PASSWORD, 0o644);
+    let warnings = load(&user("password_file = \"home.token\""), 0o600);
+    assert!(matches!(warnings.as_slice(), [only] if only.contains("(mode 0644); run: chmod o-rwx")), "{warnings:?}");
 }
 
 #[test]
@@ -298,12 +343,13 @@ fn full() -> String {
     let fingerprint = "AB".repeat(32);
     format!(
         "[web]\nlisten_addresses = [\"[::]:9221\", \"localhost:0\"]\n\n[scrape]\ntimeout = \"10s\"\nmargin = \"500ms\"\n\
-         max_body = \"64MiB\"\n\n{}tls = {{ fingerprints = [\"{fingerprint}\"] }}\n\n{}\n[clusters.tls]\n\
+         max_body = \"64MiB\"\n\n{}tls = {{ fingerprints = [\"{fingerprint}\"] }}\n\n{}\n{}\n[clusters.tls]\n\
          insecure_skip_verify = true\n\n[collectors]\nguest = false\nnode = {{ enabled = true }}\n",
         cluster(&format!(
             "token_secret = \"{SECRET}\"\nmodules = [\"default\"]\nnode_addresses = {{ pve1 = \"https://192.0.2.11\" }}"
         )),
-        cluster("token_secret_env = \"PVE_TOKEN\"").replace("home", "lab"),
+        cluster("token_secret_env = \"PVE_TOKEN\"").replace("home", "shed"),
+        user(&format!("password = \"{SECRET}\"")),
     )
 }
 
@@ -312,7 +358,18 @@ fn a_secret_in_any_other_key_is_not_shown() {
     let text = full();
     assert!(parsed(&text).is_ok(), "{}", output(&parsed(&text)));
     let keys: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
-    let others = ["token_secret_file", "token_secret_credential", "tokensecret", "tls.ca_file", "tls.insecure", "x.y"];
+    let others = [
+        "token_secret_file",
+        "token_secret_credential",
+        "tokensecret",
+        "password_file",
+        "password_env",
+        "password_credential",
+        "passwort",
+        "tls.ca_file",
+        "tls.insecure",
+        "x.y",
+    ];
     // A cluster may be called what it likes, and its name is a label.
     for key in keys.into_iter().chain(others).filter(|key| *key != "name") {
         for value in
