@@ -152,6 +152,23 @@ fn wrong_usage_is_two() {
 }
 
 #[test]
+fn passwords_become_logins() {
+    ended_with(&golden("password", &["password.yml", "--target", "2001:db8::1"], &[]), 0);
+    let numbers = ["numbers.yml", "--target", "pve1", "--target", "pve1:8006", "--target", "day@pve1"];
+    ended_with(&golden("numbers", &numbers, &[]), 0);
+    let environment = [("PVE_USER", "monitor@pve"), ("PVE_PASSWORD", "5ecret")];
+    let ended = golden("env-password", &["--env", "--target", "pve1"], &environment);
+    ended_with(&ended, 0);
+    assert!(!ended.stdout.contains("5ecret"));
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().to_str().unwrap();
+    let ended = import(&["several-modules.yml", "--target", "old@pve1", "--secrets-dir", secrets], &[]);
+    ended_with(&ended, 0);
+    assert!(ended.stdout.contains("password_file = ") && !ended.stdout.contains("5ecret"), "{}", ended.stdout);
+    assert_eq!(std::fs::read_to_string(folder.path().join("old.password")).unwrap(), "5ecret\n");
+}
+
+#[test]
 fn what_serve_would_refuse_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pve.yml");
