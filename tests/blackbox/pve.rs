@@ -68,7 +68,7 @@ fn with_module(cluster: &Cluster) -> String {
 }
 
 /// The recorded cluster, with an answer for the configuration of every guest on its first node.
-fn whole() -> Cluster {
+pub fn whole() -> Cluster {
     let cluster = Cluster::recorded();
     let config = |guest: &str| format!("/nodes/pve-lab/{guest}/config");
     for guest in ["qemu/101", "qemu/102", "qemu/103", "qemu/300", "lxc/201"] {
