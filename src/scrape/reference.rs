@@ -113,13 +113,10 @@ impl Cluster {
         if let Some(parts) = round.page(&name) {
             return Ok(parts);
         }
-        let fast = wanted.tellers().map(|teller| self.fast(&round, teller, wanted.deadline, wanted.time));
-        let (told, slow) = tokio::join!(join_all(fast), self.slow(&round, wanted));
+        let ((told, whole), slow) = tokio::join!(self.told(&round, wanted), self.slow(&round, wanted));
         let (mut parts, mut outcomes): (Vec<Arc<Part>>, Vec<Outcome>) = told.into_iter().unzip();
-        let whole = outcomes.iter().all(|outcome| outcome.error.is_none()) && slow.errors.is_empty();
         self.note_reference(wanted, &outcomes, &slow, &round);
         outcomes.extend(slow.outcomes);
-        self.rounds.finish(&round, whole);
         let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref()).chain(&slow.errors).peekable();
         if errors.peek().is_some() && round.view().answered().is_none() && !slow.answered {
             let mut reasons: Vec<String> = errors.map(ToString::to_string).collect();
@@ -132,6 +129,19 @@ impl Cluster {
             parts.push(Arc::new(Part { labels: round.labels(Kind::Reference), families }));
         }
         Ok(if complete { round.keep_page(name, parts) } else { parts })
+    }
+
+    /// What the round tells, and whether it is all there. Whoever goes on to wait for the slow lane keeps no round open
+    /// that others would join.
+    async fn told(&self, round: &Arc<Round>, wanted: &Wanted) -> (Vec<(Arc<Part>, Outcome)>, bool) {
+        let tellers = wanted.tellers().map(|teller| self.fast(round, teller, wanted.deadline, wanted.time));
+        let told = join_all(tellers).await;
+        let whole = match told.is_empty() {
+            true => timeout_at(wanted.deadline, round.view().resources()).await.is_ok_and(|told| told.is_ok()),
+            false => told.iter().all(|(_, outcome)| outcome.error.is_none()),
+        };
+        self.rounds.finish(round, whole);
+        (told, whole)
     }
 
     /// What the slow lane keeps. Who asks for something for the first time waits for it until the deadline.

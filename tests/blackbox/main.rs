@@ -8,6 +8,8 @@ mod support;
 
 mod commands;
 mod demo;
+#[cfg(feature = "external-programs")]
+mod drop_in;
 mod endpoints;
 mod failures;
 mod house;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use pve_sentinel::sim::{Fault, Recorded, Source};
@@ -68,7 +69,7 @@ fn with_module(cluster: &Cluster) -> String {
 }
 
 /// The recorded cluster, with an answer for the configuration of every guest on its first node.
-fn whole() -> Cluster {
+pub fn whole() -> Cluster {
     let cluster = Cluster::recorded();
     let config = |guest: &str| format!("/nodes/pve-lab/{guest}/config");
     for guest in ["qemu/101", "qemu/102", "qemu/103", "qemu/300", "lxc/201"] {
@@ -294,6 +295,27 @@ fn a_call_that_fails_costs_its_own_series() {
     assert_eq!(successes(&page).get("cluster"), Some(&0.0));
     let page = Page::parse(&page);
     assert!(page.samples.contains_key("pve_guest_info") && !page.samples.contains_key("pve_node_info"));
+}
+
+#[test]
+fn whoever_waits_for_the_slow_lane_keeps_no_round_open() {
+    for path in ["/pve", "/pve?cluster=0"] {
+        let cluster = whole();
+        cluster.sims[0].set_fault("/nodes/pve-lab/subscription", Fault::Slow(Duration::from_secs(2)));
+        let exporter = Exporter::serve_all(&cluster.config("home"));
+        let asked = |path: &str| paths(&cluster, 0).iter().filter(|seen| *seen == path).count();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| exporter.page(path));
+            while asked("/nodes/pve-lab/subscription") == 0 {
+                std::thread::yield_now();
+            }
+            // Its own calls are answered by then, or nearly so: a scrape that comes now may still join them.
+            exporter.page("/metrics");
+            exporter.page("/metrics");
+            assert!(asked("/cluster/resources") >= 2, "{path}: another scrape gets answers of its own");
+            assert!(told(&waiting.join().unwrap()).contains_key("pve_subscription_info"), "{path}");
+        });
+    }
 }
 
 #[test]

@@ -515,6 +515,55 @@ mod tests {
     }
 
     #[test]
+    fn a_first_answer_is_waited_for_once_and_only_where_it_is_wanted() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        let (here, there) = (Reach::Node("a"), Reach::Node("b"));
+        let kept = |shelf: &Shelf, now, reach| {
+            let kept = shelf.kept(&[&ONBOOT], now, reach, start).expect("the subjects are known");
+            (kept.told.len(), kept.unanswered, kept.answered, kept.age.map(|age| age.as_secs()))
+        };
+        assert!(shelf.kept(&[&ONBOOT], start, here, start).is_none() && !shelf.is_awaited(start, here));
+        shelf.stock(&resources(GUEST, true), start);
+        assert!(shelf.take_due(start, there).is_empty() && !shelf.is_awaited(start, here), "nothing is asked yet");
+        let due = shelf.take_due(start, here);
+        assert!(shelf.is_awaited(start, here) && !shelf.is_awaited(start, there));
+        assert_eq!(
+            (kept(&shelf, start, here), kept(&shelf, start, there)),
+            ((0, true, false, None), (0, false, false, None))
+        );
+        shelf.give_up(here);
+        assert!(!shelf.is_awaited(start, here), "it took too long");
+        assert!(kept(&shelf, start, here).1, "that nothing is there is told still");
+        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        assert_eq!(kept(&shelf, start + SECOND, here), (1, false, true, Some(0)));
+        assert_eq!(shelf.outcome(), Some(None));
+        // After so long that the value cannot be told, it is as if there was none.
+        let late = start + 300 * SECOND;
+        shelf.take_due(late, here);
+        assert!(shelf.is_awaited(late, here));
+        assert_eq!(kept(&shelf, late, here), (0, true, false, None));
+        shelf.settle(&due[0].1, late, late, failure(Reason::Status(595, "No route to host".into())));
+        assert!(!shelf.is_awaited(late, here), "an error is an answer too");
+        assert!(shelf.kept(&[], late, here, late).expect("known").error.is_some());
+    }
+
+    #[test]
+    fn a_page_gets_the_rows_of_its_own_families() {
+        static OTHER: Desc = Desc { name: "pve_onboot_status", help: "On the other page.", kind: Kind::Gauge };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        let of = |desc, value| {
+            let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
+            Family { desc, samples: vec![sample].into() }
+        };
+        shelf.settle(&due[0].1, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
+        assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
+        let kept = shelf.kept(&[&OTHER], now, Reach::All, now).expect("known");
+        assert_eq!(kept.told[0].1, [of(&OTHER, 2.0)]);
+    }
+
+    #[test]
     fn a_guest_that_moved_while_it_was_asked_about_is_no_fault() {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
