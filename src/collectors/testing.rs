@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Collector;
-use crate::metrics::Family;
+use crate::metrics::{Desc, Family};
 
 /// A series' name and labels, and its value.
 pub(super) type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
 /// What the families say, as lines of a page.
 pub(super) fn lines(families: &[Family]) -> Vec<String> {
-    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.name);
+    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.view().name);
     families
         .iter()
         .flat_map(|family| family.samples.iter().map(|sample| line(family, sample.labels.as_str(), sample.value)))
@@ -35,14 +35,15 @@ pub(super) fn reference(family: &str) -> Series {
 pub(super) fn check(collector: &Collector, families: &[Family]) {
     let mut names = BTreeSet::new();
     for family in families {
-        assert!(collector.families.contains(&family.desc), "{} is not announced", family.desc.name);
-        assert!(names.insert(family.desc.name), "{} is there twice", family.desc.name);
+        let announced = |desc: &&'static Desc| family.desc == (*desc).into();
+        assert!(collector.families.iter().any(announced), "{} is not announced", family.desc.view().name);
+        assert!(names.insert(family.desc.view().name), "{} is there twice", family.desc.view().name);
         let mut seen = BTreeSet::new();
         for sample in family.samples.iter() {
             assert!(
                 seen.insert(sample.labels.clone()),
                 "{}{{{}}} is there twice",
-                family.desc.name,
+                family.desc.view().name,
                 sample.labels.as_str()
             );
             assert!(sample.value.is_finite(), "{}", sample.value);
