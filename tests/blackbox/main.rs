@@ -10,6 +10,7 @@ mod commands;
 mod demo;
 mod endpoints;
 mod failures;
+mod hosts;
 mod house;
 mod life;
 mod pages;
