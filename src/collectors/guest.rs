@@ -195,7 +195,7 @@ mod tests {
                 template: None,
             }),
             node: "pve1".into(),
-            status: status.map(str::to_owned),
+            status: status.map(Into::into),
             lock: None,
             ha_state: None,
             usage: Usage { disk: Some(0.0), memory: Some(5.0), ..Usage::default() },

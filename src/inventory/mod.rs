@@ -2,10 +2,15 @@
 
 mod cluster;
 mod guests;
+mod node;
 mod resources;
+#[cfg(test)]
+mod tests;
 mod view;
+mod words;
 
 pub use cluster::{ClusterEntry, ClusterStatus, Member, Release};
 pub use guests::{Guest, GuestKind, Identity, Traffic};
-pub use resources::{Node, Pool, Resources, Storage, Usage};
+pub use node::{Node, Usage};
+pub use resources::{Pool, Resources, Storage};
 pub use view::{Inventory, View};

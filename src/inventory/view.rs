@@ -60,12 +60,13 @@ impl Inventory {
 
     async fn fetch_resources(&self) -> Result<Arc<Resources>, Error> {
         let answer = self.client.get("/cluster/resources").await?;
-        let entries = pve::resources(&answer)?;
-        let nodes = entries.iter().filter(|entry| entry.kind.filled() == Some("node"));
-        let nodes: Vec<&str> = nodes.filter_map(|entry| entry.node.filled()).collect();
+        let resources = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            Resources::new(&answer, &mut memory)?
+        };
+        let nodes: Vec<&str> = resources.nodes.iter().map(|node| node.name.as_str()).collect();
         self.client.learn(&answer, &nodes, None);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::new(Resources::new(&entries, &mut memory)))
+        Ok(Arc::new(resources))
     }
 
     async fn fetch_status(&self) -> Result<Arc<ClusterStatus>, Error> {

@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::credential::Credential;
 use super::error::{Error, Reason, one_line};
+use super::stream;
+use super::wire::List;
 
 /// A 200 answer, to be parsed by borrowing from it.
 #[derive(Debug)]
@@ -29,6 +31,12 @@ impl Answer {
             Ok(envelope) => Ok(envelope.data),
             Err(error) => Err(self.malformed(self.locate::<T>(&error))),
         }
+    }
+
+    /// The objects of a list, each handed to `take` as soon as it is read; answers how many entries the list has, those
+    /// that are no objects included. After a failure, which is told as [`Self::data`] tells it, what was taken is void.
+    pub(super) fn each<'a, T: Deserialize<'a>>(&'a self, take: impl FnMut(T)) -> Result<usize, Error> {
+        stream::each(&self.body, take).map_err(|error| self.malformed(self.locate::<List<T>>(&error)))
     }
 
     /// An answer that parses but cannot be meant.

@@ -5,7 +5,7 @@
 //! asking     one attempt at one address, and what is asked in the background
 //! endpoints  which address is asked first: health of each (health), whether it belongs to the cluster (identity)
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
-//! answer     → resources, status, version: lenient parsing (wire)
+//! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
 //! ```
 //!
 //! A [`Client`] belongs to one cluster. It sends nothing but `GET`, and its credential goes only to addresses that
@@ -34,6 +34,7 @@ mod resources;
 mod rows;
 mod slow;
 mod status;
+mod stream;
 mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
