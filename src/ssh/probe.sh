@@ -171,7 +171,7 @@ tell_timex() {
     has timex perl || return 0
     mark open timex
     perl -e '$t = "\0" x 256; $r = syscall('"$call"', $t);
-        print join(" ", $r, (unpack("l x4 q4 l x4 q3 q2 q q2 l x4 q5 l", $t))[1 .. 20]), "\n" if $r >= 0' </dev/null
+        print join(" ", $r, (unpack("l x4 q4 l x4 q3 q2 q q2 l x4 q5 l", $t))[1 .. 20]), "\n" if $r != -1' </dev/null
     mark close timex
 }
 

@@ -13,8 +13,11 @@ mod failures;
 mod hosts;
 mod house;
 mod life;
+#[cfg(feature = "external-programs")]
+mod node_exporter;
 mod pages;
 mod parity;
+mod probe;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod slow_collectors;
