@@ -16,16 +16,6 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads another exporter's page, which may hold summaries and histograms too.
-    pub fn parse_other(text: &str) -> Self {
-        let parts = ["_sum", "_count", "_bucket"];
-        let plain = |line: &&str| {
-            let name = line.split(['{', ' ']).next().unwrap_or_default();
-            line.starts_with('#') || !parts.iter().any(|part| name.ends_with(part))
-        };
-        Self::parse(&text.lines().filter(plain).map(|line| format!("{line}\n")).collect::<String>())
-    }
-
     /// Reads 0.0.4 or OpenMetrics; panics on anything that is not well-formed, doubled or out of order.
     pub fn parse(text: &str) -> Self {
         assert!(text.ends_with('\n'), "a page ends with a line feed");

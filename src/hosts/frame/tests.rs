@@ -29,7 +29,7 @@ fn noise_around_an_answer_is_none_of_it() {
         ("no line feed at the end", "@pve-sentinel 1 open a\n"),
         ("@pve-sentinel 1 begi", "\n@pve-sentinel 1 begin smart\n"),
         ("\u{fffd}\0\u{1b}[2J", "\0"),
-        (crate_probe(), crate_probe()),
+        (repeated(), repeated()),
     ] {
         let frame = Frame::read(format!("{before}{ANSWER}{after}").as_bytes()).unwrap();
         for section in ["a", "b", "c", "d"] {
@@ -43,7 +43,7 @@ fn noise_around_an_answer_is_none_of_it() {
 }
 
 /// A shell that repeats what it reads.
-fn crate_probe() -> &'static str {
+fn repeated() -> &'static str {
     include_str!("../../ssh/probe.sh")
 }
 
