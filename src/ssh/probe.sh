@@ -53,9 +53,9 @@ has() {
 # Lines as PATH:LINE, of the files that are there; 5000 lines of each, for whatever a file may have become.
 lines() { grep -s -H -m 5000 "$@" </dev/null; }
 
-# A program that may wait for a sick device or disk.
+# A program that may wait for a sick device or disk. Some shells have a word to say when it is killed.
 patiently() {
-    if [ -n "$timeout" ]; then timeout -s KILL 5 "$@"; else "$@"; fi </dev/null
+    if [ -n "$timeout" ]; then timeout -s KILL 5 "$@"; else "$@"; fi </dev/null 2>/dev/null
 }
 
 # First of all, so that the time between the question and this answer is the way there and back.
@@ -211,7 +211,7 @@ tell_mounts() {
     IFS=' '
     [ "$#" -le 500 ] || shift "$(($# - 500))"
     [ "$#" -gt 0 ] || return
-    said=$(patiently stat -f -c '%S %b %f %a %c %d %n' "$@" 2>/dev/null)
+    said=$(patiently stat -f -c '%S %b %f %a %c %d %n' "$@")
     status=$?
     # timeout says 124, or 137 for a kill.
     if [ "$status" -ge 124 ] && [ "$status" -ne 127 ]; then
@@ -223,7 +223,7 @@ tell_mounts() {
     else
         # Not every BusyBox has stat, and not every stat knows file systems.
         mark open df
-        patiently df -P -k "$@" 2>/dev/null
+        patiently df -P -k "$@"
         mark close df
     fi
 }

@@ -243,6 +243,33 @@ fn everything_that_a_large_host_has_is_found() {
 }
 
 #[test]
+fn a_dead_disk_and_a_sick_sensor_cost_their_own_sections_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = |name: &str, text: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let file = folder.path().join(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("stat", "exec sleep 600");
+    program(
+        "grep",
+        "case \"$*\" in */hwmon/*) echo /sys/class/thermal/thermal_zone0/temp:4; exec sleep 600 ;; esac; exec /bin/grep \"$@\"",
+    );
+    let impatient = PROBE.replace("KILL 5", "KILL 0.1");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let answer = run(&["sh"], &impatient, &["-s", "--", "probe"], &[("PATH", &path)]);
+    let frame = Frame::read(&answer).unwrap();
+    let gaps: Vec<_> = frame.gaps().filter(|(name, _)| *name != "timex").collect();
+    let cut = "the answer was cut off in it";
+    assert_eq!(gaps, [("statfs", "a file system did not answer within 5 s"), ("sensors", cut)]);
+    let told = hosts::probe(&frame, None, &Options::default()).unwrap();
+    let failed: Vec<&str> = told.troubles.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(failed, ["filesystem", "hwmon", "thermal_zone"]);
+    assert!(frame.is_whole());
+}
+
+#[test]
 fn smartctl_and_zpool_are_asked_and_may_refuse() {
     let tree = tempfile::tempdir().unwrap();
     let root = tree.path().canonicalize().unwrap();
