@@ -12,12 +12,16 @@ mod demo;
 mod drop_in;
 mod endpoints;
 mod failures;
+mod hosts;
 mod house;
 mod import;
 mod life;
 mod matrix;
+#[cfg(feature = "external-programs")]
+mod node_exporter;
 mod pages;
 mod parity;
+mod probe;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod pve;

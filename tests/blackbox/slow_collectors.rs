@@ -78,8 +78,10 @@ fn a_quorum_device_is_told_with_the_name_of_its_cluster() {
     assert_eq!(targets(&cluster), ["/cluster/config/qdevice", "/cluster/status"]);
     let first = families[0].samples.iter().next().unwrap();
     assert_eq!(first.labels.as_str(), "id=\"cluster/labcluster\"");
-    let own: Vec<Family> =
-        families.into_iter().filter(|family| named("qdevice").families.contains(&family.desc)).collect();
+    let own: Vec<Family> = families
+        .into_iter()
+        .filter(|family| named("qdevice").families.iter().any(|desc| family.desc == (*desc).into()))
+        .collect();
     assert_eq!(samples(&own), 2);
 }
 

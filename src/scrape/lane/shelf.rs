@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::inventory::{GuestKind, Resources};
-use crate::metrics::{Desc, Family, Labels, Sample, Samples};
+use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
 use crate::pve::{Error, Reason};
 
 /// Values are served at most this long only because scrapes come so seldom.
@@ -192,10 +192,14 @@ impl Shelf {
         if error.is_none() && values().next().is_none() && !(self.known && self.units.is_empty()) {
             return None;
         }
-        let mut families: Vec<Family> =
-            self.collector.families.iter().map(|desc| Family { desc, samples: Samples::default() }).collect();
+        let mut families: Vec<Family> = self
+            .collector
+            .families
+            .iter()
+            .map(|desc| Family { desc: (*desc).into(), samples: Samples::default() })
+            .collect();
         for row in self.newest(values()) {
-            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc) {
+            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc.into()) {
                 family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
             }
         }
@@ -305,7 +309,7 @@ impl Value {
         let family = |desc: &&'static Desc| {
             let rows = self.rows.iter().filter(|row| row.desc == *desc);
             let samples = rows.map(|row| Sample { labels: row.labels.clone(), value: row.value }).collect();
-            Family { desc, samples }
+            Family { desc: (*desc).into(), samples }
         };
         descs.iter().map(family).filter(|family| !family.samples.is_empty()).collect()
     }
@@ -332,8 +336,10 @@ fn subjects(per: Per, resources: &Resources) -> Vec<(Key, Subject, bool)> {
 
 fn rows(families: Vec<Family>) -> Box<[Row]> {
     let samples = families.into_iter().flat_map(|family| {
-        let desc = family.desc;
-        family.samples.into_iter().map(move |sample| Row { desc, labels: sample.labels, value: sample.value })
+        // The families of a collector are announced, so they are known.
+        let desc = if let About::Known(desc) = family.desc { Some(desc) } else { None };
+        let row = move |sample: Sample| Some(Row { desc: desc?, labels: sample.labels, value: sample.value });
+        family.samples.into_iter().filter_map(row)
     });
     samples.collect()
 }
@@ -392,7 +398,7 @@ mod tests {
 
     fn value(number: f64) -> Result<Vec<Family>, Error> {
         let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
-        Ok(vec![Family { desc: &ONBOOT, samples: vec![sample].into() }])
+        Ok(vec![Family { desc: (&ONBOOT).into(), samples: vec![sample].into() }])
     }
 
     fn failure(reason: Reason) -> Result<Vec<Family>, Error> {
@@ -553,9 +559,9 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        let of = |desc, value| {
+        let of = |desc: &'static Desc, value| {
             let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
-            Family { desc, samples: vec![sample].into() }
+            Family { desc: desc.into(), samples: vec![sample].into() }
         };
         shelf.settle(&due[0].1, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
