@@ -280,6 +280,7 @@ fn authority() -> String {
 /// The example with the files it names in a folder of the test.
 fn example(folder: &Path) -> String {
     write(&folder.join("home.token"), SECRET, 0o600);
+    write(&folder.join("home.password"), PASSWORD, 0o600);
     write(&folder.join("pve-root-ca.pem"), &authority(), 0o644);
     let text = std::fs::read_to_string(manifest_dir().join("config.example.toml")).unwrap();
     text.replace("/etc/pve-sentinel/", &format!("{}/", folder.display()))
@@ -288,6 +289,7 @@ fn example(folder: &Path) -> String {
 fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadError> {
     let environment = |name: &str| match name {
         "PVE_TOKEN_SECRET" => Some(SECRET.to_owned()),
+        "PVE_PASSWORD_OF_LAB" => Some(PASSWORD.to_owned()),
         "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
         _ => None,
     };
@@ -314,14 +316,25 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
     let mut seen = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let Some((bare, name)) = line.strip_prefix("# ").and_then(|bare| Some((bare, key(bare)?))) else { continue };
+        let user = ["username", "password_file"];
         let instead = ["token_secret", "tls"].into_iter().find(|family| name.starts_with(family));
+        let instead = instead.or(user.contains(&name.as_str()).then_some("token_"));
         let replaced = |other: &str| instead.is_some_and(|family| other.starts_with(family));
-        // An alternative takes the place of the line that it replaces.
+        // An alternative takes the place of the line that it replaces; a user's two lines that of a token's two.
         let changed: Vec<&str> = text
             .lines()
             .enumerate()
             .filter(|(other, _)| instead.is_none() || *other != index)
-            .map(|(other, line)| if other == index || replaced(line) { bare } else { line })
+            .map(|(other, line)| match line.split_once(" = ") {
+                Some(("token_id", _)) if name == "username" => bare,
+                Some(("token_id", _)) if name == "password_file" => "username = \"monitor@pve\"",
+                Some(("token_secret_file", file)) if name == "username" => {
+                    assert!(file.ends_with("/home.token\""));
+                    "password_env = \"PVE_PASSWORD_OF_LAB\""
+                }
+                _ if other == index || replaced(line) => bare,
+                _ => line,
+            })
             .collect();
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
         // Node addresses are there or not: no default could be shown.
@@ -330,7 +343,8 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
         }
         seen.push(name);
     }
-    let keys = ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses"];
+    let secrets = ["token_secret_env", "token_secret_credential", "token_secret", "username", "password_file"];
+    let keys = [secrets.as_slice(), &["tls", "tls", "node_addresses"]].concat();
     let defaults = ["listen_addresses", "timeout", "margin", "max_age", "max_body", "guest", "node"];
     assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }

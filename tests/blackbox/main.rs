@@ -20,4 +20,5 @@ mod programs;
 mod slow_collectors;
 mod slow_lane;
 mod soak;
+mod tickets;
 mod tls;
