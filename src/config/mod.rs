@@ -20,6 +20,8 @@ mod fault;
 mod files;
 mod listen;
 mod load;
+#[cfg(test)]
+mod passwords;
 mod raw;
 mod reader;
 mod secret;
