@@ -380,9 +380,10 @@ fn a_ticket_that_is_refused_costs_one_login() {
 fn a_password_that_comes_back_is_not_repeated() {
     let accounts = accounts(false);
     let cluster = cluster(&accounts);
-    let forms = format!("{PASSWORD} %20p%C3%A4%20ss%2B%26%3D%2541%3Bword%20");
+    let sent = "%20p%C3%A4%20ss%2B%26%3D%2541%3Bword%20";
+    let forms = format!("{PASSWORD} {sent}");
     for fault in [
-        Fault::Status { code: 500, reason: format!("cannot log in with {PASSWORD}"), body: String::new() },
+        Fault::Status { code: 500, reason: format!("cannot log in with {sent}"), body: String::new() },
         Fault::Status { code: 401, reason: "no".into(), body: format!("{{\"message\":\"{forms}\"}}") },
         Fault::Body(format!("<html>{forms}</html>").into()),
         Fault::Body(format!("{{\"data\":{{\"{forms}\":1}}}}").into()),
