@@ -21,6 +21,8 @@ pub(crate) mod files;
 mod listen;
 mod load;
 mod modules;
+#[cfg(test)]
+mod passwords;
 mod raw;
 mod reader;
 mod secret;

@@ -14,7 +14,8 @@ use super::{fast, slow};
 use crate::config::Cluster;
 use crate::metrics::Own;
 
-/// Asks one cluster's API; read-only.
+/// Asks one cluster's API; read-only. Where a user stands in the configuration instead of a token, calls first wait, for a
+/// minute at most, until it is logged in.
 pub struct Client(Arc<Asking>);
 
 /// Bounds of every call.

@@ -153,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::testing::any_object;
+    use super::super::testing::{any_object, recorded};
     use super::*;
 
     const TICKET: &str = "PVE:monitor@pve:6B00B907::dXJ70b8z/c7+Dw==";
@@ -174,6 +174,14 @@ mod tests {
         assert!(ticket.cookie().is_sensitive());
         let odd = parse_cookie("PVE:a;b%41 ü\r\n@pve:1::x");
         assert_eq!(odd, "PVEAuthCookie=PVE:a%3Bb%2541%20%C3%BC%0D%0A@pve:1::x");
+    }
+
+    #[test]
+    fn a_real_answer_gives_its_ticket() {
+        let ticket = Ticket::parse(&recorded("hand-made/POST_access__ticket.json").body).expect("a ticket");
+        assert_eq!(ticket.text().expose().len(), 370);
+        assert_eq!(ticket.cookie(), format!("PVEAuthCookie={}", ticket.text().expose()));
+        assert_eq!(format!("{ticket:?}"), "[secret]");
     }
 
     fn parse_cookie(ticket: &str) -> String {

@@ -28,4 +28,5 @@ mod pve;
 mod slow_collectors;
 mod slow_lane;
 mod soak;
+mod tickets;
 mod tls;
