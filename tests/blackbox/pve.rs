@@ -345,6 +345,31 @@ fn without_one_answer_the_scrape_fails_with_the_reasons() {
 }
 
 #[test]
+fn the_two_pages_do_not_take_turns_in_the_log() {
+    let mut cluster = whole();
+    let exporter = Exporter::serve_all(&cluster.config("home"));
+    let all = |exporter: &Exporter| {
+        for path in ["/metrics", "/pve", "/pve?cluster=0", "/pve?node=0"] {
+            exporter.get(path);
+        }
+    };
+    all(&exporter);
+    exporter.settled_page("/metrics", &["subscription", "guest_config"]);
+    all(&exporter);
+    cluster.stop(0);
+    for _ in 0..3 {
+        all(&exporter);
+    }
+    let line = exporter.wait_for_log("collectors=/pve");
+    assert!(line.contains("no connection"), "{line}");
+    let log = exporter.log();
+    let said = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((said("no connection"), said("succeed again")), (2, 0), "{log}");
+    // The recordings have nothing of the second node, of which the drop-in page of the first knows nothing.
+    assert_eq!((said("collectors=subscription"), said("collectors=guest_config")), (1, 1), "{log}");
+}
+
+#[test]
 fn switched_off_collectors_are_left_out() {
     let cluster = whole();
     let config =
