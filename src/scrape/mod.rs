@@ -34,7 +34,7 @@ use health::Health;
 use lane::{Lane, Reach};
 use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};
-use round::{Kind as Page, PageName, Round as Shared, Rounds, Teller};
+use round::{Page, PageName, Round as Shared, Rounds, Teller};
 pub use selection::{PROCESS, Selection, UnknownName};
 use targets::Targets;
 
@@ -129,12 +129,12 @@ impl Cluster {
         let deadline = Instant::now() + time;
         let names: Vec<&'static str> = collectors.iter().map(|collector| collector.name).collect();
         let round = self.rounds.join();
-        let name = PageName { kind: Page::Metrics, collectors: names.clone(), address: None };
+        let name = PageName { page: Page::Metrics, collectors: names.clone(), address: None };
         if let Some(parts) = round.page(&name) {
             return parts;
         }
         let teller = |collector: &&'static Collector| match collector.lane {
-            Kind::Fast(run) => Some(Teller { kind: Page::Metrics, collector, run }),
+            Kind::Fast(run) => Some(Teller { page: Page::Metrics, collector, run }),
             Kind::Slow(_) => None,
         };
         let tellers = collectors.iter().filter_map(teller);
@@ -171,7 +171,7 @@ impl Cluster {
         deadline: Instant,
         time: Duration,
     ) -> (Arc<Part>, Outcome) {
-        let Teller { kind, collector, run } = teller;
+        let Teller { page, collector, run } = teller;
         let outcome = |error, duration, age| Outcome { collector: collector.name, error, duration, age };
         match timeout_at(deadline, round.told(teller)).await {
             Ok(told) => {
@@ -186,7 +186,7 @@ impl Cluster {
                 if let Some(error) = told.error.as_ref().filter(|_| time >= LEAST_TELLING) {
                     self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
                 }
-                let part = Arc::new(Part { labels: round.labels(kind), families: told.families });
+                let part = Arc::new(Part { labels: round.labels(page), families: told.families });
                 (part, outcome(told.error, time, None))
             }
         }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::lane::{Reach, Shelved};
-use super::round::{Kind, PageName, Round, Teller};
+use super::round::{Page, PageName, Round, Teller};
 use super::{Cluster, LEAST_TELLING, Outcome, Scraper, UnknownName, outcome};
 use crate::collectors::reference::{self, Kept, Part as Half, Reference, Source};
 use crate::inventory::Resources;
@@ -99,7 +99,7 @@ impl Wanted {
 
     fn tellers(&self) -> impl Iterator<Item = Teller> {
         self.entries.iter().filter_map(|entry| match entry.source {
-            Source::Round(run) => Some(Teller { kind: Kind::Reference, collector: entry.collector, run }),
+            Source::Round(run) => Some(Teller { page: Page::Reference, collector: entry.collector, run }),
             Source::Kept(_) => None,
         })
     }
@@ -109,7 +109,7 @@ impl Cluster {
     async fn reference(&self, wanted: &Wanted) -> Result<Vec<Arc<Part>>, Refusal> {
         let round = self.rounds.join();
         let collectors = wanted.entries.iter().map(|entry| entry.collector.name).collect();
-        let name = PageName { kind: Kind::Reference, collectors, address: wanted.address.clone() };
+        let name = PageName { page: Page::Reference, collectors, address: wanted.address.clone() };
         if let Some(parts) = round.page(&name) {
             return Ok(parts);
         }
@@ -126,7 +126,7 @@ impl Cluster {
         }
         let complete = whole && outcomes.iter().all(|outcome| outcome.error.is_none());
         for families in [slow.families, outcome::families(&outcomes)] {
-            parts.push(Arc::new(Part { labels: round.labels(Kind::Reference), families }));
+            parts.push(Arc::new(Part { labels: round.labels(Page::Reference), families }));
         }
         Ok(if complete { round.keep_page(name, parts) } else { parts })
     }
