@@ -5,8 +5,10 @@
 //! ```text
 //! 1 told      config       what the administrator wrote: raw → checked, secrets
 //! 2 asking    pve          the read-only API client: endpoints, credential, TLS, lenient parsing
+//!             ssh          the fixed probe that a host is asked to run
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
+//!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters, what failed
 //! 5 answering http         listeners, routes, limits, pages
@@ -29,6 +31,7 @@ pub mod app;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod hosts;
 pub mod http;
 pub mod ids;
 pub mod inventory;
@@ -36,3 +39,4 @@ pub mod metrics;
 pub mod pve;
 pub mod scrape;
 pub mod sim;
+pub mod ssh;

@@ -209,7 +209,7 @@ mod tests {
         let mut lines = Vec::new();
         for family in families(&[guest]) {
             for sample in family.samples.iter() {
-                lines.push(format!("{}{{{}}} {}", family.desc.name, sample.labels.as_str(), sample.value));
+                lines.push(format!("{}{{{}}} {}", family.desc.view().name, sample.labels.as_str(), sample.value));
             }
         }
         lines

@@ -17,7 +17,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&ONBOOT],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, in_turn: false, fetch }),
 };
 
 pub(super) static ONBOOT: Desc = Desc {

@@ -18,7 +18,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }],
     calls: &[CALL, NAME_CALL],
     families: &[&UP, &INFO],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: true, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
 };
 
 pub(super) static UP: Desc = Desc {

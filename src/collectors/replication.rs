@@ -19,7 +19,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Node, blocks: true, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Node, blocks: true, in_turn: true, fetch }),
 };
 
 pub(super) static INFO: Desc = Desc {

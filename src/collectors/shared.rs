@@ -49,7 +49,7 @@ pub(super) struct Column(Family);
 
 impl Column {
     pub(super) fn new(desc: &'static Desc) -> Self {
-        Self(Family { desc, samples: Samples::default() })
+        Self(Family { desc: desc.into(), samples: Samples::default() })
     }
 
     /// Adds a sample where there is a value: what is missing stays absent.

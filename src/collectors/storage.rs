@@ -70,7 +70,7 @@ mod tests {
         };
         let families = families(&[storage]);
         let said: Vec<&str> =
-            families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.name).collect();
+            families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.view().name).collect();
         assert_eq!(said, ["pve_storage_shared", "pve_storage_info"]);
     }
 }

@@ -16,7 +16,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/nodes" }],
     calls: &[CALL],
     families: &[&INFO, &STATUS, &NEXT_DUE],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, in_turn: false, fetch }),
 };
 
 pub(super) static INFO: Desc = Desc {

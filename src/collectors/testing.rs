@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::{Collector, reference};
-use crate::metrics::Family;
+use crate::metrics::{Desc, Family};
 
 /// A series' name and labels, and its value.
 pub(super) type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
 /// What the families say, as lines of a page.
 pub(super) fn lines(families: &[Family]) -> Vec<String> {
-    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.name);
+    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.view().name);
     families
         .iter()
         .flat_map(|family| family.samples.iter().map(|sample| line(family, sample.labels.as_str(), sample.value)))
@@ -25,7 +25,7 @@ pub(super) fn series(families: &[Family]) -> Series {
 
 /// What stands on `/metrics`: the shelf also keeps what only the drop-in page says.
 pub(super) fn own(collector: &Collector, mut families: Vec<Family>) -> Vec<Family> {
-    families.retain(|family| collector.families.contains(&family.desc));
+    families.retain(|family| collector.families.iter().any(|desc| family.desc == (*desc).into()));
     families
 }
 
@@ -46,18 +46,20 @@ pub(super) fn reference(family: &str) -> Series {
 pub(super) fn check(collector: &Collector, families: &[Family]) {
     let entry = reference::ALL.iter().find(|entry| entry.collector.name == collector.name);
     let announced = |family: &Family| {
-        collector.families.contains(&family.desc) || entry.is_some_and(|entry| entry.families.contains(&family.desc))
+        let is = |desc: &&'static Desc| family.desc == (*desc).into();
+        collector.families.iter().any(is) || entry.is_some_and(|entry| entry.families.iter().any(is))
     };
     let mut descs = BTreeSet::new();
     for family in families {
-        assert!(announced(family), "{} is not announced", family.desc.name);
-        assert!(descs.insert((family.desc.name, family.desc.help)), "{} is there twice", family.desc.name);
+        assert!(announced(family), "{} is not announced", family.desc.view().name);
+        let desc = family.desc.view();
+        assert!(descs.insert((desc.name, desc.help)), "{} is there twice", family.desc.view().name);
         let mut seen = BTreeSet::new();
         for sample in family.samples.iter() {
             assert!(
                 seen.insert(sample.labels.clone()),
                 "{}{{{}}} is there twice",
-                family.desc.name,
+                family.desc.view().name,
                 sample.labels.as_str()
             );
             assert!(sample.value.is_finite(), "{}", sample.value);

@@ -89,7 +89,7 @@ fn cluster<'t>(raw: &RawCluster<'t>, names: &mut HashSet<&'t str>, context: &mut
     let endpoints = raw.endpoints.as_ref().and_then(|found| endpoint::endpoints(found, &mut context.report));
     let modules = modules::modules(raw.modules.as_ref(), &mut context.report);
     let node_addresses = endpoint::node_addresses(&raw.node_addresses, &mut context.report);
-    let credential = credential::token(raw.token_id.as_ref(), raw.secret.as_ref(), context);
+    let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);
     let (credential, tls) = (credential?, tls?);

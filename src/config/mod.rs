@@ -3,9 +3,9 @@
 //! ```text
 //! load        the file's bytes → Loaded { config, warnings } or every fault
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
-//!   raw       what was typed, each value with its place
+//!   raw       what was typed, each value with its place (auth: who asks)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   check     what it means; listen, endpoint, modules, credential, tls, units know one kind of value each
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, units know one kind of value each
 //!   files     the files that the configuration names
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
@@ -13,25 +13,29 @@
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
+mod auth;
 mod check;
 mod credential;
 mod endpoint;
 mod fault;
-mod files;
+pub(crate) mod files;
 mod identity;
 mod listen;
 mod load;
 mod modules;
+#[cfg(test)]
+mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod source;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod units;
 mod web;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -107,7 +111,7 @@ pub struct Cluster {
     pub modules: Vec<String>,
     /// `node_addresses`: where nodes are asked directly, by name; may be empty.
     pub node_addresses: BTreeMap<String, Endpoint>,
-    /// `token_id` with one of `token_secret…`.
+    /// `token_id` with one of `token_secret…`, or `username` with one of `password…`.
     pub credential: Credential,
     /// `tls`: how an endpoint proves who it is.
     pub tls: Tls,
@@ -129,6 +133,13 @@ pub enum Credential {
         id: String,
         /// The token's UUID.
         secret: Secret,
+    },
+    /// A user, who logs in for a ticket.
+    User {
+        /// `user@realm`.
+        name: String,
+        /// Any printable characters.
+        password: Secret,
     },
 }
 

@@ -7,7 +7,7 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 18] = [
+const HOMES: [(&str, &str); 20] = [
     ("listen_addresses", "[web]"),
     ("basic_auth_users", "[web]"),
     ("enable_lifecycle", "[web]"),
@@ -23,6 +23,8 @@ const HOMES: [(&str, &str); 18] = [
     ("node_addresses", "[[clusters]]"),
     ("token_id", "[[clusters]]"),
     ("token_secret", "[[clusters]]"),
+    ("username", "[[clusters]]"),
+    ("password", "[[clusters]]"),
     ("ca_file", "tls of [[clusters]]"),
     ("fingerprints", "tls of [[clusters]]"),
     ("insecure_skip_verify", "tls of [[clusters]]"),

@@ -8,7 +8,7 @@ const SHOWN: usize = 60;
 /// A value from the file for a message: quoted, on one line, shortened; never one that may be a secret.
 ///
 /// Secrets of PVE are UUIDs. People paste them into the wrong key, so that no message quotes a text that holds one.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     if holds_uuid(text) {
         return "a text that looks like a secret (not shown)".to_owned();
     }
@@ -32,12 +32,12 @@ pub(super) fn path(path: &Path) -> String {
 }
 
 /// Whether [`shown`] hides the text.
-pub(super) fn hidden(text: &str) -> bool {
+pub(crate) fn hidden(text: &str) -> bool {
     holds_uuid(text) || text.chars().any(char::is_control)
 }
 
 /// The words as `a`, `a and b`, `a, b and c`; `nothing` for none. The last joint is `and` or `or`.
-pub(super) fn list(words: &[&str], joint: &str) -> String {
+pub(crate) fn list(words: &[&str], joint: &str) -> String {
     match words {
         [] => "nothing".to_owned(),
         [only] => (*only).to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn list(words: &[&str], joint: &str) -> String {
 }
 
 /// The known name that a misspelt one most likely means.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let likeness = |name: &str| {
         let part = word.len() >= 3 && (name.contains(&word) || word.contains(name));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, ready};
 use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
@@ -145,6 +145,21 @@ impl View {
     pub async fn release(&self) -> Result<Arc<Release>, Error> {
         self.release.clone().await
     }
+
+    /// The same as far as it was told by now. Calls that were not answered have failed: `late` is told their paths.
+    #[must_use]
+    pub fn so_far(&self, late: impl Fn(&str) -> Error) -> Self {
+        Self {
+            resources: told_or(&self.resources, late("/cluster/resources")),
+            status: told_or(&self.status, late("/cluster/status")),
+            release: told_or(&self.release, late("/version")),
+            answered: Arc::clone(&self.answered),
+        }
+    }
+}
+
+fn told_or<T: Send + Sync + 'static>(call: &Call<T>, late: Error) -> Call<T> {
+    ready(call.peek().cloned().unwrap_or(Err(late))).boxed().shared()
 }
 
 fn noted<T>(answered: &Answered, result: Result<T, Error>) -> Result<T, Error> {

@@ -11,17 +11,28 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Nobody says which: `untyped` in the text format 0.0.4, `unknown` in OpenMetrics.
+    Untyped,
 }
 
 /// What is said once per family.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Desc {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Desc<T = &'static str> {
     /// The name as the text format 0.0.4 has it, `_total` of counters included.
-    pub name: &'static str,
+    pub name: T,
     /// One plain sentence.
-    pub help: &'static str,
-    /// Counter or gauge.
+    pub help: T,
+    /// Counter, gauge or neither.
     pub kind: Kind,
+}
+
+/// Where the description of a family comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// Written down in our source.
+    Known(&'static Desc),
+    /// Made while running, from the names that a kernel has for its figures.
+    Made(Arc<Desc<Box<str>>>),
 }
 
 /// Label pairs as they stand between the braces, values escaped: `id="qemu/100",name="web"`. Cheap to clone.
@@ -41,7 +52,7 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
     /// Name, help and type.
-    pub desc: &'static Desc,
+    pub desc: About,
     /// In the order in which they are written.
     pub samples: Samples,
 }
@@ -53,6 +64,22 @@ pub struct Part {
     pub labels: Labels,
     /// In any order; the same family may come from several parts.
     pub families: Vec<Family>,
+}
+
+impl About {
+    /// The description itself.
+    pub fn view(&self) -> Desc<&str> {
+        match self {
+            Self::Known(desc) => **desc,
+            Self::Made(desc) => Desc { name: &desc.name, help: &desc.help, kind: desc.kind },
+        }
+    }
+}
+
+impl From<&'static Desc> for About {
+    fn from(desc: &'static Desc) -> Self {
+        Self::Known(desc)
+    }
 }
 
 impl Labels {

@@ -111,7 +111,7 @@ impl<const N: usize> Table<N> {
         let rows = Arc::new(self.rows);
         self.columns.into_iter().map(move |(desc, values)| {
             let samples = Samples(Kept::Column(Arc::clone(&rows), values));
-            Family { desc, samples }
+            Family { desc: desc.into(), samples }
         })
     }
 }
@@ -190,7 +190,10 @@ mod tests {
         table.push(&[], [Some(f64::NAN), Some(0.5)]);
         table.push(&[("id", "c"), ("name", "é")], [Some(0.0), Some(0.25)]);
         let families: Vec<Family> = table.into_families().collect();
-        assert_eq!(families.iter().map(|family| family.desc.name).collect::<Vec<_>>(), ["pve_up", "pve_cpu_ratio"]);
+        assert_eq!(
+            families.iter().map(|family| family.desc.view().name).collect::<Vec<_>>(),
+            ["pve_up", "pve_cpu_ratio"]
+        );
         assert_eq!(lines(&families[0].samples), [r#"id="a\"" 1"#, r#"id="c",name="é" 0"#]);
         assert_eq!(lines(&families[1].samples), [" 0.5", r#"id="c",name="é" 0.25"#]);
         assert_eq!(families[0].samples.walk(1).map(|(place, ..)| place).collect::<Vec<_>>(), [2]);

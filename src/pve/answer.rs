@@ -15,6 +15,8 @@ pub struct Answer {
     pub(super) endpoint: String,
     pub(super) path: String,
     pub(super) body: String,
+    /// When it was given, by the clock of who gave it, in seconds since 1970.
+    pub(super) date: Option<f64>,
     /// For messages, which quote the body: it may repeat the secret that we sent.
     pub(super) credential: Arc<Credential>,
 }
@@ -65,6 +67,7 @@ impl Answer {
             endpoint: "https://pve.example.com:8006".to_owned(),
             path: "/test".to_owned(),
             body: body.to_owned(),
+            date: None,
             credential: Arc::new(Credential::for_tests()),
         }
     }

@@ -14,7 +14,8 @@ use super::{fast, slow};
 use crate::config::Cluster;
 use crate::metrics::Own;
 
-/// Asks one cluster's API; read-only.
+/// Asks one cluster's API; read-only. Where a user stands in the configuration instead of a token, calls first wait, for a
+/// minute at most, until it is logged in.
 pub struct Client(Arc<Asking>);
 
 /// Bounds of every call.
@@ -60,7 +61,7 @@ impl Client {
     /// Ends by itself within 35 s for each endpoint that is asked; another one than that of the permit is asked only
     /// after it failed, and if its node has a place now. Several calls on one permit take turns.
     pub async fn get_slow(&self, path: &Path, permit: &Permit) -> Result<Answer, Error> {
-        slow::get(&self.0, path, permit).await
+        self.0.admitted(|| slow::get(&self.0, path, permit)).await
     }
 
     /// Slow lane: a call about one node, `/nodes/{node}/…`. The permit is for that node.
@@ -68,7 +69,7 @@ impl Client {
     /// Asked directly where `node_addresses` names the node, through an endpoint where no connection comes about there
     /// or none is configured. Ends by itself within 35 s, connections that fail not counted.
     pub async fn get_node(&self, path: &Path, permit: &Permit) -> Result<Answer, Error> {
-        slow::get_node(&self.0, path, permit).await
+        self.0.admitted(|| slow::get_node(&self.0, path, permit)).await
     }
 
     /// Where permits of the slow lane come from.

@@ -21,6 +21,7 @@ mod targets;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
@@ -33,7 +34,7 @@ use health::Health;
 use lane::{Lane, Reach};
 use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};
-use round::{Kind as Page, PageName, Round as Shared, Rounds, Teller};
+use round::{Page, PageName, Round as Shared, Rounds, Teller};
 pub use selection::{PROCESS, Selection, UnknownName};
 use targets::Targets;
 
@@ -136,12 +137,12 @@ impl Cluster {
         let deadline = Instant::now() + time;
         let names: Vec<&'static str> = collectors.iter().map(|collector| collector.name).collect();
         let round = self.rounds.join();
-        let name = PageName { kind: Page::Metrics, collectors: names.clone(), address: None };
+        let name = PageName { page: Page::Metrics, collectors: names.clone(), address: None };
         if let Some(parts) = round.page(&name) {
             return parts;
         }
         let teller = |collector: &&'static Collector| match collector.lane {
-            Kind::Fast(run) => Some(Teller { kind: Page::Metrics, collector, run }),
+            Kind::Fast(run) => Some(Teller { page: Page::Metrics, collector, run }),
             Kind::Slow(_) => None,
         };
         let tellers = collectors.iter().filter_map(teller);
@@ -150,7 +151,7 @@ impl Cluster {
         let mut parts: Vec<Arc<Part>> = Vec::with_capacity(collectors.len() + 2);
         let mut outcomes = Vec::with_capacity(collectors.len());
         for (part, outcome) in told {
-            parts.extend(part);
+            parts.push(part);
             outcomes.push(outcome);
         }
         let whole = outcomes.iter().all(|outcome| outcome.error.is_none());
@@ -177,20 +178,24 @@ impl Cluster {
         teller: Teller,
         deadline: Instant,
         time: Duration,
-    ) -> (Option<Arc<Part>>, Outcome) {
-        let collector = teller.collector;
+    ) -> (Arc<Part>, Outcome) {
+        let Teller { page, collector, run } = teller;
         let outcome = |error, duration, age| Outcome { collector: collector.name, error, duration, age };
         match timeout_at(deadline, round.told(teller)).await {
             Ok(told) => {
                 let age = told.error.is_none().then(|| told.at.elapsed());
-                (Some(Arc::clone(&told.part)), outcome(told.error.clone(), told.duration, age))
+                (Arc::clone(&told.part), outcome(told.error.clone(), told.duration, age))
             }
             Err(_) => {
-                let error = self.late(collector.calls.first().copied().unwrap_or_default(), time);
-                if time >= LEAST_TELLING {
+                // One late call hides nothing of what the others told.
+                let so_far = run(&round.view().so_far(|path| self.late(path, time))).now_or_never();
+                let first_call = collector.calls.first().copied().unwrap_or_default();
+                let told = so_far.unwrap_or_else(|| Err(self.late(first_call, time)).into());
+                if let Some(error) = told.error.as_ref().filter(|_| time >= LEAST_TELLING) {
                     self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
                 }
-                (None, outcome(Some(error), time, None))
+                let part = Arc::new(Part { labels: round.labels(page), families: told.families });
+                (part, outcome(told.error, time, None))
             }
         }
     }

@@ -32,7 +32,8 @@ static AGE: Desc = Desc {
 };
 
 pub(super) fn families(outcomes: &[Outcome]) -> Vec<Family> {
-    let mut families = [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc, samples: Samples::default() });
+    let mut families =
+        [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc: desc.into(), samples: Samples::default() });
     for outcome in outcomes {
         let labels = Labels::new(&[("collector", outcome.collector)]);
         let success = f64::from(u8::from(outcome.error.is_none()));

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::lane::{Reach, Shelved};
-use super::round::{Kind, PageName, Round, Teller};
+use super::round::{Page, PageName, Round, Teller};
 use super::{Cluster, LEAST_TELLING, Outcome, Scraper, UnknownName, outcome};
 use crate::collectors::reference::{self, Kept, Part as Half, Reference, Source};
 use crate::inventory::Resources;
@@ -99,7 +99,7 @@ impl Wanted {
 
     fn tellers(&self) -> impl Iterator<Item = Teller> {
         self.entries.iter().filter_map(|entry| match entry.source {
-            Source::Round(run) => Some(Teller { kind: Kind::Reference, collector: entry.collector, run }),
+            Source::Round(run) => Some(Teller { page: Page::Reference, collector: entry.collector, run }),
             Source::Kept(_) => None,
         })
     }
@@ -109,18 +109,14 @@ impl Cluster {
     async fn reference(&self, wanted: &Wanted) -> Result<Vec<Arc<Part>>, Refusal> {
         let round = self.rounds.join();
         let collectors = wanted.entries.iter().map(|entry| entry.collector.name).collect();
-        let name = PageName { kind: Kind::Reference, collectors, address: wanted.address.clone() };
+        let name = PageName { page: Page::Reference, collectors, address: wanted.address.clone() };
         if let Some(parts) = round.page(&name) {
             return Ok(parts);
         }
-        let fast = wanted.tellers().map(|teller| self.fast(&round, teller, wanted.deadline, wanted.time));
-        let (told, slow) = tokio::join!(join_all(fast), self.slow(&round, wanted));
-        let (parts, mut outcomes): (Vec<_>, Vec<_>) = told.into_iter().unzip();
-        let mut parts: Vec<Arc<Part>> = parts.into_iter().flatten().collect();
-        let whole = outcomes.iter().all(|outcome| outcome.error.is_none()) && slow.errors.is_empty();
+        let ((told, whole), slow) = tokio::join!(self.told(&round, wanted), self.slow(&round, wanted));
+        let (mut parts, mut outcomes): (Vec<Arc<Part>>, Vec<Outcome>) = told.into_iter().unzip();
         self.note_reference(wanted, &outcomes, &slow, &round);
         outcomes.extend(slow.outcomes);
-        self.rounds.finish(&round, whole);
         let mut errors = outcomes.iter().filter_map(|outcome| outcome.error.as_ref()).chain(&slow.errors).peekable();
         if errors.peek().is_some() && round.view().answered().is_none() && !slow.answered {
             let mut reasons: Vec<String> = errors.map(ToString::to_string).collect();
@@ -130,9 +126,22 @@ impl Cluster {
         }
         let complete = whole && outcomes.iter().all(|outcome| outcome.error.is_none());
         for families in [slow.families, outcome::families(&outcomes)] {
-            parts.push(Arc::new(Part { labels: round.labels(Kind::Reference), families }));
+            parts.push(Arc::new(Part { labels: round.labels(Page::Reference), families }));
         }
         Ok(if complete { round.keep_page(name, parts) } else { parts })
+    }
+
+    /// What the round tells, and whether it is all there. Whoever goes on to wait for the slow lane keeps no round open
+    /// that others would join.
+    async fn told(&self, round: &Arc<Round>, wanted: &Wanted) -> (Vec<(Arc<Part>, Outcome)>, bool) {
+        let tellers = wanted.tellers().map(|teller| self.fast(round, teller, wanted.deadline, wanted.time));
+        let told = join_all(tellers).await;
+        let whole = match told.is_empty() {
+            true => timeout_at(wanted.deadline, round.view().resources()).await.is_ok_and(|told| told.is_ok()),
+            false => told.iter().all(|(_, outcome)| outcome.error.is_none()),
+        };
+        self.rounds.finish(round, whole);
+        (told, whole)
     }
 
     /// What the slow lane keeps. Who asks for something for the first time waits for it until the deadline.

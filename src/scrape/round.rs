@@ -28,7 +28,7 @@ pub(super) struct Round {
     view: Arc<View>,
     labels: Labels,
     own: Arc<Own>,
-    parts: Mutex<HashMap<(Kind, &'static str), SharedPart>>,
+    parts: Mutex<HashMap<(Page, &'static str), SharedPart>>,
     pages: Mutex<HashMap<PageName, Vec<Arc<Part>>>>,
     /// Collectors whose failure is counted already: two pages may tell of the same one.
     counted: Arc<Mutex<HashSet<&'static str>>>,
@@ -36,7 +36,7 @@ pub(super) struct Round {
 
 /// Which page a collector speaks on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum Page {
     /// `/metrics`.
     Metrics,
     /// The drop-in page, whose series have no `cluster` label.
@@ -46,7 +46,7 @@ pub(super) enum Kind {
 /// One collector of the fast lane on one page.
 #[derive(Clone, Copy)]
 pub(super) struct Teller {
-    pub(super) kind: Kind,
+    pub(super) page: Page,
     pub(super) collector: &'static Collector,
     pub(super) run: for<'a> fn(&'a View) -> Running<'a>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Teller {
 /// What is the same page to all who ask for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PageName {
-    pub(super) kind: Kind,
+    pub(super) page: Page,
     pub(super) collectors: Vec<&'static str>,
     /// The address whose node the drop-in page is about.
     pub(super) address: Option<String>,
@@ -151,9 +151,9 @@ impl Round {
 
     /// What a collector tells in this round; asked once, whoever waits for it.
     pub(super) fn told(&self, teller: Teller) -> SharedPart {
-        let Teller { kind, collector, run } = teller;
+        let Teller { page, collector, run } = teller;
         let part = || {
-            let (view, labels) = (Arc::clone(&self.view), self.labels(kind));
+            let (view, labels) = (Arc::clone(&self.view), self.labels(page));
             let (cluster, own, counted) = (Arc::clone(&self.cluster), Arc::clone(&self.own), Arc::clone(&self.counted));
             async move {
                 let started = Instant::now();
@@ -170,14 +170,14 @@ impl Round {
             .boxed()
             .shared()
         };
-        lock(&self.parts).entry((kind, collector.name)).or_insert_with(part).clone()
+        lock(&self.parts).entry((page, collector.name)).or_insert_with(part).clone()
     }
 
     /// Of the parts of a page.
-    pub(super) fn labels(&self, kind: Kind) -> Labels {
-        match kind {
-            Kind::Metrics => self.labels.clone(),
-            Kind::Reference => Labels::new(&[]),
+    pub(super) fn labels(&self, page: Page) -> Labels {
+        match page {
+            Page::Metrics => self.labels.clone(),
+            Page::Reference => Labels::new(&[]),
         }
     }
 

@@ -88,7 +88,8 @@ fn a_real_prometheus_scrapes_through_the_locked_door() {
         job("wrong", &open, "", "wrong"),
         job("stranger", &closed, "", PASSWORD),
     ];
-    let mut prometheus = Prometheus::with_jobs(&jobs.concat());
+    let head = "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n";
+    let mut prometheus = Prometheus::start(&format!("{head}{}", jobs.concat()));
     for job in ["tls", "mutual"] {
         prometheus.wait_for(&format!("count_over_time(up{{job=\"{job}\"}}[1m])"), |count| count >= 3.0);
         prometheus.wait_for(&format!("min_over_time(up{{job=\"{job}\"}}[1m])"), |up| up == 1.0);

@@ -9,18 +9,29 @@ mod support;
 mod commands;
 mod demo;
 mod door;
+#[cfg(feature = "external-programs")]
+mod drop_in;
 mod endpoints;
 mod failures;
+mod hosts;
 mod house;
+mod import;
 mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
+mod matrix;
+#[cfg(feature = "external-programs")]
+mod node_exporter;
 mod pages;
 mod parity;
+mod probe;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod pve;
 mod reload;
 mod slow_clients;
 mod slow_collectors;
+mod slow_lane;
+mod soak;
+mod tickets;
 mod tls;

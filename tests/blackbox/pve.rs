@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use pve_sentinel::sim::{Fault, Recorded, Source};
@@ -68,7 +69,7 @@ fn with_module(cluster: &Cluster) -> String {
 }
 
 /// The recorded cluster, with an answer for the configuration of every guest on its first node.
-fn whole() -> Cluster {
+pub fn whole() -> Cluster {
     let cluster = Cluster::recorded();
     let config = |guest: &str| format!("/nodes/pve-lab/{guest}/config");
     for guest in ["qemu/101", "qemu/102", "qemu/103", "qemu/300", "lxc/201"] {
@@ -263,7 +264,9 @@ fn later_scrapes_ask_what_the_fast_lane_asks() {
     assert_eq!(before.iter().filter(|path| path.ends_with("/config")).count(), 9, "{before:?}");
     assert!(before.iter().all(|path| !path.contains("pve-lab2")), "only the node that the target is: {before:?}");
     assert_eq!(told(&exporter.page("/pve")), told(&first));
-    assert_eq!(paths(&cluster, 0)[before.len()..], ["/cluster/resources", "/cluster/status"]);
+    let mut second = paths(&cluster, 0)[before.len()..].to_vec();
+    second.sort();
+    assert_eq!(second, ["/cluster/resources", "/cluster/status"]);
     exporter.page("/pve?cluster=0");
     assert_eq!(paths(&cluster, 0)[before.len() + 2..], ["/cluster/resources"]);
 }
@@ -295,6 +298,25 @@ fn a_call_that_fails_costs_its_own_series() {
 }
 
 #[test]
+fn whoever_waits_for_the_slow_lane_keeps_no_round_open() {
+    let cluster = whole();
+    cluster.sims[0].set_fault("/nodes/pve-lab/subscription", Fault::Slow(Duration::from_secs(2)));
+    let exporter = Exporter::serve_all(&cluster.config("home"));
+    let asked = |path: &str| paths(&cluster, 0).iter().filter(|seen| *seen == path).count();
+    // What the node is, so that only one call is left to the round.
+    exporter.page("/metrics?collect[]=cluster");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| exporter.page("/pve?cluster=0"));
+        while asked("/nodes/pve-lab/subscription") == 0 {
+            std::thread::yield_now();
+        }
+        exporter.page("/metrics?collect[]=node");
+        assert_eq!(asked("/cluster/resources"), 2, "another scrape gets an answer of its own");
+        assert!(told(&waiting.join().unwrap()).contains_key("pve_subscription_info"));
+    });
+}
+
+#[test]
 fn without_one_answer_the_scrape_fails_with_the_reasons() {
     let mut cluster = whole();
     let exporter = Exporter::serve_all(&cluster.config("home"));
@@ -320,6 +342,31 @@ fn without_one_answer_the_scrape_fails_with_the_reasons() {
     let own = Page::parse(&exporter.page("/metrics?collect[]=process"));
     let failed = own.value("pve_sentinel_http_requests_total", &[("path", "/pve"), ("code", "503")]);
     assert_eq!(failed, Some(4.0));
+}
+
+#[test]
+fn the_two_pages_do_not_take_turns_in_the_log() {
+    let mut cluster = whole();
+    let exporter = Exporter::serve_all(&cluster.config("home"));
+    let all = |exporter: &Exporter| {
+        for path in ["/metrics", "/pve", "/pve?cluster=0", "/pve?node=0"] {
+            exporter.get(path);
+        }
+    };
+    all(&exporter);
+    exporter.settled_page("/metrics", &["subscription", "guest_config"]);
+    all(&exporter);
+    cluster.stop(0);
+    for _ in 0..3 {
+        all(&exporter);
+    }
+    let line = exporter.wait_for_log("collectors=/pve");
+    assert!(line.contains("no connection"), "{line}");
+    let log = exporter.log();
+    let said = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((said("no connection"), said("succeed again")), (2, 0), "{log}");
+    // The recordings have nothing of the second node, of which the drop-in page of the first knows nothing.
+    assert_eq!((said("collectors=subscription"), said("collectors=guest_config")), (1, 1), "{log}");
 }
 
 #[test]

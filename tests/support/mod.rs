@@ -6,10 +6,14 @@ mod golden;
 mod http;
 mod page;
 mod pki;
+mod shell;
+mod simulated;
 
 pub use cluster::{Cluster, SECRET, TOKEN_ID, recorded, recorded_body};
-pub use exporter::{Exporter, binary, run_to_end, write_private};
+pub use exporter::{Exporter, Finished, binary, run_to_end, write_private};
 pub use golden::{check_golden, repository};
-pub use http::{Kept, connect, exchange, get, request};
+pub use http::{Kept, connect, exchange, get, parse, request};
 pub use page::{Page, Series};
 pub use pki::{Pki, shown};
+pub use shell::{probe, run};
+pub use simulated::Simulated;

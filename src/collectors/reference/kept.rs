@@ -125,7 +125,7 @@ fn backup_coverage(kept: &Kept<'_>) -> Vec<Family> {
         cluster.or(status.members.first().map(|member| &member.name))
     });
     let mut families = as_kept(kept);
-    for family in families.iter_mut().filter(|family| *family.desc == BACKUP_TOTAL) {
+    for family in families.iter_mut().filter(|family| family.desc == (&BACKUP_TOTAL).into()) {
         let id = first.map(|name| Labels::new(&[("id", &format!("cluster/{name}"))]));
         let totals = std::mem::take(&mut family.samples).into_iter();
         family.samples = totals.filter_map(|total| Some(Sample { labels: id.clone()?, ..total })).collect();

@@ -94,8 +94,8 @@ fn asking() -> (Rounds, Arc<Mutex<Vec<Asked>>>) {
 }
 
 pub(super) fn part(guests: u32) -> Arc<Part> {
-    let family = |desc| Family {
-        desc,
+    let family = |desc: &'static Desc| Family {
+        desc: desc.into(),
         samples: (0..guests)
             .map(|n| Sample { labels: Labels::new(&[("id", &format!("qemu/{n}"))]), value: f64::from(n) })
             .collect(),

@@ -13,6 +13,7 @@ mod driver;
 mod queue;
 mod shelf;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct State {
     shelves: Vec<Shelf>,
     queue: Queue,
     under_way: usize,
+    /// Shelves whose calls are made in turn and one of which is under way.
+    taking_turns: BTreeSet<usize>,
     driving: bool,
     /// Nobody will ask any more.
     closed: bool,
@@ -70,7 +73,14 @@ pub(super) struct Said {
 impl Lane {
     /// At rest; nothing is asked before a scrape wants it.
     pub(super) fn new(inventory: Arc<Inventory>, own: Arc<Own>) -> Self {
-        let state = State { shelves: Vec::new(), queue: Queue::default(), under_way: 0, driving: false, closed: false };
+        let state = State {
+            shelves: Vec::new(),
+            queue: Queue::default(),
+            under_way: 0,
+            taking_turns: BTreeSet::new(),
+            driving: false,
+            closed: false,
+        };
         Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new(), settled: Notify::new() }))
     }
 
@@ -108,7 +118,10 @@ impl Lane {
                 shelf.stock(resources, now);
             }
             for (since, key, subject) in shelf.take_due(now, reach) {
-                queue.push(since, Job { shelf: index, key, subject, blocks: shelf.slow.blocks });
+                queue.push(
+                    since,
+                    Job { shelf: index, key, subject, blocks: shelf.slow.blocks, in_turn: shelf.slow.in_turn },
+                );
             }
         }
         let start = !queue.is_empty() && !*driving;

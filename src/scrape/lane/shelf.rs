@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::inventory::{GuestKind, Resources};
-use crate::metrics::{Desc, Family, Labels, Sample, Samples};
+use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
 use crate::pve::{Error, Reason};
 
 /// Values are served at most this long only because scrapes come so seldom.
@@ -44,6 +44,8 @@ struct Unit {
     /// Asked or waiting to be.
     pending: bool,
     due: Instant,
+    /// When it was last answered, well or badly.
+    tried: Option<Instant>,
     failures: u32,
     /// A scrape waited for the first answer, and in vain.
     outwaited: bool,
@@ -133,13 +135,14 @@ impl Shelf {
         }
     }
 
-    /// What is due now, with the time of its value (none: never had one); each is pending until it is settled.
+    /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
+    /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
     pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
         let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
         let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
         due.map(|(key, unit)| {
             unit.pending = true;
-            (unit.value.as_ref().map(|value| value.fetched), key.clone(), unit.subject.clone())
+            (unit.tried, key.clone(), unit.subject.clone())
         })
         .collect()
     }
@@ -157,6 +160,9 @@ impl Shelf {
         let Some(unit) = self.units.get_mut(key) else { return };
         unit.pending = false;
         unit.outwaited = false;
+        if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
+            unit.tried = Some(now);
+        }
         match answer {
             Ok(families) => {
                 unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
@@ -164,6 +170,8 @@ impl Shelf {
                 unit.error = None;
                 unit.due = now + jittered(ttl, key);
             }
+            // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
+            Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
                 let wait = FIRST_BACKOFF.saturating_mul(1 << unit.failures.min(10)).min(MOST_BACKOFF);
                 unit.failures = unit.failures.saturating_add(1);
@@ -184,10 +192,14 @@ impl Shelf {
         if error.is_none() && values().next().is_none() && !(self.known && self.units.is_empty()) {
             return None;
         }
-        let mut families: Vec<Family> =
-            self.collector.families.iter().map(|desc| Family { desc, samples: Samples::default() }).collect();
+        let mut families: Vec<Family> = self
+            .collector
+            .families
+            .iter()
+            .map(|desc| Family { desc: (*desc).into(), samples: Samples::default() })
+            .collect();
         for row in self.newest(values()) {
-            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc) {
+            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc.into()) {
                 family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
             }
         }
@@ -271,8 +283,8 @@ impl Shelf {
 
 impl Unit {
     fn new(subject: Subject, askable: bool, now: Instant) -> Self {
-        let (error, value) = (None, None);
-        Self { subject, askable, pending: false, due: now, failures: 0, outwaited: false, error, value }
+        let (tried, error, value) = (None, None, None);
+        Self { subject, askable, pending: false, due: now, tried, failures: 0, outwaited: false, error, value }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
@@ -297,7 +309,7 @@ impl Value {
         let family = |desc: &&'static Desc| {
             let rows = self.rows.iter().filter(|row| row.desc == *desc);
             let samples = rows.map(|row| Sample { labels: row.labels.clone(), value: row.value }).collect();
-            Family { desc, samples }
+            Family { desc: (*desc).into(), samples }
         };
         descs.iter().map(family).filter(|family| !family.samples.is_empty()).collect()
     }
@@ -324,8 +336,10 @@ fn subjects(per: Per, resources: &Resources) -> Vec<(Key, Subject, bool)> {
 
 fn rows(families: Vec<Family>) -> Box<[Row]> {
     let samples = families.into_iter().flat_map(|family| {
-        let desc = family.desc;
-        family.samples.into_iter().map(move |sample| Row { desc, labels: sample.labels, value: sample.value })
+        // The families of a collector are announced, so they are known.
+        let desc = if let About::Known(desc) = family.desc { Some(desc) } else { None };
+        let row = move |sample: Sample| Some(Row { desc: desc?, labels: sample.labels, value: sample.value });
+        family.samples.into_iter().filter_map(row)
     });
     samples.collect()
 }
@@ -335,8 +349,10 @@ fn jittered(time: Duration, key: &Key) -> Duration {
     let spread = match key {
         Key::Cluster => 0,
         Key::Node(name) => name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
-        Key::Guest(vmid, _) => vmid.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+        Key::Guest(vmid, _) => *vmid,
     };
+    // Neighbours, such as pve1 and pve2, are to be far from each other.
+    let spread = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     let thousandths = u32::try_from(spread % 100).unwrap_or_default();
     time - time * thousandths / 1000
 }
@@ -363,6 +379,7 @@ mod tests {
         ttl: Duration::from_secs(30),
         per: Per::Guest,
         blocks: false,
+        in_turn: false,
         fetch: |_| Box::pin(async { Ok(Vec::new()) }),
     };
 
@@ -381,7 +398,7 @@ mod tests {
 
     fn value(number: f64) -> Result<Vec<Family>, Error> {
         let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
-        Ok(vec![Family { desc: &ONBOOT, samples: vec![sample].into() }])
+        Ok(vec![Family { desc: (&ONBOOT).into(), samples: vec![sample].into() }])
     }
 
     fn failure(reason: Reason) -> Result<Vec<Family>, Error> {
@@ -432,9 +449,11 @@ mod tests {
         let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), start);
         let mut now = start;
-        let mut waits = Vec::new();
+        let (mut waits, mut tried) = (Vec::new(), None);
         for _ in 0..9 {
             let due = shelf.take_due(now, Reach::All);
+            assert_eq!(due[0].0, tried, "it is as old as its last failure");
+            tried = Some(now);
             shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
             while shelf.take_due(now, Reach::All).is_empty() {
@@ -478,6 +497,76 @@ mod tests {
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+    }
+
+    #[test]
+    fn what_found_no_place_is_due_still() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
+        assert_eq!(told(&shelf, now), None, "no failure");
+        assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
+    }
+
+    #[test]
+    fn neighbours_do_not_fall_due_together() {
+        let minute = Duration::from_mins(1);
+        let due = |name: &str| jittered(minute, &Key::Node(name.into()));
+        let mut dues = ["pve1", "pve2", "pve3", "pve4", "pve5"].map(due);
+        dues.sort();
+        assert!(dues[0] >= minute * 9 / 10 && dues[4] <= minute, "{dues:?}");
+        assert!(dues.windows(2).all(|pair| pair[1] - pair[0] > Duration::from_millis(200)), "{dues:?}");
+        assert!(dues[4] - dues[0] > Duration::from_secs(2), "{dues:?}");
+    }
+
+    #[test]
+    fn a_first_answer_is_waited_for_once_and_only_where_it_is_wanted() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        let (here, there) = (Reach::Node("a"), Reach::Node("b"));
+        let kept = |shelf: &Shelf, now, reach| {
+            let kept = shelf.kept(&[&ONBOOT], now, reach, start).expect("the subjects are known");
+            (kept.told.len(), kept.unanswered, kept.answered, kept.age.map(|age| age.as_secs()))
+        };
+        assert!(shelf.kept(&[&ONBOOT], start, here, start).is_none() && !shelf.is_awaited(start, here));
+        shelf.stock(&resources(GUEST, true), start);
+        assert!(shelf.take_due(start, there).is_empty() && !shelf.is_awaited(start, here), "nothing is asked yet");
+        let due = shelf.take_due(start, here);
+        assert!(shelf.is_awaited(start, here) && !shelf.is_awaited(start, there));
+        assert_eq!(
+            (kept(&shelf, start, here), kept(&shelf, start, there)),
+            ((0, true, false, None), (0, false, false, None))
+        );
+        shelf.give_up(here);
+        assert!(!shelf.is_awaited(start, here), "it took too long");
+        assert!(kept(&shelf, start, here).1, "that nothing is there is told still");
+        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        assert_eq!(kept(&shelf, start + SECOND, here), (1, false, true, Some(0)));
+        assert_eq!(shelf.outcome(), Some(None));
+        // After so long that the value cannot be told, it is as if there was none.
+        let late = start + 300 * SECOND;
+        shelf.take_due(late, here);
+        assert!(shelf.is_awaited(late, here));
+        assert_eq!(kept(&shelf, late, here), (0, true, false, None));
+        shelf.settle(&due[0].1, late, late, failure(Reason::Status(595, "No route to host".into())));
+        assert!(!shelf.is_awaited(late, here), "an error is an answer too");
+        assert!(shelf.kept(&[], late, here, late).expect("known").error.is_some());
+    }
+
+    #[test]
+    fn a_page_gets_the_rows_of_its_own_families() {
+        static OTHER: Desc = Desc { name: "pve_onboot_status", help: "On the other page.", kind: Kind::Gauge };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        let of = |desc: &'static Desc, value| {
+            let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
+            Family { desc: desc.into(), samples: vec![sample].into() }
+        };
+        shelf.settle(&due[0].1, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
+        assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
+        let kept = shelf.kept(&[&OTHER], now, Reach::All, now).expect("known");
+        assert_eq!(kept.told[0].1, [of(&OTHER, 2.0)]);
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! Hosts over SSH: what is asked.
+
+mod probe;
+
+pub use probe::{Mode, PROBE};
