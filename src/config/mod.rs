@@ -17,6 +17,8 @@ mod auth;
 mod check;
 mod credential;
 mod endpoint;
+#[cfg(test)]
+mod example;
 mod fault;
 pub(crate) mod files;
 mod identity;

@@ -25,3 +25,17 @@ impl fmt::Debug for Secret {
         f.write_str("[secret]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{SECRET, cluster, parsed};
+
+    #[test]
+    fn clusters_are_equal_where_all_of_them_is_also_what_is_not_shown() {
+        let read = |more: &str| parsed(&cluster(more)).unwrap().config.clusters;
+        let inline = |secret: &str| format!("token_secret = \"{secret}\"");
+        assert!(read(&inline(SECRET)) == read("token_secret_env = \"PVE_TOKEN\""), "the same secret");
+        assert!(read(&inline(SECRET)) != read(&inline("other")));
+        assert!(read(&inline(SECRET)) != read(&format!("{}\ntls.insecure_skip_verify = true", inline(SECRET))));
+    }
+}

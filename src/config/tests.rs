@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::example::authority;
 use super::*;
 
 pub(super) const COLLECTORS: [&str; 13] = [
@@ -30,9 +31,9 @@ pub(super) const SECRET: &str = "5ec2e7ab-0bad-4cab-8bad-5ec2e7ab0bad";
 const PIECES: [&str; 5] = ["5ec2e7ab", "0bad-4cab", "hunter2", "5202020202020", "MALGJVRUyf"];
 
 /// The hash of a password that nobody kept.
-const HASH: &str = "$2b$10$abcdefghijklmnopqrstuuqCcjMALGJVRUyfMGNUFJvOI7kBFbLDi";
+pub(super) const HASH: &str = "$2b$10$abcdefghijklmnopqrstuuqCcjMALGJVRUyfMGNUFJvOI7kBFbLDi";
 
-fn environment(name: &str) -> Option<String> {
+pub(super) fn environment(name: &str) -> Option<String> {
     match name {
         "PVE_TOKEN" => Some(format!("{SECRET}\n")),
         "BLANK" => Some(" \n".to_owned()),
@@ -40,7 +41,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn parsed(text: &str) -> Result<Loaded, LoadError> {
+pub(super) fn parsed(text: &str) -> Result<Loaded, LoadError> {
     parse(text, Path::new("x.toml"), &Env::new(&environment), &COLLECTORS)
 }
 
@@ -63,7 +64,7 @@ pub(super) fn cluster(more: &str) -> String {
     )
 }
 
-fn manifest_dir() -> PathBuf {
+pub(super) fn manifest_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -230,138 +231,6 @@ fn files_that_cannot_be_read_say_why() {
     assert!(fail("none.toml").contains("No such file or directory"), "{}", fail("none.toml"));
     write(&folder.path().join("large.toml"), &"#".repeat((1 << 20) + 1), 0o600);
     assert!(fail("large.toml").contains("larger than 1048576 bytes"), "{}", fail("large.toml"));
-}
-
-fn authority() -> String {
-    identity().0
-}
-
-/// A certificate and its key.
-fn identity() -> (String, String) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["pve1".to_owned()]).unwrap().self_signed(&key).unwrap();
-    (certificate.pem(), key.serialize_pem())
-}
-
-#[test]
-fn the_front_door_is_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, (certificate, key)) = (folder.path().join("config.toml"), identity());
-    write(&folder.path().join("web.pem"), &certificate, 0o644);
-    write(&folder.path().join("web.key"), &key, 0o600);
-    let load = |web: &str| {
-        write(&path, &format!("[web]\n{web}\n{}", cluster("token_secret_env = \"PVE_TOKEN\"")), 0o600);
-        load(&path, &Env::new(&environment), &COLLECTORS).unwrap()
-    };
-    let users = format!("basic_auth_users = {{ prometheus = \"{HASH}\", \"a b\" = \"{HASH}\" }}");
-    let tls = "tls = { cert_file = \"web.pem\", key_file = \"web.key\", client_ca_file = \"web.pem\" }";
-
-    let Loaded { config, warnings } = load(&format!("{users}\n{tls}\nenable_lifecycle = true"));
-    let file = |name: &str| folder.path().join(name);
-    let client_ca_file = Some(file("web.pem"));
-    assert_eq!(config.web.tls, Some(WebTls { cert_file: file("web.pem"), key_file: file("web.key"), client_ca_file }));
-    let users_read: Vec<_> = config.web.basic_auth_users.iter().map(|(name, hash)| (&**name, hash.expose())).collect();
-    assert_eq!(users_read, [("a b", HASH), ("prometheus", HASH)]);
-    assert!(config.web.enable_lifecycle && warnings.is_empty(), "{warnings:?}");
-    assert!(config.summary().contains("\nlistening on [::]:9221 (TLS with client certificates and 2 users)\n"));
-
-    let Loaded { config, warnings } = load("");
-    assert!(config.web.tls.is_none() && config.web.basic_auth_users.is_empty() && !config.web.enable_lifecycle);
-    assert!(warnings.is_empty());
-    let warnings = load(&users).warnings;
-    assert!(matches!(warnings.as_slice(), [only] if only.contains("passwords cross the network")), "{warnings:?}");
-    assert!(load(&format!("{users}\nlisten_addresses = [\"[::1]:1\", \"localhost:1\"]")).warnings.is_empty());
-    write(&file("web.key"), &key, 0o644);
-    let warnings = load(tls).warnings;
-    assert!(matches!(warnings.as_slice(), [only] if only.contains("(mode 0644); run: chmod o-rwx")), "{warnings:?}");
-}
-
-#[test]
-fn clusters_are_equal_where_all_of_them_is_also_what_is_not_shown() {
-    let read = |more: &str| parsed(&cluster(more)).unwrap().config.clusters;
-    let inline = |secret: &str| format!("token_secret = \"{secret}\"");
-    assert!(read(&inline(SECRET)) == read("token_secret_env = \"PVE_TOKEN\""), "the same secret");
-    assert!(read(&inline(SECRET)) != read(&inline("other")));
-    assert!(read(&inline(SECRET)) != read(&format!("{}\ntls.insecure_skip_verify = true", inline(SECRET))));
-}
-
-/// The example with the files it names in a folder of the test.
-pub(super) fn example(folder: &Path) -> String {
-    write(&folder.join("home.token"), SECRET, 0o600);
-    write(&folder.join("pve-root-ca.pem"), &authority(), 0o644);
-    write(&folder.join("clients-ca.pem"), &authority(), 0o644);
-    let (certificate, key) = identity();
-    write(&folder.join("web.pem"), &certificate, 0o644);
-    write(&folder.join("web.key"), &key, 0o600);
-    let text = std::fs::read_to_string(manifest_dir().join("config.example.toml")).unwrap();
-    text.replace("/etc/pve-sentinel/", &format!("{}/", folder.display()))
-}
-
-pub(super) fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadError> {
-    let environment = |name: &str| match name {
-        "PVE_TOKEN_SECRET" => Some(SECRET.to_owned()),
-        "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
-        _ => None,
-    };
-    parse(text, Path::new("config.example.toml"), &Env::new(&environment), &COLLECTORS)
-}
-
-#[test]
-fn the_example_loads_and_its_first_six_lines_suffice() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = example(folder.path());
-    let whole = load_example(&text, folder.path()).unwrap();
-    let minimum: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).take(6).collect();
-    let least = load_example(&minimum.join("\n"), folder.path()).unwrap();
-    assert_eq!(whole.config.summary(), least.config.summary());
-    assert!(whole.warnings.is_empty(), "{:?}", whole.warnings);
-}
-
-#[test]
-fn each_commented_key_of_the_example_works_and_shows_the_default() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = example(folder.path());
-    let default = load_example(&text, folder.path()).unwrap().config;
-    let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned()).filter(|key| !key.contains(' '));
-    let web = text.lines().position(|line| line == "[web]").unwrap();
-    let mut seen = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let Some((bare, name)) = line.strip_prefix("# ").and_then(|bare| Some((bare, key(bare)?))) else { continue };
-        // Two lines, which work together only: see passwords.rs.
-        if ["username", "password_file"].contains(&name.as_str()) {
-            continue;
-        }
-        let instead = ["token_secret", "tls"].into_iter().find(|family| index < web && name.starts_with(family));
-        let replaced = |other: &str| instead.is_some_and(|family| other.starts_with(family));
-        // An alternative takes the place of the line that it replaces.
-        let changed: Vec<&str> = text
-            .lines()
-            .enumerate()
-            .filter(|(other, _)| instead.is_none() || *other != index)
-            .map(|(other, line)| if other == index || replaced(line) { bare } else { line })
-            .collect();
-        let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
-        // These are there or not: no default could be shown.
-        if instead.is_none() && !["node_addresses", "modules", "tls", "basic_auth_users"].contains(&name.as_str()) {
-            assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
-        }
-        seen.push(name);
-    }
-    let keys =
-        ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses", "modules"];
-    let defaults = [
-        "listen_addresses",
-        "tls",
-        "basic_auth_users",
-        "enable_lifecycle",
-        "timeout",
-        "margin",
-        "max_age",
-        "max_body",
-        "guest",
-        "node",
-    ];
-    assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }
 
 /// A file that names every key.

@@ -181,11 +181,51 @@ pub(super) fn guards(web: &Web) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::identity;
+    use super::super::tests::{COLLECTORS, HASH as GOOD, cluster, environment, write};
+    use super::super::{Env, Loaded, load};
     use super::*;
     use proptest::prelude::*;
 
-    /// Of a password that nobody kept.
-    const GOOD: &str = "$2b$10$abcdefghijklmnopqrstuuqCcjMALGJVRUyfMGNUFJvOI7kBFbLDi";
+    #[test]
+    fn the_front_door_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, (certificate, key)) = (folder.path().join("config.toml"), identity());
+        write(&folder.path().join("web.pem"), &certificate, 0o644);
+        write(&folder.path().join("web.key"), &key, 0o600);
+        let load = |web: &str| {
+            write(&path, &format!("[web]\n{web}\n{}", cluster("token_secret_env = \"PVE_TOKEN\"")), 0o600);
+            load(&path, &Env::new(&environment), &COLLECTORS).unwrap()
+        };
+        let users = format!("basic_auth_users = {{ prometheus = \"{GOOD}\", \"a b\" = \"{GOOD}\" }}");
+        let tls = "tls = { cert_file = \"web.pem\", key_file = \"web.key\", client_ca_file = \"web.pem\" }";
+
+        let Loaded { config, warnings } = load(&format!("{users}\n{tls}\nenable_lifecycle = true"));
+        let file = |name: &str| folder.path().join(name);
+        let client_ca_file = Some(file("web.pem"));
+        assert_eq!(
+            config.web.tls,
+            Some(WebTls { cert_file: file("web.pem"), key_file: file("web.key"), client_ca_file })
+        );
+        let users_read: Vec<_> =
+            config.web.basic_auth_users.iter().map(|(name, hash)| (&**name, hash.expose())).collect();
+        assert_eq!(users_read, [("a b", GOOD), ("prometheus", GOOD)]);
+        assert!(config.web.enable_lifecycle && warnings.is_empty(), "{warnings:?}");
+        assert!(config.summary().contains("\nlistening on [::]:9221 (TLS with client certificates and 2 users)\n"));
+
+        let Loaded { config, warnings } = load("");
+        assert!(config.web.tls.is_none() && config.web.basic_auth_users.is_empty() && !config.web.enable_lifecycle);
+        assert!(warnings.is_empty());
+        let warnings = load(&users).warnings;
+        assert!(matches!(warnings.as_slice(), [only] if only.contains("passwords cross the network")), "{warnings:?}");
+        assert!(load(&format!("{users}\nlisten_addresses = [\"[::1]:1\", \"localhost:1\"]")).warnings.is_empty());
+        write(&file("web.key"), &key, 0o644);
+        let warnings = load(tls).warnings;
+        assert!(
+            matches!(warnings.as_slice(), [only] if only.contains("(mode 0644); run: chmod o-rwx")),
+            "{warnings:?}"
+        );
+    }
 
     #[test]
     fn hashes_of_the_usual_kinds_pass() {
