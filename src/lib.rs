@@ -5,6 +5,7 @@
 //! ```text
 //! 1 told      config       what the administrator wrote: raw → checked, secrets
 //! 2 asking    pve          the read-only API client: endpoints, credential, TLS, lenient parsing
+//!             ssh          hosts over SSH: host keys, one kept connection each, bounded commands
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
@@ -36,3 +37,4 @@ pub mod metrics;
 pub mod pve;
 pub mod scrape;
 pub mod sim;
+pub mod ssh;

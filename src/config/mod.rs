@@ -22,6 +22,8 @@ mod load;
 mod raw;
 mod reader;
 mod secret;
+mod ssh;
+mod ssh_key;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,8 @@ pub use fault::Fault;
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use ssh::{HostKeys, Ssh, SshKeys};
+pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("config", &["ids"]),
     ("pve", &["ids", "config", "metrics"]),
+    ("ssh", &["ids", "config", "metrics"]),
     ("inventory", &["ids", "pve"]),
     ("collectors", &["ids", "config", "pve", "inventory", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve"]),
