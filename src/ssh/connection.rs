@@ -9,6 +9,7 @@ use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Preferred, SshId};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
@@ -40,7 +41,12 @@ pub(super) struct Connection {
     pub(super) handle: Handle<Guard>,
     cord: Cord,
     parting: Arc<Parting>,
+    /// How many commands were given up of which nobody knows yet whether they end.
+    doubts: watch::Sender<u32>,
 }
+
+/// A command that was given up, until it is known to have ended or the connection was cut.
+pub(super) struct Doubt(watch::Sender<u32>);
 
 /// What the other side said when it ended the connection.
 #[derive(Default)]
@@ -106,7 +112,7 @@ pub(super) async fn connect(host: &Host, at: impl Fn(Step)) -> Result<Connection
     at(Step::Login);
     let login = login::login(&mut handle, &host.settings.user, &host.settings.keys);
     let outcome = within(deadline, Step::Login, login).await?;
-    let connection = Connection { handle, cord, parting };
+    let connection = Connection { handle, cord, parting, doubts: watch::Sender::new(0) };
     match outcome {
         Ok(()) => Ok(connection),
         Err(_) if connection.handle.is_closed() => Err(Reason::Closed(connection.parting.words("during the login"))),
@@ -182,7 +188,19 @@ fn reason(fault: Fault, parting: &Parting) -> Reason {
 impl Connection {
     /// Whether it ended, as far as we know.
     pub(super) fn is_closed(&self) -> bool {
-        self.handle.is_closed()
+        self.cord.is_cut() || self.handle.is_closed()
+    }
+
+    /// Waits while it is not known whether the connection will stay.
+    pub(super) async fn settled(&self) {
+        // There is no error as long as the sender lives, and that is ours.
+        let _ = self.doubts.subscribe().wait_for(|doubts| *doubts == 0).await;
+    }
+
+    /// A command was given up.
+    pub(super) fn doubt(&self) -> Doubt {
+        self.doubts.send_modify(|doubts| *doubts += 1);
+        Doubt(self.doubts.clone())
     }
 
     /// Ends it at once.
@@ -193,6 +211,12 @@ impl Connection {
     /// Why it ended; `when` where the other side did not say.
     pub(super) fn parting(&self, when: &str) -> String {
         self.parting.words(when)
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        self.0.send_modify(|doubts| *doubts = doubts.saturating_sub(1));
     }
 }
 

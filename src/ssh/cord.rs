@@ -33,6 +33,11 @@ impl Cord {
     pub(super) fn cut(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
+
+    /// Whether it was cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
 }
 
 impl Corded {
@@ -85,8 +90,10 @@ mod tests {
         let mut byte = [0];
         let reading = tokio::spawn(async move { corded.read(&mut byte).await });
         tokio::task::yield_now().await;
+        assert!(!cord.is_cut());
         cord.cut();
         cord.cut();
+        assert!(cord.is_cut());
         assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
         assert_eq!(other_side.read(&mut [0]).await.unwrap(), 0, "the other side sees the end");
     }

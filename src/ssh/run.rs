@@ -73,7 +73,7 @@ impl Output {
     }
 }
 
-/// Runs a command. Whoever drops this gives the command up: its channel is closed, and where the host does not follow,
+/// Runs a command. Whoever drops this gives the command up: it is told to end, and where its channel is not closed soon,
 /// the connection is cut.
 ///
 /// `Err(None)`: the connection turned out to be closed before anything was asked.
@@ -83,6 +83,10 @@ pub(super) async fn run(
     limits: Limits,
 ) -> Result<Output, Option<Reason>> {
     let started = Instant::now();
+    connection.settled().await;
+    if connection.is_closed() {
+        return Err(None);
+    }
     let mut running = Running { connection, channel: None, opening: true };
     let opened = connection.handle.channel_open_session().await;
     running.opening = false;
@@ -116,7 +120,6 @@ pub(super) async fn run(
         })
     })?;
     running.channel = None;
-    let _ = write.close().await;
     Ok(Output { stdout, stderr, exit, took: started.elapsed() })
 }
 
@@ -130,7 +133,7 @@ enum Stop {
 
 async fn collect(read: &mut ChannelReadHalf, limits: Limits) -> Result<(Vec<u8>, Vec<u8>, Exit), Stop> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let (mut exit, mut complete) = (None, false);
+    let mut exit = None;
     loop {
         match read.wait().await {
             Some(ChannelMsg::Data { data }) => {
@@ -145,15 +148,10 @@ async fn collect(read: &mut ChannelReadHalf, limits: Limits) -> Result<(Vec<u8>,
             }
             Some(ChannelMsg::ExitStatus { exit_status }) => exit = Some(Exit::Status(exit_status)),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => exit = Some(Exit::Signal(signal(&signal_name))),
-            Some(ChannelMsg::Eof) => complete = true,
             Some(ChannelMsg::Failure) => return Err(Stop::Refused),
             Some(ChannelMsg::Close) => return exit.map(|exit| (stdout, stderr, exit)).ok_or(Stop::Ended),
             None => return Err(Stop::Lost),
             Some(_) => {}
-        }
-        // Some servers close the channel late; there is nothing to wait for.
-        if complete && let Some(exit) = exit.take() {
-            return Ok((stdout, stderr, exit));
         }
     }
 }
@@ -184,16 +182,18 @@ impl Drop for Running<'_> {
         };
         let connection = Arc::clone(self.connection);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return connection.cut() };
+        let doubt = connection.doubt();
         runtime.spawn(async move {
-            let closing = async {
-                // Without it, what hangs there would stay, and each scrape would leave one more.
+            let ending = async {
+                // Without it, what hangs there would stay, and each scrape would leave one more. The host closes the
+                // channel: one that we close ourselves is never forgotten by the library.
                 let _ = write.signal(Sig::TERM).await;
-                let _ = write.close().await;
                 while !matches!(read.wait().await, None | Some(ChannelMsg::Close)) {}
             };
-            if timeout(GRACE, closing).await.is_err() {
+            if timeout(GRACE, ending).await.is_err() {
                 connection.cut();
             }
+            drop(doubt);
         });
     }
 }

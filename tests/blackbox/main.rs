@@ -17,4 +17,5 @@ mod parity;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod slow_collectors;
+mod ssh;
 mod tls;
