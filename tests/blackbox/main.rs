@@ -18,4 +18,6 @@ mod parity;
 mod programs;
 mod slow_collectors;
 mod ssh;
+#[cfg(feature = "external-programs")]
+mod sshd;
 mod tls;
