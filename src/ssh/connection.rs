@@ -32,7 +32,8 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVES: usize = 2;
 /// How much a host may send before we have read it. Small: it is what an idle connection may cost.
 const WINDOW: u32 = 256 << 10;
-const PACKET: u32 = 16 << 10;
+/// The library keeps a buffer as large as the largest packet.
+const PACKET: u32 = 4 << 10;
 /// Packets of a command's output that wait for us.
 const PACKETS: usize = 8;
 
