@@ -5,9 +5,10 @@
 //! ```text
 //! 1 told      config       what the administrator wrote: raw → checked, secrets
 //! 2 asking    pve          the read-only API client: endpoints, credential, TLS, lenient parsing
-//!             ssh          hosts over SSH: host keys, one kept connection each, bounded commands
+//!             ssh          hosts over SSH: host keys, one kept connection each, the fixed probe
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
+//!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters, what failed
 //! 5 answering http         listeners, routes, limits, pages
@@ -30,6 +31,7 @@ pub mod app;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod hosts;
 pub mod http;
 pub mod ids;
 pub mod inventory;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::shared::{Column, if_known};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::inventory::GuestKind;
-use crate::metrics::{Desc, Family, Kind, Labels};
+use crate::metrics::{Desc, Family, Kind, Labels, Table};
 use crate::pve::{self, Uncovered};
 
 const CALL: &str = "/cluster/backup-info/not-backed-up";
@@ -17,7 +17,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }, Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&GUESTS, &INFO],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Cluster, blocks: true, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
 };
 
 static GUESTS: Desc = Desc {
@@ -25,7 +25,7 @@ static GUESTS: Desc = Desc {
     help: "Number of guests that no backup job covers, from /cluster/backup-info/not-backed-up.",
     kind: Kind::Gauge,
 };
-static INFO: Desc = Desc {
+pub(super) static INFO: Desc = Desc {
     name: "pve_not_backed_up_info",
     help: "Present for each guest that no backup job covers, from /cluster/backup-info/not-backed-up.",
     kind: Kind::Gauge,
@@ -42,15 +42,16 @@ fn families(uncovered: &[Uncovered<'_>]) -> Vec<Family> {
     let mut guests: Vec<(GuestKind, u64)> = uncovered.iter().filter_map(guest).collect();
     guests.sort_unstable();
     guests.dedup();
-    let mut info = Column::with_capacity(&INFO, guests.len());
+    let mut info = Table::new([&INFO], guests.len());
     for (kind, vmid) in &guests {
-        info.push_info(Labels::new(&[("id", &format!("{}/{vmid}", kind.as_str()))]));
+        info.push(&[("id", &format!("{}/{vmid}", kind.as_str()))], [Some(1.0)]);
     }
     // There is one such number per cluster, so that the cluster's own label says all.
     let mut count = Column::new(&GUESTS);
     #[expect(clippy::cast_precision_loss, reason = "a number of guests")]
-    count.push(&Labels::new(&[]), Some(guests.len() as f64));
-    vec![count.into_family(), info.into_family()]
+    let number = guests.len() as f64;
+    count.push(&Labels::new(&[]), Some(number));
+    [count.into_family(), reference::backup_total(number)].into_iter().chain(info.into_families()).collect()
 }
 
 fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {
@@ -64,14 +65,14 @@ fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, lines, reference, series};
+    use super::super::testing::{check, lines, own, reference, series};
     use super::*;
     use crate::pve::Answer;
     use crate::pve::testing::{any_rows, recorded};
     use proptest::prelude::*;
 
     fn told(answer: &Answer) -> Vec<Family> {
-        families(&pve::not_backed_up(answer).expect("guests"))
+        own(&COLLECTOR, families(&pve::not_backed_up(answer).expect("guests")))
     }
 
     #[test]

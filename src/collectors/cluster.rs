@@ -39,7 +39,7 @@ static VERSION_INFO: Desc = Desc {
     kind: Kind::Gauge,
 };
 
-fn families(status: Option<&ClusterStatus>, release: Option<&Release>) -> Vec<Family> {
+pub(super) fn families(status: Option<&ClusterStatus>, release: Option<&Release>) -> Vec<Family> {
     let [mut up, mut cluster_info, mut node_info, mut version_info] =
         [&shared::UP, &CLUSTER_INFO, &NODE_INFO, &VERSION_INFO].map(Column::new);
     if let Some(cluster) = status.and_then(|status| status.cluster.as_ref()) {
@@ -80,11 +80,9 @@ mod tests {
     fn a_stand_alone_node_has_no_quorum_to_speak_of() {
         let status = ClusterStatus { cluster: None, members: Vec::new() };
         let release = Release { version: "9.2.11".into(), release: "9.2".into(), repoid: "x".into() };
-        let said: Vec<&str> = families(Some(&status), Some(&release))
-            .iter()
-            .filter(|family| !family.samples.is_empty())
-            .map(|family| family.desc.name)
-            .collect();
+        let families = families(Some(&status), Some(&release));
+        let said: Vec<&str> =
+            families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.view().name).collect();
         assert_eq!(said, ["pve_version_info"]);
     }
 }

@@ -1,9 +1,9 @@
 //! VMs and containers: state, CPU, memory, disk, network, uptime. Try: `pvesh get /cluster/resources --type vm`
 
-use super::shared::{self, Column, UsageColumns, flag};
+use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
-use crate::inventory::{Guest, GuestKind, Usage};
-use crate::metrics::{Desc, Family, Kind, Labels};
+use crate::inventory::{Guest, GuestKind, Traffic, Usage};
+use crate::metrics::{Desc, Family, Kind, Table};
 
 /// Every guest of the cluster.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -46,26 +46,43 @@ static MEMORY_HOST: Desc = Desc {
     help: "Memory that the VM takes of its host, QEMU's own included, from /cluster/resources since PVE 9.",
     kind: Kind::Gauge,
 };
-static RECEIVED: Desc = Desc {
+pub(super) static RECEIVED: Desc = Desc {
     name: "pve_network_receive_bytes_total",
     help: "Bytes that the guest received over the network since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
-static TRANSMITTED: Desc = Desc {
+pub(super) static TRANSMITTED: Desc = Desc {
     name: "pve_network_transmit_bytes_total",
     help: "Bytes that the guest sent over the network since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
-static READ: Desc = Desc {
+pub(super) static READ: Desc = Desc {
     name: "pve_disk_read_bytes_total",
     help: "Bytes that the guest read from its block devices since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
-static WRITTEN: Desc = Desc {
+pub(super) static WRITTEN: Desc = Desc {
     name: "pve_disk_written_bytes_total",
     help: "Bytes that the guest wrote to its block devices since its start, from /cluster/resources.",
     kind: Kind::Counter,
 };
+
+/// Everything that is told by `id` alone.
+const FIGURES: [&Desc; 13] = [
+    &shared::UP,
+    &shared::CPU_RATIO,
+    &shared::CPU_LIMIT,
+    &shared::MEMORY,
+    &shared::MEMORY_SIZE,
+    &shared::DISK,
+    &shared::DISK_SIZE,
+    &shared::UPTIME,
+    &MEMORY_HOST,
+    &RECEIVED,
+    &TRANSMITTED,
+    &READ,
+    &WRITTEN,
+];
 
 /// The states that QEMU, LXC and PVE know; another word becomes `other`, so that the label stays bounded.
 const STATES: &[&str] = &[
@@ -94,30 +111,41 @@ const UNKNOWN: &str = "unknown";
 
 fn families(guests: &[Guest]) -> Vec<Family> {
     let rows = guests.len();
-    let column = |desc| Column::with_capacity(desc, rows);
-    let (mut up, mut state, mut info) = (column(&shared::UP), column(&STATE), column(&INFO));
-    let mut usage = UsageColumns::with_capacity(rows);
-    let mut memory_host = column(&MEMORY_HOST);
-    let mut traffic = [&RECEIVED, &TRANSMITTED, &READ, &WRITTEN].map(column);
+    let mut figures = Table::new(FIGURES, rows);
+    let (mut state, mut info) = (Table::new([&STATE], rows), Table::new([&INFO], rows));
+    let mut id = String::new();
     for guest in guests {
-        let id = guest.identity.id();
-        let labels = Labels::new(&[("id", &id)]);
+        id.clear();
+        guest.identity.write_id(&mut id);
         let word = word(guest);
-        up.push(&labels, (word != UNKNOWN).then(|| flag(word == "running")));
-        state.push_info(Labels::new(&[("id", &id), ("state", word)]));
-        info.push_info(info_labels(&id, guest));
-        usage.push(&labels, &known_usage(guest));
-        memory_host.push(&labels, guest.memory_host.filter(|_| guest.identity.kind == GuestKind::Qemu));
-        let counters = &guest.traffic;
-        let counters = [counters.received, counters.transmitted, counters.read, counters.written];
-        for (column, value) in traffic.iter_mut().zip(counters) {
-            column.push(&labels, value);
-        }
+        let up = (word != UNKNOWN).then(|| flag(word == "running"));
+        figures.push(&[("id", &id)], values(guest, up));
+        state.push(&[("id", &id), ("state", word)], [Some(1.0)]);
+        info.push(&info_labels(&id, guest), [Some(1.0)]);
     }
-    let mut families = vec![up.into_family(), state.into_family(), info.into_family(), memory_host.into_family()];
-    families.extend(usage.into_families());
-    families.extend(traffic.map(Column::into_family));
-    families
+    figures.into_families().chain(state.into_families()).chain(info.into_families()).collect()
+}
+
+/// For [`FIGURES`].
+fn values(guest: &Guest, up: Option<f64>) -> [Option<f64>; 13] {
+    let [cpu_ratio, cpu_limit, memory, memory_size, disk, disk_size, uptime] = shared::usage(&known_usage(guest));
+    let memory_host = guest.memory_host.filter(|_| guest.identity.kind == GuestKind::Qemu);
+    let Traffic { received, transmitted, read, written } = guest.traffic;
+    [
+        up,
+        cpu_ratio,
+        cpu_limit,
+        memory,
+        memory_size,
+        disk,
+        disk_size,
+        uptime,
+        memory_host,
+        received,
+        transmitted,
+        read,
+        written,
+    ]
 }
 
 fn word(guest: &Guest) -> &'static str {
@@ -125,21 +153,21 @@ fn word(guest: &Guest) -> &'static str {
     STATES.iter().find(|state| **state == status).copied().unwrap_or("other")
 }
 
-fn info_labels(id: &str, guest: &Guest) -> Labels {
+fn info_labels<'a>(id: &'a str, guest: &'a Guest) -> [(&'static str, &'a str); 6] {
     let identity = &guest.identity;
     let template = match identity.template {
         Some(true) => "1",
         Some(false) => "0",
         None => "",
     };
-    Labels::new(&[
+    [
         ("id", id),
         ("name", identity.name.as_deref().unwrap_or_default()),
         ("node", &guest.node),
         ("type", identity.kind.as_str()),
         ("template", template),
         ("tags", &identity.tags),
-    ])
+    ]
 }
 
 /// PVE says 0 for the disk usage of every VM because it cannot look inside.
@@ -153,7 +181,7 @@ fn known_usage(guest: &Guest) -> Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Identity, Traffic};
+    use crate::inventory::Identity;
     use std::sync::Arc;
 
     fn guest(kind: GuestKind, status: Option<&str>) -> Guest {
@@ -167,20 +195,21 @@ mod tests {
                 template: None,
             }),
             node: "pve1".into(),
-            status: status.map(str::to_owned),
+            status: status.map(Into::into),
             lock: None,
             ha_state: None,
             usage: Usage { disk: Some(0.0), memory: Some(5.0), ..Usage::default() },
             memory_host: Some(6.0),
             traffic: Traffic { received: Some(7.0), ..Traffic::default() },
+            ghost: None,
         }
     }
 
     fn lines(guest: Guest) -> Vec<String> {
         let mut lines = Vec::new();
         for family in families(&[guest]) {
-            for sample in family.samples {
-                lines.push(format!("{}{{{}}} {}", family.desc.name, sample.labels.as_str(), sample.value));
+            for sample in family.samples.iter() {
+                lines.push(format!("{}{{{}}} {}", family.desc.view().name, sample.labels.as_str(), sample.value));
             }
         }
         lines
@@ -192,11 +221,11 @@ mod tests {
             lines(guest(GuestKind::Qemu, Some("running"))),
             [
                 "pve_up{id=\"qemu/100\"} 1",
+                "pve_memory_usage_bytes{id=\"qemu/100\"} 5",
+                "pve_guest_memory_host_bytes{id=\"qemu/100\"} 6",
+                "pve_network_receive_bytes_total{id=\"qemu/100\"} 7",
                 "pve_guest_state{id=\"qemu/100\",state=\"running\"} 1",
                 "pve_guest_info{id=\"qemu/100\",name=\"a \\\"quoted\\\" name\",node=\"pve1\",type=\"qemu\",template=\"\",tags=\"a;b\"} 1",
-                "pve_guest_memory_host_bytes{id=\"qemu/100\"} 6",
-                "pve_memory_usage_bytes{id=\"qemu/100\"} 5",
-                "pve_network_receive_bytes_total{id=\"qemu/100\"} 7",
             ]
         );
         let container = lines(guest(GuestKind::Lxc, Some("stopped")));

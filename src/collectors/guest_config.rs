@@ -17,10 +17,10 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&ONBOOT],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, in_turn: false, fetch }),
 };
 
-static ONBOOT: Desc = Desc {
+pub(super) static ONBOOT: Desc = Desc {
     name: "pve_onboot_status",
     help: "Whether the guest is set to start with its node, only where that was ever set, from /nodes/{node}/{type}/{vmid}/config.",
     kind: Kind::Gauge,

@@ -72,6 +72,7 @@ mod tests {
             online: true,
             ha_state: state.map(str::to_owned),
             usage: Usage::default(),
+            ghost: None,
         };
         let resources = Resources {
             nodes: vec![node("a", Some("maintenance")), node("b", Some("dancing")), node("c", None)],

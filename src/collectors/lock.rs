@@ -42,7 +42,7 @@ fn families(guests: &[Guest]) -> Vec<Family> {
     let mut states = Column::new(&STATE);
     for guest in guests {
         if let Some(lock) = &guest.lock {
-            let word = LOCKS.iter().find(|word| *word == lock).copied().unwrap_or("other");
+            let word = LOCKS.iter().find(|word| ***word == **lock).copied().unwrap_or("other");
             states.push_info(Labels::new(&[("id", &guest.identity.id()), ("state", word)]));
         }
     }
@@ -62,17 +62,18 @@ mod tests {
                 kind: GuestKind::Lxc,
                 vmid,
                 name: None,
-                tags: String::new(),
+                tags: "".into(),
                 pool: None,
                 template: None,
             }),
             node: "a".into(),
             status: None,
-            lock: lock.map(str::to_owned),
+            lock: lock.map(Into::into),
             ha_state: None,
             usage: Usage::default(),
             memory_host: None,
             traffic: Traffic::default(),
+            ghost: None,
         };
         let said: Vec<String> = families(&[guest(1, None), guest(2, Some("backup")), guest(3, Some("new"))])[0]
             .samples

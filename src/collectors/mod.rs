@@ -16,6 +16,7 @@ mod node;
 mod node_load;
 mod pool;
 mod qdevice;
+pub mod reference;
 mod replication;
 mod shared;
 mod slow;

@@ -1,9 +1,9 @@
 //! Nodes: online or not, CPU, memory, root file system, uptime. Try: `pvesh get /cluster/resources --type node`
 
-use super::shared::{self, Column, UsageColumns, flag};
+use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
 use crate::inventory::Node;
-use crate::metrics::{Family, Labels};
+use crate::metrics::{Family, Table};
 
 /// Every node of the cluster, lost ones included.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -25,14 +25,14 @@ pub(super) const COLLECTOR: Collector = Collector {
 };
 
 fn families(nodes: &[Node]) -> Vec<Family> {
-    let mut up = Column::with_capacity(&shared::UP, nodes.len());
-    let mut usage = UsageColumns::with_capacity(nodes.len());
+    let mut up = Table::new([&shared::UP], nodes.len());
+    let mut usage = Table::new(shared::USAGE, nodes.len());
     for node in nodes {
-        let labels = Labels::new(&[("id", &format!("node/{}", node.name))]);
-        up.push(&labels, Some(flag(node.online)));
-        usage.push(&labels, &node.usage);
+        let id = format!("node/{}", node.name);
+        up.push(&[("id", &id)], [Some(flag(node.online))]);
+        usage.push(&[("id", &id)], shared::usage(&node.usage));
     }
-    std::iter::once(up.into_family()).chain(usage.into_families()).collect()
+    up.into_families().chain(usage.into_families()).collect()
 }
 
 #[cfg(test)]
@@ -42,9 +42,13 @@ mod tests {
 
     #[test]
     fn a_node_without_figures_is_still_up_or_down() {
-        let node = |name: &str, online| Node { name: name.into(), online, ha_state: None, usage: Usage::default() };
+        let node = |name: &str, online| {
+            let usage = Usage::default();
+            Node { name: name.into(), online, ha_state: None, usage, ghost: None }
+        };
         let families = families(&[node("a", true), node("b", false)]);
-        let values: Vec<f64> = families.iter().flat_map(|family| &family.samples).map(|sample| sample.value).collect();
+        let values: Vec<f64> =
+            families.iter().flat_map(|family| family.samples.iter()).map(|sample| sample.value).collect();
         assert_eq!(values, [1.0, 0.0], "one sample per node: absent figures are no zeros");
     }
 }

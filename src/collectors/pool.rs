@@ -3,7 +3,7 @@
 use super::shared::Column;
 use super::{Collector, Lane, Need, tell};
 use crate::inventory::Resources;
-use crate::metrics::{Desc, Family, Kind, Labels};
+use crate::metrics::{Desc, Family, Kind, Labels, Table};
 
 /// Names of their own, so that sums over guests never count a guest twice.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -51,17 +51,18 @@ fn families(resources: &Resources) -> Vec<Family> {
             column.push(&labels, value);
         }
     }
-    let mut members = Column::new(&MEMBER);
+    let mut members = Table::new([&MEMBER], 0);
     for guest in &resources.guests {
         if let Some(pool) = &guest.identity.pool {
-            members.push_info(Labels::new(&[("id", &guest.identity.id()), ("pool", &format!("pool/{pool}"))]));
+            members.push(&[("id", &guest.identity.id()), ("pool", &format!("pool/{pool}"))], [Some(1.0)]);
         }
     }
-    columns.into_iter().chain([members]).map(Column::into_family).collect()
+    columns.into_iter().map(Column::into_family).chain(members.into_families()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::lines;
     use super::*;
     use crate::inventory::{Pool, Usage};
 
@@ -74,9 +75,6 @@ mod tests {
             storages: Vec::new(),
             pools: vec![pool("idle", None), pool("prod", Some(3.0))],
         };
-        let families = families(&resources);
-        let said: Vec<&str> =
-            families.iter().flat_map(|family| &family.samples).map(|sample| sample.labels.as_str()).collect();
-        assert_eq!(said, [r#"id="pool/prod""#]);
+        assert_eq!(lines(&families(&resources)), [r#"pve_pool_memory_usage_bytes{id="pool/prod"} 3"#]);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shared::{Column, flag, if_known};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Answer, Error, QDevice, Reason, StatusEntry};
 
@@ -18,10 +18,10 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }],
     calls: &[CALL, NAME_CALL],
     families: &[&UP, &INFO],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: true, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
 };
 
-static UP: Desc = Desc {
+pub(super) static UP: Desc = Desc {
     name: "pve_qdevice_up",
     help: "Whether the answering node is connected to the quorum device, from /cluster/config/qdevice.",
     kind: Kind::Gauge,
@@ -59,27 +59,33 @@ fn if_set_up(answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
 
 fn families(device: &QDevice<'_>, status: &[StatusEntry<'_>]) -> Vec<Family> {
     let [mut up, mut info] = [&UP, &INFO].map(Column::new);
+    let mut whole = None;
     let name = status.iter().find(|entry| entry.kind.filled() == Some("cluster")).and_then(|entry| entry.name.filled());
     if let Some(name) = name {
         let id = format!("cluster/{name}");
         let state = device.state.filled();
         up.push(&Labels::new(&[("id", &id)]), state.map(|state| flag(state == CONNECTED)));
         let word = |state| STATES.iter().find(|word| **word == state).copied().unwrap_or("other");
-        info.push_info(Labels::new(&[
-            ("id", &id),
-            ("model", device.model.filled().unwrap_or_default()),
-            ("algorithm", device.algorithm.filled().unwrap_or_default()),
-            ("qnetd_host", device.qnetd_host.filled().unwrap_or_default()),
-            ("tie_breaker", device.tie_breaker.filled().unwrap_or_default()),
-            ("state", state.map(word).unwrap_or_default()),
-        ]));
+        info.push_info(info_labels(&id, device, state.map(word).unwrap_or_default()));
+        whole = Some(reference::qdevice_info(&id, device));
     }
-    [up, info].map(Column::into_family).into()
+    [up, info].map(Column::into_family).into_iter().chain(whole).collect()
+}
+
+pub(super) fn info_labels(id: &str, device: &QDevice<'_>, state: &str) -> Labels {
+    Labels::new(&[
+        ("id", id),
+        ("model", device.model.filled().unwrap_or_default()),
+        ("algorithm", device.algorithm.filled().unwrap_or_default()),
+        ("qnetd_host", device.qnetd_host.filled().unwrap_or_default()),
+        ("tie_breaker", device.tie_breaker.filled().unwrap_or_default()),
+        ("state", state),
+    ])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, lines};
+    use super::super::testing::{check, lines, own};
     use super::*;
     use crate::pve::testing::{any_object, recorded};
     use proptest::prelude::*;
@@ -87,7 +93,7 @@ mod tests {
     fn told(device: &Answer) -> Vec<String> {
         let status = recorded("pve-9.2-cluster/GET_cluster__status.json");
         let device = pve::qdevice(device).expect("an answer").expect("a quorum device");
-        lines(&families(&device, &pve::status(&status).expect("a status")))
+        lines(&own(&COLLECTOR, families(&device, &pve::status(&status).expect("a status"))))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shared::Column;
-use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::wire::Number;
 use crate::pve::{self, ReplicationJob};
@@ -19,15 +19,15 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Node, blocks: true, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Node, blocks: true, in_turn: true, fetch }),
 };
 
-static INFO: Desc = Desc {
+pub(super) static INFO: Desc = Desc {
     name: "pve_replication_info",
     help: "Type, nodes and guest of the replication job, from /nodes/{node}/replication.",
     kind: Kind::Gauge,
 };
-static DURATION: Desc = Desc {
+pub(super) static DURATION: Desc = Desc {
     name: "pve_replication_duration_seconds",
     help: "How long the last run of the replication job took, from /nodes/{node}/replication.",
     kind: Kind::Gauge,
@@ -47,7 +47,7 @@ static NEXT_SYNC: Desc = Desc {
     help: "When the next run of the replication job is due, absent if none is planned, from /nodes/{node}/replication.",
     kind: Kind::Gauge,
 };
-static FAILED: Desc = Desc {
+pub(super) static FAILED: Desc = Desc {
     name: "pve_replication_failed_syncs",
     help: "Runs of the replication job that failed since the last successful one, from /nodes/{node}/replication.",
     kind: Kind::Gauge,
@@ -84,6 +84,7 @@ fn families(mut jobs: Vec<ReplicationJob<'_>>) -> Vec<Family> {
     }
     let mut families = vec![info.into_family()];
     families.extend(values.map(Column::into_family));
+    families.extend(reference::replication_times(&jobs));
     families
 }
 
@@ -108,7 +109,7 @@ fn info_labels(id: &str, job: &ReplicationJob<'_>) -> Labels {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Series, check, lines, reference, series};
+    use super::super::testing::{Series, check, lines, own, reference, series};
     use super::*;
     use crate::pve::Answer;
     use crate::pve::testing::{any_rows, recorded};
@@ -116,7 +117,7 @@ mod tests {
     use serde_json::Value;
 
     fn told(answer: &Answer) -> Vec<Family> {
-        families(pve::replication(answer).expect("jobs"))
+        own(&COLLECTOR, families(pve::replication(answer).expect("jobs")))
     }
 
     #[test]

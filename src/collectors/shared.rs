@@ -3,7 +3,7 @@
 
 use super::Subject;
 use crate::inventory::Usage;
-use crate::metrics::{Desc, Family, Kind, Labels, Sample};
+use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
 use crate::pve::{Answer, Error};
 
 pub(super) static UP: Desc = Desc {
@@ -49,11 +49,7 @@ pub(super) struct Column(Family);
 
 impl Column {
     pub(super) fn new(desc: &'static Desc) -> Self {
-        Self(Family { desc, samples: Vec::new() })
-    }
-
-    pub(super) fn with_capacity(desc: &'static Desc, rows: usize) -> Self {
-        Self(Family { desc, samples: Vec::with_capacity(rows) })
+        Self(Family { desc: desc.into(), samples: Samples::default() })
     }
 
     /// Adds a sample where there is a value: what is missing stays absent.
@@ -95,52 +91,10 @@ pub(super) fn if_known(answer: Result<Answer, Error>) -> Result<Option<Answer>, 
     }
 }
 
-/// The families of [`Usage`], filled row by row.
-pub(super) struct UsageColumns([Column; 7]);
+/// The families of [`Usage`], which nodes and guests have in common.
+pub(super) const USAGE: [&Desc; 7] = [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &DISK, &DISK_SIZE, &UPTIME];
 
-impl UsageColumns {
-    /// The families of nodes and guests.
-    pub(super) const FAMILIES: [&'static Desc; 7] =
-        [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &DISK, &DISK_SIZE, &UPTIME];
-
-    pub(super) fn with_capacity(rows: usize) -> Self {
-        Self(Self::FAMILIES.map(|desc| Column::with_capacity(desc, rows)))
-    }
-
-    pub(super) fn push(&mut self, labels: &Labels, usage: &Usage) {
-        let values = [
-            usage.cpu_ratio,
-            usage.cpu_limit,
-            usage.memory,
-            usage.memory_size,
-            usage.disk,
-            usage.disk_size,
-            usage.uptime,
-        ];
-        for (column, value) in self.0.iter_mut().zip(values) {
-            column.push(labels, value);
-        }
-    }
-
-    pub(super) fn into_families(self) -> impl Iterator<Item = Family> {
-        self.0.into_iter().map(Column::into_family)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pve::Reason;
-
-    #[test]
-    fn only_an_unknown_call_is_no_failure() {
-        let failed = |reason| Err(Error { endpoint: String::new(), path: String::new(), reason });
-        let unknown = failed(Reason::Status(501, "Method 'GET /cluster/metrics/export' not implemented".into()));
-        assert!(if_known(unknown).is_ok_and(|answer| answer.is_none()));
-        for reason in [Reason::Status(500, "x".into()), Reason::Forbidden("x".into()), Reason::NotFoundHere("x".into())]
-        {
-            assert_eq!(if_known(failed(reason.clone())).expect_err("a failure").reason, reason);
-        }
-        assert!(if_known(Ok(Answer::of("{}"))).is_ok_and(|answer| answer.is_some()));
-    }
+/// The values for [`USAGE`].
+pub(super) fn usage(usage: &Usage) -> [Option<f64>; 7] {
+    [usage.cpu_ratio, usage.cpu_limit, usage.memory, usage.memory_size, usage.disk, usage.disk_size, usage.uptime]
 }

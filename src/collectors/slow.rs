@@ -18,6 +18,8 @@ pub struct Slow {
     pub per: Per,
     /// Whether the call can hold its worker for long on the node: agent, storage, disks, `metrics/export`.
     pub blocks: bool,
+    /// Whether its calls are made one after the other, whatever the number of nodes: they would hold each other up.
+    pub in_turn: bool,
     /// Asks about one subject and shapes the answer.
     pub fetch: for<'a> fn(&'a Ask<'a>) -> Asking<'a>,
 }

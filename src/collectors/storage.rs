@@ -15,12 +15,12 @@ pub(super) const COLLECTOR: Collector = Collector {
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.storages)))),
 };
 
-static SHARED: Desc = Desc {
+pub(super) static SHARED: Desc = Desc {
     name: "pve_storage_shared",
     help: "Whether the storage is the same on all nodes, from /cluster/resources.",
     kind: Kind::Gauge,
 };
-static INFO: Desc = Desc {
+pub(super) static INFO: Desc = Desc {
     name: "pve_storage_info",
     help: "Node, name, type and kinds of content of the storage, from /cluster/resources.",
     kind: Kind::Gauge,
@@ -36,15 +36,19 @@ fn families(storages: &[Storage]) -> Vec<Family> {
         for (column, value) in columns.iter_mut().zip(values) {
             column.push(&labels, value);
         }
-        info.push_info(Labels::new(&[
-            ("id", &id),
-            ("node", &storage.node),
-            ("storage", &storage.name),
-            ("plugintype", &storage.plugin),
-            ("content", &storage.content),
-        ]));
+        info.push_info(Labels::new(&info_labels(&id, storage)));
     }
     columns.into_iter().chain([info]).map(Column::into_family).collect()
+}
+
+pub(super) fn info_labels<'a>(id: &'a str, storage: &'a Storage) -> [(&'static str, &'a str); 5] {
+    [
+        ("id", id),
+        ("node", &storage.node),
+        ("storage", &storage.name),
+        ("plugintype", &storage.plugin),
+        ("content", &storage.content),
+    ]
 }
 
 #[cfg(test)]
@@ -62,10 +66,11 @@ mod tests {
             content: "images,iso".into(),
             used: None,
             size: None,
+            ghost: None,
         };
         let families = families(&[storage]);
         let said: Vec<&str> =
-            families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.name).collect();
+            families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.view().name).collect();
         assert_eq!(said, ["pve_storage_shared", "pve_storage_info"]);
     }
 }

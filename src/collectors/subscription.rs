@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shared::{self, Column};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Subscription};
 
@@ -16,10 +16,10 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/nodes" }],
     calls: &[CALL],
     families: &[&INFO, &STATUS, &NEXT_DUE],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, fetch }),
+    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, in_turn: false, fetch }),
 };
 
-static INFO: Desc = Desc {
+pub(super) static INFO: Desc = Desc {
     name: "pve_subscription_info",
     help: "Level of the node's subscription, unknown where PVE tells none, from /nodes/{node}/subscription.",
     kind: Kind::Gauge,
@@ -29,14 +29,14 @@ static STATUS: Desc = Desc {
     help: "Status of the node's subscription, only the one that it has, from /nodes/{node}/subscription.",
     kind: Kind::Gauge,
 };
-static NEXT_DUE: Desc = Desc {
+pub(super) static NEXT_DUE: Desc = Desc {
     name: "pve_subscription_next_due_timestamp_seconds",
     help: "Begin (UTC) of the day on which the node's subscription is due, from /nodes/{node}/subscription.",
     kind: Kind::Gauge,
 };
 
 /// PVE's words, which before 7.1 had a capital; another one becomes `other`.
-const STATUSES: &[&str] = &["new", "notfound", "active", "invalid", "expired", "suspended"];
+pub(super) const STATUSES: &[&str] = &["new", "notfound", "active", "invalid", "expired", "suspended"];
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
@@ -53,19 +53,20 @@ fn families(id: &str, subscription: &Subscription<'_>) -> Vec<Family> {
         status.push_info(Labels::new(&[("id", id), ("status", word)]));
     }
     next_due.push(&Labels::new(&[("id", id)]), subscription.next_due());
-    [info, status, next_due].map(Column::into_family).into()
+    let whole = reference::subscription_status(id, subscription);
+    [info, status, next_due].map(Column::into_family).into_iter().chain([whole]).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Series, check, lines, reference, series};
+    use super::super::testing::{Series, check, lines, own, reference, series};
     use super::*;
     use crate::pve::Answer;
     use crate::pve::testing::{any_object, recorded};
     use proptest::prelude::*;
 
     fn told(answer: &Answer) -> Vec<Family> {
-        families("node/pve-lab", &pve::subscription(answer).expect("a subscription"))
+        own(&COLLECTOR, families("node/pve-lab", &pve::subscription(answer).expect("a subscription")))
     }
 
     #[test]

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::Collector;
-use crate::metrics::Family;
+use super::{Collector, reference};
+use crate::metrics::{Desc, Family};
 
 /// A series' name and labels, and its value.
 pub(super) type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
 /// What the families say, as lines of a page.
 pub(super) fn lines(families: &[Family]) -> Vec<String> {
-    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.name);
+    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.view().name);
     families
         .iter()
         .flat_map(|family| family.samples.iter().map(|sample| line(family, sample.labels.as_str(), sample.value)))
@@ -23,23 +23,45 @@ pub(super) fn series(families: &[Family]) -> Series {
     lines(families).iter().map(|line| parse(line)).collect()
 }
 
-/// What the reference exporter says in a family of the recorded cluster.
-pub(super) fn reference(family: &str) -> Series {
+/// What stands on `/metrics`: the shelf also keeps what only the drop-in page says.
+pub(super) fn own(collector: &Collector, mut families: Vec<Family>) -> Vec<Family> {
+    families.retain(|family| collector.families.iter().any(|desc| family.desc == (*desc).into()));
+    families
+}
+
+/// The reference exporter's page of the recorded cluster.
+pub(super) fn reference_page() -> String {
     let file = "tests/fixtures/reference/prometheus-pve-exporter-3.10.2.pve-9.2-cluster.prom";
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
-    let text = std::fs::read_to_string(path).expect("the reference's page");
+    std::fs::read_to_string(path).expect("the reference's page")
+}
+
+/// What the reference exporter says in a family of the recorded cluster.
+pub(super) fn reference(family: &str) -> Series {
+    let text = reference_page();
     text.lines().filter(|line| line.strip_prefix(family).is_some_and(|rest| rest.starts_with('{'))).map(parse).collect()
 }
 
-/// Holds for whatever was told: only the collector's own families, each once, no series twice, finite values.
+/// Holds for whatever was told: only the collector's own families and those of the drop-in page, each once, no series twice, finite values.
 pub(super) fn check(collector: &Collector, families: &[Family]) {
-    let mut names = BTreeSet::new();
+    let entry = reference::ALL.iter().find(|entry| entry.collector.name == collector.name);
+    let announced = |family: &Family| {
+        let is = |desc: &&'static Desc| family.desc == (*desc).into();
+        collector.families.iter().any(is) || entry.is_some_and(|entry| entry.families.iter().any(is))
+    };
+    let mut descs = BTreeSet::new();
     for family in families {
-        assert!(collector.families.contains(&family.desc), "{} is not announced", family.desc.name);
-        assert!(names.insert(family.desc.name), "{} is there twice", family.desc.name);
+        assert!(announced(family), "{} is not announced", family.desc.view().name);
+        let desc = family.desc.view();
+        assert!(descs.insert((desc.name, desc.help)), "{} is there twice", family.desc.view().name);
         let mut seen = BTreeSet::new();
-        for sample in &family.samples {
-            assert!(seen.insert(&sample.labels), "{}{{{}}} is there twice", family.desc.name, sample.labels.as_str());
+        for sample in family.samples.iter() {
+            assert!(
+                seen.insert(sample.labels.clone()),
+                "{}{{{}}} is there twice",
+                family.desc.view().name,
+                sample.labels.as_str()
+            );
             assert!(sample.value.is_finite(), "{}", sample.value);
         }
     }

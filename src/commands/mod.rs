@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod import;
 mod log;
 mod serve;
 
@@ -40,6 +41,11 @@ enum Command {
     ///
     /// Nothing is asked over the network. Exit code 0: usable; 2: faults, each with file, line and key.
     Check(check::Options),
+    /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
+    ///
+    /// Exit code 0: it is complete; 1: a secret could not be written, or with --live, a target did not answer (the
+    /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
+    Import(import::Options),
 }
 
 /// Where to read the configuration.
@@ -81,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Import(options) => import::run(options),
     }
 }
 
@@ -123,6 +130,11 @@ fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
 /// Writes a message for people to stdout; a closed pipe is no reason to fail.
 fn say(message: &impl Display) {
     let _ = writeln!(std::io::stdout(), "{message}");
+}
+
+/// Writes a text to stdout as it stands; a closed pipe is no reason to fail.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Writes a message for people to stderr.

@@ -8,16 +8,13 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape, Web};
-use super::{credential, endpoint, listen, tls, units, words};
+use super::{credential, endpoint, listen, modules, tls, units, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The bounds of `max_body`, in bytes.
 const BODY: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 30;
-
-/// The longest name of a cluster, in bytes.
-const LONGEST_NAME: usize = 128;
 
 /// What a check may look at, and where it reports.
 pub(super) struct Context<'a> {
@@ -90,24 +87,20 @@ fn duration(raw: Option<&At<&str>>, default: &str, report: &mut Report<'_>) -> O
 fn cluster<'t>(raw: &RawCluster<'t>, names: &mut HashSet<&'t str>, context: &mut Context<'_>) -> Option<Cluster> {
     let name = raw.name.as_ref().and_then(|found| name(found, names, &mut context.report));
     let endpoints = raw.endpoints.as_ref().and_then(|found| endpoint::endpoints(found, &mut context.report));
+    let modules = modules::modules(raw.modules.as_ref(), &mut context.report);
     let node_addresses = endpoint::node_addresses(&raw.node_addresses, &mut context.report);
-    let credential = credential::token(raw.token_id.as_ref(), raw.secret.as_ref(), context);
+    let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);
     let (credential, tls) = (credential?, tls?);
-    Some(Cluster { name: name?, endpoints: endpoints?, node_addresses: node_addresses?, credential, tls })
+    let (endpoints, modules, node_addresses) = (endpoints?, modules?, node_addresses?);
+    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, tls })
 }
 
 fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {
     let name = found.value;
-    let wrong = if name.trim().is_empty() {
-        Some("expected a name such as \"home\", found an empty text".to_owned())
-    } else if name.chars().any(char::is_control) {
-        Some("expected a name on one line, found control characters".to_owned())
-    } else if name.trim() != name {
-        Some(format!("expected no spaces around the name, found {}", words::shown(name)))
-    } else if name.len() > LONGEST_NAME {
-        Some(format!("expected a name of at most {LONGEST_NAME} bytes, found {}", name.len()))
+    let wrong = if let Some(wrong) = words::no_name(name, "home") {
+        Some(wrong)
     } else if !names.insert(name) {
         Some(format!("expected a name of its own for each cluster, found {} again", words::shown(name)))
     } else {

@@ -10,6 +10,31 @@ use super::words;
 /// The port of pveproxy.
 const DEFAULT_PORT: u16 = 8006;
 
+/// An address as people name it where no scheme is wanted: `host`, `host:port`, an IPv6 address with or without brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// In the form of [`Endpoint::url`].
+    pub url: String,
+    /// Whether the port was named; else it is 8006.
+    pub has_port: bool,
+}
+
+/// Reads a [`Target`]; `None` where the text is no such thing.
+pub fn target(text: &str) -> Option<Target> {
+    let bare = text.parse::<Ipv6Addr>().is_ok().then(|| format!("[{text}]"));
+    let authority = bare.as_deref().unwrap_or(text);
+    let url = host_and_port(authority).ok()?;
+    let has_port = !authority.ends_with(']') && authority.contains(':');
+    Some(Target { url, has_port })
+}
+
+impl Endpoint {
+    /// The address without the port.
+    pub fn host(&self) -> &str {
+        self.url.rsplit_once(':').map_or(&self.url, |(host, _)| host)
+    }
+}
+
 /// The endpoints of a cluster. `None` only after a fault was reported.
 pub(super) fn endpoints(raw: &At<Vec<At<&str>>>, report: &mut Report<'_>) -> Option<Vec<Endpoint>> {
     let mut endpoints = Vec::new();
@@ -192,6 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn targets_are_endpoints_without_a_scheme() {
+        for (text, url, has_port) in [
+            ("192.0.2.11", "https://192.0.2.11:8006", false),
+            ("PVE1.Example.com", "https://pve1.example.com:8006", false),
+            ("pve1:443", "https://pve1:443", true),
+            ("2001:DB8:0::1", "https://[2001:db8::1]:8006", false),
+            ("[2001:db8::1]", "https://[2001:db8::1]:8006", false),
+            ("[::1]:1", "https://[::1]:1", true),
+        ] {
+            let found = target(text).expect(text);
+            assert_eq!((found.url.as_str(), found.has_port), (url, has_port), "{text}");
+            let host = Endpoint { url: found.url.clone() }.host().to_owned();
+            assert!(found.url.starts_with(&format!("{host}:")), "{host}");
+        }
+        for text in ["", "https://pve1", "user@pve1", "pve1/", "pve1#x", "3221225995", "pve1:", "[::1", "pve1:x", "a b"]
+        {
+            assert_eq!(target(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn what_may_hold_a_password_is_not_quoted() {
         for text in [
             "https://root:hunter2@x",
@@ -217,6 +263,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in any::<String>()) {
+            let _ = target(&text);
             let _ = (endpoint(&text), endpoint(&format!("https://{text}")));
         }
     }

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A file that was read.
-pub(super) struct Content {
+pub(crate) struct Content {
     /// Its bytes; wiped when dropped, since they may be a secret.
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// The permission bits, where users other than owner and group may do something with the file.
     pub(super) open_mode: Option<u32>,
 }
 
 /// Reads a file of at most `limit` bytes.
-pub(super) fn read(path: &Path, limit: usize) -> io::Result<Content> {
+pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Content> {
     // Looked at before it is opened: to open a pipe waits for somebody to write.
     let found = std::fs::metadata(path)?;
     if !found.is_file() && !found.is_dir() {
@@ -40,7 +40,7 @@ pub(super) fn resolve(config_file: &Path, path: &str) -> PathBuf {
 }
 
 /// What to do about a file that cannot be read, to follow the reason.
-pub(super) fn advice(error: &io::Error) -> &'static str {
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "create it or correct the path",
         io::ErrorKind::PermissionDenied => "let the user that runs pve-sentinel read it",

@@ -3,8 +3,8 @@
 //! ```text
 //! load        the file's bytes → Loaded { config, warnings } or every fault
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
-//!   raw       what was typed, each value with its place
-//!   check     what it means; listen, endpoint, credential, tls, units know one kind of value each
+//!   raw       what was typed, each value with its place (auth: who asks)
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, units know one kind of value each
 //!   files     the files that the configuration names
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
@@ -12,16 +12,21 @@
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
+mod auth;
 mod check;
 mod credential;
 mod endpoint;
 mod fault;
-mod files;
+pub(crate) mod files;
 mod listen;
 mod load;
+mod modules;
+#[cfg(test)]
+mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod source;
 mod ssh;
 mod ssh_key;
 mod summary;
@@ -29,7 +34,7 @@ mod summary;
 mod tests;
 mod tls;
 mod units;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +42,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Fingerprint;
+pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
@@ -84,9 +90,11 @@ pub struct Cluster {
     pub name: String,
     /// `endpoints`: API addresses of members, in order of preference, at least one.
     pub endpoints: Vec<Endpoint>,
+    /// `modules`: the names of the reference exporter's modules that `/pve` answers to with this cluster; may be empty.
+    pub modules: Vec<String>,
     /// `node_addresses`: where nodes are asked directly, by name; may be empty.
     pub node_addresses: BTreeMap<String, Endpoint>,
-    /// `token_id` with one of `token_secret…`.
+    /// `token_id` with one of `token_secret…`, or `username` with one of `password…`.
     pub credential: Credential,
     /// `tls`: how an endpoint proves who it is.
     pub tls: Tls,
@@ -108,6 +116,13 @@ pub enum Credential {
         id: String,
         /// The token's UUID.
         secret: Secret,
+    },
+    /// A user, who logs in for a ticket.
+    User {
+        /// `user@realm`.
+        name: String,
+        /// Any printable characters.
+        password: Secret,
     },
 }
 

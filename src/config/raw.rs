@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::auth::{self, RawAuth};
 use super::fault::{At, Place, Report};
 use super::reader::{Reader, as_table, wrong_type};
 use super::words;
@@ -36,26 +37,14 @@ pub(super) struct RawCluster<'t> {
     pub(super) name: Option<At<&'t str>>,
     /// URLs.
     pub(super) endpoints: Option<At<Vec<At<&'t str>>>>,
+    /// Names of modules.
+    pub(super) modules: Option<At<Vec<At<&'t str>>>>,
     /// Names of nodes and their URLs.
     pub(super) node_addresses: Vec<(&'t str, At<&'t str>)>,
-    /// `user@realm!name`.
-    pub(super) token_id: Option<At<&'t str>>,
-    /// Where the token's secret comes from.
-    pub(super) secret: Option<RawSecret<'t>>,
+    /// `token_id` or `username` with their secrets; none: they were mixed, which was reported.
+    pub(super) auth: Option<RawAuth<'t>>,
     /// `tls`.
     pub(super) tls: RawTls<'t>,
-}
-
-/// Where a secret comes from.
-pub(super) enum RawSecret<'t> {
-    /// `token_secret`: the secret itself.
-    Inline(At<&'t str>),
-    /// `token_secret_file`: a path.
-    File(At<&'t str>),
-    /// `token_secret_env`: the name of an environment variable.
-    Env(At<&'t str>),
-    /// `token_secret_credential`: the name of a systemd credential.
-    Credential(At<&'t str>),
 }
 
 /// `tls`: at most one is there.
@@ -105,13 +94,13 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let name = table.string("name", "a name such as \"home\"", report);
     table.require("endpoints", "addresses, such as [\"https://192.0.2.11:8006\"]", report);
     let endpoints = table.strings("endpoints", r#"["https://192.0.2.11:8006"]"#, report);
+    let modules = table.strings("modules", r#"["default"]"#, report);
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
-    table.require("token_id", "an API token's id, such as \"monitor@pve!prometheus\"", report);
-    let token_id = table.string("token_id", "an API token's id such as \"monitor@pve!prometheus\"", report);
-    let secret = read_secret(&mut table, report);
+    let auth = auth::read(&mut table, report);
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
     table.close(report);
-    RawCluster { name, endpoints, node_addresses: node_addresses.unwrap_or_default(), token_id, secret, tls }
+    let node_addresses = node_addresses.unwrap_or_default();
+    RawCluster { name, endpoints, modules, node_addresses, auth, tls }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {
@@ -124,35 +113,6 @@ fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Ve
         }
     }
     found
-}
-
-fn read_secret<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Option<RawSecret<'t>> {
-    const KEYS: [&str; 4] = ["token_secret_file", "token_secret_env", "token_secret_credential", "token_secret"];
-    let given: Vec<&str> = KEYS.into_iter().filter(|key| table.has(key)).collect();
-    let file = table.string("token_secret_file", "the path of a file that holds the secret", report);
-    let env = table.string("token_secret_env", "the name of an environment variable", report);
-    let credential = table.string("token_secret_credential", "the name of a systemd credential", report);
-    let inline = table.string("token_secret", "the token's secret", report);
-    match given.as_slice() {
-        [] => {
-            let place = Place { key: table.place().key.clone(), ..table.place_of("token_secret") };
-            report.fault(
-                &place,
-                format!("expected the token's secret as one of {}, found none", words::list(&KEYS, "or")),
-            );
-        }
-        [_] => {}
-        _ => {
-            let places = given.iter().map(|key| table.place_of(key));
-            let last = places.max_by_key(|place| place.offset).unwrap_or_else(|| table.place().clone());
-            let found = words::list(&given, "and");
-            report.fault(&last, format!("expected one source of the token's secret, found {found}; keep one of them"));
-        }
-    }
-    file.map(RawSecret::File)
-        .or(env.map(RawSecret::Env))
-        .or(credential.map(RawSecret::Credential))
-        .or(inline.map(RawSecret::Inline))
 }
 
 fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawTls<'t> {

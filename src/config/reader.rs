@@ -7,16 +7,19 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 12] = [
+const HOMES: [(&str, &str); 15] = [
     ("listen_addresses", "[web]"),
     ("timeout", "[scrape]"),
     ("margin", "[scrape]"),
     ("max_age", "[scrape]"),
     ("max_body", "[scrape]"),
     ("endpoints", "[[clusters]]"),
+    ("modules", "[[clusters]]"),
     ("node_addresses", "[[clusters]]"),
     ("token_id", "[[clusters]]"),
     ("token_secret", "[[clusters]]"),
+    ("username", "[[clusters]]"),
+    ("password", "[[clusters]]"),
     ("ca_file", "tls of [[clusters]]"),
     ("fingerprints", "tls of [[clusters]]"),
     ("insecure_skip_verify", "tls of [[clusters]]"),

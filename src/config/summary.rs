@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Cluster, Config, Credential, Tls, units};
 
 impl Config {
-    /// What the configuration says, for people: clusters with their endpoints, token id and TLS mode, listeners, bounds.
+    /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
     ///
     /// Several lines, the last without a line break; no secrets.
     pub fn summary(&self) -> String {
@@ -27,7 +27,10 @@ impl Config {
 }
 
 fn of_cluster(cluster: &Cluster) -> String {
-    let Credential::Token { id, .. } = &cluster.credential;
+    let credential = match &cluster.credential {
+        Credential::Token { id, .. } => format!("token {id}"),
+        Credential::User { name, .. } => format!("user {name} with a password"),
+    };
     let tls = match &cluster.tls {
         Tls::SystemRoots => "certificates by the system's authorities".to_owned(),
         Tls::CaFile { path, .. } => format!("certificates by {}", path.display()),
@@ -39,7 +42,11 @@ fn of_cluster(cluster: &Cluster) -> String {
         0 => String::new(),
         count => format!("{} asked directly, ", counted(count, "node")),
     };
-    format!("{} ({endpoints}, {direct}token {id}, {tls})", cluster.name)
+    let modules = match cluster.modules.as_slice() {
+        [] => String::new(),
+        modules => format!("modules {}, ", modules.join(" and ")),
+    };
+    format!("{} ({endpoints}, {direct}{modules}{credential}, {tls})", cluster.name)
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const COLLECTORS: [&str; 13] = [
+pub(super) const COLLECTORS: [&str; 13] = [
     "backup_coverage",
     "cluster",
     "guest",
@@ -24,7 +24,7 @@ const COLLECTORS: [&str; 13] = [
 ];
 
 /// The secret of every test: shaped like PVE's, and found in no fixture by accident.
-const SECRET: &str = "5ec2e7ab-0bad-4cab-8bad-5ec2e7ab0bad";
+pub(super) const SECRET: &str = "5ec2e7ab-0bad-4cab-8bad-5ec2e7ab0bad";
 
 /// Pieces of secrets that no output may hold.
 const PIECES: [&str; 4] = ["5ec2e7ab", "0bad-4cab", "hunter2", "5202020202020"];
@@ -42,19 +42,19 @@ fn parsed(text: &str) -> Result<Loaded, LoadError> {
 }
 
 /// Everything that a caller could print.
-fn output(result: &Result<Loaded, LoadError>) -> String {
+pub(super) fn output(result: &Result<Loaded, LoadError>) -> String {
     match result {
         Ok(loaded) => format!("{loaded:?}\n{}\n{}", loaded.config.summary(), loaded.warnings.join("\n")),
         Err(error) => format!("{error:?}\n{error}"),
     }
 }
 
-fn hides_secrets(text: &str) -> bool {
+pub(super) fn hides_secrets(text: &str) -> bool {
     PIECES.iter().all(|piece| !text.contains(piece))
 }
 
 /// A cluster that is right, with `more` lines.
-fn cluster(more: &str) -> String {
+pub(super) fn cluster(more: &str) -> String {
     format!(
         "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"monitor@pve!prometheus\"\n{more}\n"
     )
@@ -101,7 +101,7 @@ fn a_minimal_file_gets_the_defaults() {
     let [home] = config.clusters.as_slice() else { panic!("{} clusters", config.clusters.len()) };
     assert_eq!(home.name, "home");
     assert_eq!(home.endpoints, [Endpoint { url: "https://192.0.2.11:8006".to_owned() }]);
-    let Credential::Token { id, secret } = &home.credential;
+    let Credential::Token { id, secret } = &home.credential else { panic!("no token") };
     assert_eq!((id.as_str(), secret.expose()), ("monitor@pve!prometheus", SECRET));
     assert!(matches!(home.tls, Tls::SystemRoots));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -116,7 +116,8 @@ fn every_key_is_taken() {
         [scrape]\ntimeout = \"1m30s\"\nmargin = \"1s\"\nmax_body = \"1KiB\"\n
         [collectors]\nguest = true\nha = false\nnode = {{ enabled = true }}\npool = {{ enabled = false }}\n",
         cluster(
-            "token_secret_env = \"PVE_TOKEN\"\nnode_addresses = { pve1 = \"https://PVE1\", pve-2 = \"https://[::1]:1\" }"
+            "token_secret_env = \"PVE_TOKEN\"\nmodules = [\"default\", \"pve 8\"]\n\
+             node_addresses = { pve1 = \"https://PVE1\", pve-2 = \"https://[::1]:1\" }"
         ),
         cluster(&format!("token_secret = \" {SECRET} \"")).replace("home", "lab"),
     );
@@ -126,6 +127,7 @@ fn every_key_is_taken() {
         config.clusters[0].node_addresses.iter().map(|(node, at)| (node.as_str(), at.url.as_str())).collect();
     assert_eq!(direct, [("pve-2", "https://[::1]:1"), ("pve1", "https://pve1:8006")]);
     assert!(config.clusters[1].node_addresses.is_empty());
+    assert_eq!(config.clusters[0].modules, ["default", "pve 8"]);
     assert_eq!(config.web.listen_addresses, ["[::]:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
     assert_eq!(config.scrape.timeout, Duration::from_secs(90));
     assert_eq!(config.scrape.margin, Duration::from_secs(1));
@@ -133,15 +135,15 @@ fn every_key_is_taken() {
     assert_eq!(config.disabled_collectors, ["ha", "pool"]);
     assert!(matches!(&config.clusters[0].tls, Tls::Fingerprints(list) if *list == [Fingerprint([0xab; 32])]));
     assert!(matches!(config.clusters[1].tls, Tls::Insecure));
-    let Credential::Token { secret, .. } = &config.clusters[1].credential;
+    let Credential::Token { secret, .. } = &config.clusters[1].credential else { panic!("no token") };
     assert_eq!(secret.expose(), SECRET);
     let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
-    assert!(warning.starts_with("x.toml:14: clusters[1].tls.insecure_skip_verify: "), "{warning}");
+    assert!(warning.starts_with("x.toml:15: clusters[1].tls.insecure_skip_verify: "), "{warning}");
     assert!(warning.contains("cluster \"lab\""), "{warning}");
     assert_eq!(
         config.summary(),
         "2 clusters:\n  \
-         home (1 endpoint, 2 nodes asked directly, token monitor@pve!prometheus, certificates by 1 fingerprint)\n  \
+         home (1 endpoint, 2 nodes asked directly, modules default and pve 8, token monitor@pve!prometheus, certificates by 1 fingerprint)\n  \
          lab (1 endpoint, token monitor@pve!prometheus, certificates NOT verified)\n\
          listening on [::]:1, 127.0.0.1:2\n\
          a scrape takes at most 1m30s, less a margin of 1s\n\
@@ -157,7 +159,7 @@ fn insecure_skip_verify_that_is_false_is_as_absent() {
 }
 
 /// Writes a file of the given mode.
-fn write(path: &Path, content: &str, mode: u32) {
+pub(super) fn write(path: &Path, content: &str, mode: u32) {
     std::fs::write(path, content).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -182,7 +184,7 @@ fn secrets_and_authorities_are_read_from_files_beside_the_configuration() {
     let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| credentials.display().to_string());
     let loaded = load(&path, &Env::new(&environment), &COLLECTORS).unwrap();
     for cluster in &loaded.config.clusters {
-        let Credential::Token { secret, .. } = &cluster.credential;
+        let Credential::Token { secret, .. } = &cluster.credential else { panic!("no token") };
         assert_eq!(secret.expose(), SECRET);
     }
     let Tls::CaFile { path: ca, pem: read } = &loaded.config.clusters[0].tls else { panic!("no CA file") };
@@ -233,14 +235,14 @@ fn authority() -> String {
 }
 
 /// The example with the files it names in a folder of the test.
-fn example(folder: &Path) -> String {
+pub(super) fn example(folder: &Path) -> String {
     write(&folder.join("home.token"), SECRET, 0o600);
     write(&folder.join("pve-root-ca.pem"), &authority(), 0o644);
     let text = std::fs::read_to_string(manifest_dir().join("config.example.toml")).unwrap();
     text.replace("/etc/pve-sentinel/", &format!("{}/", folder.display()))
 }
 
-fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadError> {
+pub(super) fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadError> {
     let environment = |name: &str| match name {
         "PVE_TOKEN_SECRET" => Some(SECRET.to_owned()),
         "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
@@ -269,6 +271,10 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
     let mut seen = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let Some((bare, name)) = line.strip_prefix("# ").and_then(|bare| Some((bare, key(bare)?))) else { continue };
+        // Two lines, which work together only: see passwords.rs.
+        if ["username", "password_file"].contains(&name.as_str()) {
+            continue;
+        }
         let instead = ["token_secret", "tls"].into_iter().find(|family| name.starts_with(family));
         let replaced = |other: &str| instead.is_some_and(|family| other.starts_with(family));
         // An alternative takes the place of the line that it replaces.
@@ -279,13 +285,14 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
             .map(|(other, line)| if other == index || replaced(line) { bare } else { line })
             .collect();
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
-        // Node addresses are there or not: no default could be shown.
-        if instead.is_none() && name != "node_addresses" {
+        // Node addresses and modules are there or not: no default could be shown.
+        if instead.is_none() && !["node_addresses", "modules"].contains(&name.as_str()) {
             assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
         }
         seen.push(name);
     }
-    let keys = ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses"];
+    let keys =
+        ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses", "modules"];
     let defaults = ["listen_addresses", "timeout", "margin", "max_age", "max_body", "guest", "node"];
     assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }
@@ -297,8 +304,10 @@ fn full() -> String {
         "[web]\nlisten_addresses = [\"[::]:9221\", \"localhost:0\"]\n\n[scrape]\ntimeout = \"10s\"\nmargin = \"500ms\"\n\
          max_body = \"64MiB\"\n\n{}tls = {{ fingerprints = [\"{fingerprint}\"] }}\n\n{}\n[clusters.tls]\n\
          insecure_skip_verify = true\n\n[collectors]\nguest = false\nnode = {{ enabled = true }}\n",
-        cluster(&format!("token_secret = \"{SECRET}\"\nnode_addresses = {{ pve1 = \"https://192.0.2.11\" }}")),
-        cluster("token_secret_env = \"PVE_TOKEN\"").replace("home", "lab"),
+        cluster(&format!(
+            "token_secret = \"{SECRET}\"\nmodules = [\"default\"]\nnode_addresses = {{ pve1 = \"https://192.0.2.11\" }}"
+        )),
+        cluster("token_secret_env = \"PVE_TOKEN\"").replace("home", "shed"),
     )
 }
 

@@ -27,7 +27,7 @@ pub(super) fn tls(raw: &RawTls<'_>, name: &str, context: &mut Context<'_>) -> Op
             context.report.warn(
                 place,
                 format!(
-                    "the certificates of cluster {name} are not verified: anyone on the way can read its token; \
+                    "the certificates of cluster {name} are not verified: anyone on the way can read its token or password; \
                      use ca_file or fingerprints"
                 ),
             );

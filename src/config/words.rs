@@ -8,7 +8,7 @@ const SHOWN: usize = 60;
 /// A value from the file for a message: quoted, on one line, shortened; never one that may be a secret.
 ///
 /// Secrets of PVE are UUIDs. People paste them into the wrong key, so that no message quotes a text that holds one.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     if holds_uuid(text) {
         return "a text that looks like a secret (not shown)".to_owned();
     }
@@ -32,12 +32,12 @@ pub(super) fn path(path: &Path) -> String {
 }
 
 /// Whether [`shown`] hides the text.
-pub(super) fn hidden(text: &str) -> bool {
+pub(crate) fn hidden(text: &str) -> bool {
     holds_uuid(text) || text.chars().any(char::is_control)
 }
 
 /// The words as `a`, `a and b`, `a, b and c`; `nothing` for none. The last joint is `and` or `or`.
-pub(super) fn list(words: &[&str], joint: &str) -> String {
+pub(crate) fn list(words: &[&str], joint: &str) -> String {
     match words {
         [] => "nothing".to_owned(),
         [only] => (*only).to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn list(words: &[&str], joint: &str) -> String {
 }
 
 /// The known name that a misspelt one most likely means.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let likeness = |name: &str| {
         let part = word.len() >= 3 && (name.contains(&word) || word.contains(name));
@@ -60,6 +60,23 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         }
     }
     best.1
+}
+
+/// What is wrong with a text as a name, such as `example`.
+pub(super) fn no_name(text: &str, example: &str) -> Option<String> {
+    /// In bytes.
+    const LONGEST: usize = 128;
+    if text.trim().is_empty() {
+        Some(format!("expected a name such as \"{example}\", found an empty text"))
+    } else if text.chars().any(char::is_control) {
+        Some("expected a name on one line, found control characters".to_owned())
+    } else if text.trim() != text {
+        Some(format!("expected no spaces around the name, found {}", shown(text)))
+    } else if text.len() > LONGEST {
+        Some(format!("expected a name of at most {LONGEST} bytes, found {}", text.len()))
+    } else {
+        None
+    }
 }
 
 /// Whether a text has the shape 8-4-4-4-12 of hexadecimal digits somewhere.

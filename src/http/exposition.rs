@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::body::Body;
 use super::{Asked, Site, negotiate, query, reply};
-use crate::metrics::Page;
+use crate::metrics::{Format, Own, Page, Part};
 use crate::scrape::UnknownName;
 
 /// Values of parameters are shown up to this many characters in messages.
@@ -29,23 +29,36 @@ pub(super) async fn page(site: Arc<Site>, request: Parts) -> Response<Body> {
         Err(unknown) => return reply::text(StatusCode::BAD_REQUEST, explain(&unknown)),
     };
     let format = negotiate::format(&request.headers);
-    let gzip = negotiate::gzip(&request.headers);
     let own = round.own_metrics.then(|| Arc::clone(&site.own));
+    let mut response = body(&site, round.parts, own, format, &request.headers);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    response
+}
+
+/// A page in `format`, compressed if the request's headers want it so.
+pub(super) fn body(
+    site: &Site,
+    parts: Vec<Arc<Part>>,
+    own: Option<Arc<Own>>,
+    format: Format,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let gzip = negotiate::gzip(headers);
     let body = if gzip {
-        Body::Gzip(site.compressed.page(round.parts, own, format))
+        Body::Gzip(site.compressed.page(parts, own, format))
     } else {
-        Body::Plain(Box::new(Page::new(round.parts, own).chunks(format)))
+        Body::Plain(Box::new(Page::new(parts, own).chunks(format)))
     };
     let mut response = reply::reply(StatusCode::OK, format.content_type(), body);
     let headers = response.headers_mut();
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     response
 }
 
-fn explain(unknown: &UnknownName) -> String {
+pub(super) fn explain(unknown: &UnknownName) -> String {
     let mut value: String = unknown.value.chars().take(SHOWN).collect();
     if value.len() < unknown.value.len() {
         value.push('…');

@@ -31,7 +31,10 @@ fn html(version: &str, clusters: &[String]) -> String {
     let mut list = String::new();
     for cluster in clusters {
         let (link, name) = (percent_encoded(cluster), escaped(cluster));
-        let _ = writeln!(list, "<li><a href=\"/metrics?cluster={link}\">{name}</a></li>");
+        let _ = writeln!(
+            list,
+            "<li><a href=\"/metrics?cluster={link}\">{name}</a> (<a href=\"/pve?target={link}\">/pve</a>)</li>"
+        );
     }
     let version = escaped(version);
     format!(
@@ -48,6 +51,7 @@ fn html(version: &str, clusters: &[String]) -> String {
 <p>Prometheus exporter for Proxmox VE, version {version}</p>
 <ul>
 <li><a href="/metrics">/metrics</a>: every configured cluster, and the exporter itself</li>
+<li><code>/pve?target=…</code>: one target as prometheus-pve-exporter tells it; a target is a cluster's name or one of its addresses</li>
 <li><a href="/-/healthy">/-/healthy</a>: whether the exporter runs</li>
 <li><a href="/-/ready">/-/ready</a>: whether it takes requests</li>
 </ul>

@@ -8,6 +8,7 @@
 //! landing    GET /            health     GET /-/healthy, /-/ready
 //! exposition GET /metrics:    query (cluster, collect[]), negotiate (format, gzip), body (chunks as they are pulled),
 //!            gzip (compressed once for all who ask at once)
+//! reference  GET /pve: the same for one target, in the reference exporter's words
 //! reply      what all answers share
 //! ```
 
@@ -23,6 +24,7 @@ mod listen;
 mod negotiate;
 mod phase;
 mod query;
+mod reference;
 mod reply;
 mod routes;
 mod serve;
@@ -36,8 +38,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::metrics::Own;
-use crate::scrape::{Round, Scraper, UnknownName};
+use crate::metrics::{Own, Part};
+use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
 pub use listen::bind;
 pub use serve::serve;
@@ -45,6 +47,7 @@ pub use serve::serve;
 /// What the pages are made from; shared by all connections.
 pub struct Site {
     rounds: Rounds,
+    references: References,
     clusters: Vec<String>,
     own: Arc<Own>,
     compressed: gzip::Pages,
@@ -87,6 +90,10 @@ struct Asked {
     timeout: Option<Duration>,
 }
 
+/// Where drop-in pages come from.
+type References =
+    Box<dyn Fn(ReferenceQuery, Option<Duration>) -> BoxFuture<'static, Result<Vec<Arc<Part>>, Refusal>> + Send + Sync>;
+
 /// Where rounds come from: the scraper, or what a test makes up.
 type Rounds = Box<dyn Fn(Asked) -> BoxFuture<'static, Result<Round, UnknownName>> + Send + Sync>;
 
@@ -94,6 +101,11 @@ impl Site {
     /// Pages over what `scraper` finds; `version` is shown on the landing page.
     pub fn new(scraper: Arc<Scraper>, own: Arc<Own>, version: &str, limits: Limits) -> Self {
         let clusters = scraper.cluster_names();
+        let referring = Arc::clone(&scraper);
+        let references: References = Box::new(move |query, timeout| {
+            let scraper = Arc::clone(&referring);
+            async move { scraper.reference(&query, timeout).await }.boxed()
+        });
         let rounds: Rounds = Box::new(move |asked| {
             let scraper = Arc::clone(&scraper);
             async move {
@@ -104,6 +116,7 @@ impl Site {
         });
         Self {
             rounds,
+            references,
             clusters,
             own,
             compressed: gzip::Pages::default(),

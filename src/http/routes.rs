@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::body::Body;
-use super::{Site, exposition, health, landing, reply};
+use super::{Site, exposition, health, landing, reference, reply};
 
 struct Route {
     path: &'static str,
@@ -25,6 +25,7 @@ const READ: &str = "GET, HEAD";
 const ROUTES: &[Route] = &[
     Route { path: "/", methods: READ, page: |site, _| future::ready(landing::page(&site)).boxed() },
     Route { path: "/metrics", methods: READ, page: |site, request| exposition::page(site, request).boxed() },
+    Route { path: "/pve", methods: READ, page: |site, request| reference::page(site, request).boxed() },
     Route { path: "/-/healthy", methods: READ, page: |_, _| future::ready(health::healthy()).boxed() },
     Route { path: "/-/ready", methods: READ, page: |site, _| future::ready(health::ready(&site)).boxed() },
 ];

@@ -33,6 +33,8 @@ pub struct Member {
     pub nodeid: String,
     /// The subscription level: empty, `c`, `b`, `s` or `p`.
     pub level: String,
+    /// Whether it is a member of the cluster now.
+    pub online: Option<bool>,
 }
 
 /// What `/version` says; fields are empty where PVE does not say.
@@ -53,6 +55,7 @@ impl ClusterStatus {
                 name: name.to_owned(),
                 nodeid: owned(&entry.nodeid),
                 level: owned(&entry.level),
+                online: entry.online.0,
             })
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -100,7 +103,10 @@ mod tests {
     fn a_stand_alone_node_has_no_cluster() {
         let status = status(r#"{"data":[{"type":"node","name":"pve","nodeid":0,"online":1,"local":1,"level":""}]}"#);
         assert_eq!(status.cluster, None);
-        assert_eq!(status.members, [Member { name: "pve".into(), nodeid: "0".into(), level: String::new() }]);
+        assert_eq!(
+            status.members,
+            [Member { name: "pve".into(), nodeid: "0".into(), level: String::new(), online: Some(true) }]
+        );
     }
 
     #[test]

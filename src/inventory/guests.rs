@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::resources::{Node, Usage, is_lost, sorted};
+use super::ghosts::Ghost;
+use super::node::{Node, Usage, is_lost};
+use super::words::{Words, sorted};
 use crate::pve;
 
 /// VM or container.
@@ -23,17 +25,19 @@ pub struct Guest {
     /// The node it is on, or was last.
     pub node: Arc<str>,
     /// PVE's own word, such as `running` or `io-error`; absent while its node is not online.
-    pub status: Option<String>,
+    pub status: Option<Arc<str>>,
     /// The configuration's lock, such as `backup`; told by the cluster file system even for lost guests.
-    pub lock: Option<String>,
+    pub lock: Option<Arc<str>>,
     /// The HA manager's word for it; absent where it is not HA-managed.
-    pub ha_state: Option<String>,
+    pub ha_state: Option<Arc<str>>,
     /// Figures; none while its node is not online: PVE repeats the last ones for five minutes.
     pub usage: Usage,
     /// Bytes that a VM takes of its host.
     pub memory_host: Option<f64>,
     /// Traffic counters.
     pub traffic: Traffic,
+    /// PVE's own words, where they are others; see [`Guest::told`].
+    pub ghost: Option<Box<Ghost>>,
 }
 
 /// Bytes since the guest's start.
@@ -57,11 +61,11 @@ pub struct Identity {
     /// Its number, unique in the cluster.
     pub vmid: u64,
     /// Its name; absent where it was never told.
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// Tags, sorted, joined by `;`; may be empty.
-    pub tags: String,
+    pub tags: Arc<str>,
     /// The pool it belongs to.
-    pub pool: Option<String>,
+    pub pool: Option<Arc<str>>,
     /// Whether it is a template; absent where it was never told.
     pub template: Option<bool>,
 }
@@ -87,170 +91,148 @@ impl GuestKind {
 impl Identity {
     /// `qemu/100` or `lxc/101`.
     pub fn id(&self) -> String {
-        format!("{}/{}", self.kind.as_str(), self.vmid)
+        let mut id = String::new();
+        self.write_id(&mut id);
+        id
+    }
+
+    /// Appends what [`Self::id`] says.
+    pub fn write_id(&self, text: &mut String) {
+        text.push_str(self.kind.as_str());
+        text.push('/');
+        text.push_str(itoa::Buffer::new().format(self.vmid));
     }
 }
 
 /// The identities of the guests of the last answer: as many as it listed, forgotten when it lists them no more.
 #[derive(Debug, Default)]
-pub(super) struct Memory(HashMap<(GuestKind, u64), Arc<Identity>>);
+pub(super) struct Memory(HashMap<Key, Arc<Identity>>);
 
-impl Memory {
-    pub(super) fn guests(&mut self, entries: &[pve::Resource<'_>], nodes: &[Node]) -> Vec<Guest> {
-        let mut seen = HashMap::with_capacity(self.0.len());
-        let mut node_names = NodeNames::default();
-        let mut guests: Vec<Guest> = entries
-            .iter()
-            .filter_map(|entry| {
-                let kind = GuestKind::parse(entry.kind.filled()?)?;
-                let vmid = entry.vmid.whole().filter(|vmid| *vmid > 0)?;
-                let node = entry.node.filled()?;
-                let identity = identity(entry, kind, vmid, self.0.get(&(kind, vmid)));
-                seen.insert((kind, vmid), Arc::clone(&identity));
-                Some(guest(entry, identity, node_names.get(node), is_lost(nodes, node)))
-            })
-            .collect();
-        guests.sort_by_key(|guest| (guest.identity.vmid, guest.identity.kind));
-        guests.dedup_by_key(|guest| (guest.identity.vmid, guest.identity.kind));
-        self.0 = seen;
+type Key = (GuestKind, u64);
+
+/// The guests of an answer while it is read: nothing is remembered or forgotten before its end.
+pub(super) struct Reading {
+    guests: Vec<Guest>,
+    words: Words,
+    /// Whether a guest is not as it is remembered.
+    news: bool,
+}
+
+/// What makes an identity, borrowed.
+#[derive(PartialEq)]
+struct Facts<'a> {
+    name: Option<&'a str>,
+    tags: &'a str,
+    pool: Option<&'a str>,
+    template: Option<bool>,
+}
+
+impl Reading {
+    pub(super) fn new(memory: &Memory) -> Self {
+        Self { guests: Vec::with_capacity(memory.0.len()), words: Words::default(), news: false }
+    }
+
+    /// Takes an entry if it is a guest's.
+    pub(super) fn take(&mut self, entry: &pve::Resource<'_>, memory: &Memory) -> Option<()> {
+        let kind = GuestKind::parse(entry.kind.filled()?)?;
+        let vmid = entry.vmid.whole().filter(|vmid| *vmid > 0)?;
+        let node = self.words.get(entry.node.filled()?);
+        let identity = self.identity(entry, (kind, vmid), memory);
+        let mut word = |text: &pve::wire::Text<'_>| text.filled().map(|word| self.words.get(word));
+        let mut guest = Guest {
+            ghost: None,
+            identity,
+            node,
+            status: word(&entry.status),
+            lock: word(&entry.lock),
+            ha_state: word(&entry.hastate),
+            usage: Usage::of(entry),
+            memory_host: entry.memhost.quantity(),
+            traffic: Traffic {
+                received: entry.netin.quantity(),
+                transmitted: entry.netout.quantity(),
+                read: entry.diskread.quantity(),
+                written: entry.diskwrite.quantity(),
+            },
+        };
+        guest.ghost = Ghost::of(entry, &guest);
+        self.guests.push(guest);
+        Some(())
+    }
+
+    /// What the entry says of the guest; where PVE has forgotten its name, what was known.
+    fn identity(&mut self, entry: &pve::Resource<'_>, key: Key, memory: &Memory) -> Arc<Identity> {
+        let tags = sorted(entry.tags.filled().unwrap_or_default(), ';');
+        let (name, pool) = (entry.name.filled(), entry.pool.filled());
+        let mut facts = Facts { name, tags: &tags, pool, template: entry.template.0 };
+        if let Some(known) = memory.0.get(&key) {
+            facts.recall(known.facts());
+            if facts == known.facts() {
+                return Arc::clone(known);
+            }
+        }
+        self.news = true;
+        Arc::new(Identity {
+            kind: key.0,
+            vmid: key.1,
+            name: facts.name.map(Into::into),
+            tags: self.words.get(facts.tags),
+            pool: facts.pool.map(|pool| self.words.get(pool)),
+            template: facts.template,
+        })
+    }
+
+    /// The guests by number, each once; those of lost nodes without figures.
+    pub(super) fn finish(self, nodes: &[Node], memory: &mut Memory) -> Vec<Guest> {
+        let mut guests = self.guests;
+        guests.sort_by_cached_key(Guest::key);
+        guests.dedup_by_key(|guest| guest.key());
+        if nodes.iter().any(|node| !node.online) {
+            guests.iter_mut().filter(|guest| is_lost(nodes, &guest.node)).for_each(Guest::lose);
+        }
+        if self.news || memory.0.len() != guests.len() {
+            memory.0 = guests.iter().map(|guest| (guest.identity.key(), Arc::clone(&guest.identity))).collect();
+        }
         guests
     }
 }
 
-/// What the entry says of the guest; where PVE has forgotten its name, what was known.
-fn identity(entry: &pve::Resource<'_>, kind: GuestKind, vmid: u64, known: Option<&Arc<Identity>>) -> Arc<Identity> {
-    let told = Identity {
-        kind,
-        vmid,
-        name: entry.name.filled().map(str::to_owned),
-        tags: sorted(entry.tags.filled().unwrap_or_default(), ';'),
-        pool: entry.pool.filled().map(str::to_owned),
-        template: entry.template.0,
-    };
-    let Some(known) = known else {
-        return Arc::new(told);
-    };
-    // Without figures of pvestatd PVE leaves out name and template, while tags and pool come from the configuration.
-    let forgotten = told.name.is_none();
-    let merged = Identity {
-        name: told.name.or_else(|| known.name.clone()),
-        tags: if forgotten && told.tags.is_empty() { known.tags.clone() } else { told.tags },
-        pool: if forgotten { told.pool.or_else(|| known.pool.clone()) } else { told.pool },
-        template: told.template.or(known.template),
-        ..told
-    };
-    if merged == **known { Arc::clone(known) } else { Arc::new(merged) }
-}
-
-fn guest(entry: &pve::Resource<'_>, identity: Arc<Identity>, node: Arc<str>, lost: bool) -> Guest {
-    let owned = |text: &pve::wire::Text<'_>| text.filled().map(str::to_owned);
-    let mut guest = Guest {
-        identity,
-        node,
-        status: None,
-        lock: owned(&entry.lock),
-        ha_state: owned(&entry.hastate),
-        usage: Usage::default(),
-        memory_host: None,
-        traffic: Traffic::default(),
-    };
-    if !lost {
-        guest.status = owned(&entry.status);
-        guest.usage = Usage::of(entry);
-        guest.memory_host = entry.memhost.quantity();
-        guest.traffic = Traffic {
-            received: entry.netin.quantity(),
-            transmitted: entry.netout.quantity(),
-            read: entry.diskread.quantity(),
-            written: entry.diskwrite.quantity(),
-        };
-    }
-    guest
-}
-
-/// Node names as shared text: thousands of guests live on a few nodes.
-#[derive(Default)]
-struct NodeNames(HashMap<String, Arc<str>>);
-
-impl NodeNames {
-    fn get(&mut self, name: &str) -> Arc<str> {
-        if let Some(shared) = self.0.get(name) {
-            return Arc::clone(shared);
+impl<'a> Facts<'a> {
+    /// Without figures of pvestatd PVE leaves out name and template, while tags and pool come from the configuration.
+    fn recall(&mut self, known: Facts<'a>) {
+        if self.name.is_none() {
+            self.name = known.name;
+            self.pool = self.pool.or(known.pool);
+            if self.tags.is_empty() {
+                self.tags = known.tags;
+            }
         }
-        let shared: Arc<str> = name.into();
-        self.0.insert(name.to_owned(), Arc::clone(&shared));
-        shared
+        self.template = self.template.or(known.template);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::resources::Resources;
-    use super::*;
-
-    fn read(memory: &mut Memory, entries: &str) -> Resources {
-        let answer = pve::Answer::of(&format!("{{\"data\":[{entries}]}}"));
-        Resources::new(&pve::resources(&answer).expect("a list"), memory)
+impl Identity {
+    fn key(&self) -> Key {
+        (self.kind, self.vmid)
     }
 
-    const ONLINE: &str = r#"{"type":"node","node":"a","status":"online","mem":1,"maxmem":2,"uptime":3}"#;
-    const OFFLINE: &str = r#"{"type":"node","node":"a","status":"offline","maxmem":2}"#;
-    const WHOLE: &str = r#"{"type":"qemu","vmid":100,"node":"a","status":"running","name":"web","tags":"b;a",
-        "pool":"prod","template":0,"mem":5,"netin":7}"#;
-    const STRIPPED: &str = r#"{"type":"qemu","vmid":100,"node":"a","status":"unknown"}"#;
+    fn facts(&self) -> Facts<'_> {
+        Facts { name: self.name.as_deref(), tags: &self.tags, pool: self.pool.as_deref(), template: self.template }
+    }
+}
 
-    #[test]
-    fn a_guest_on_a_lost_node_keeps_its_identity_and_loses_its_figures() {
-        let mut memory = Memory::default();
-        let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
-        assert_eq!(before.status.as_deref(), Some("running"));
-        assert_eq!(before.usage.memory, Some(5.0));
-        assert_eq!(before.identity.tags, "a;b");
-        // First PVE repeats ghost figures, then it forgets the guest's name; we say the same all the time.
-        for entries in [format!("{OFFLINE},{WHOLE}"), format!("{OFFLINE},{STRIPPED}"), format!("{OFFLINE},{STRIPPED}")]
-        {
-            let lost = read(&mut memory, &entries).guests.remove(0);
-            assert!(Arc::ptr_eq(&lost.identity, &before.identity), "{entries}");
-            assert_eq!((lost.status, lost.usage, lost.traffic), (None, Usage::default(), Traffic::default()));
-        }
-        let back = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
-        assert_eq!(back, before);
+impl Guest {
+    /// What guests are sorted by.
+    fn key(&self) -> (u64, GuestKind) {
+        (self.identity.vmid, self.identity.kind)
     }
 
-    #[test]
-    fn what_is_told_beats_what_is_remembered() {
-        let mut memory = Memory::default();
-        read(&mut memory, &format!("{ONLINE},{WHOLE}"));
-        let renamed = WHOLE.replace("\"web\"", "\"shop\"").replace("\"b;a\"", "\"\"").replace("\"prod\"", "null");
-        let guest = read(&mut memory, &format!("{ONLINE},{renamed}")).guests.remove(0);
-        assert_eq!(guest.identity.name.as_deref(), Some("shop"));
-        assert_eq!((guest.identity.tags.as_str(), guest.identity.pool.as_deref()), ("", None));
-    }
-
-    #[test]
-    fn a_deleted_guest_is_forgotten() {
-        let mut memory = Memory::default();
-        read(&mut memory, &format!("{ONLINE},{WHOLE}"));
-        assert!(read(&mut memory, ONLINE).guests.is_empty());
-        assert!(memory.0.is_empty());
-        let new = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.remove(0);
-        assert_eq!(new.identity.name, None, "a new guest of the same number inherits nothing");
-    }
-
-    #[test]
-    fn doubles_and_entries_without_number_or_node_are_passed_over() {
-        let odd = r#"{"type":"qemu","node":"a"},{"type":"qemu","vmid":0.5,"node":"a"},{"type":"lxc","vmid":7},
-            {"type":"openvz","vmid":8,"node":"a"}"#;
-        let resources = read(&mut Memory::default(), &format!("{ONLINE},{ONLINE},{WHOLE},{WHOLE},{odd}"));
-        assert_eq!((resources.nodes.len(), resources.guests.len()), (1, 1));
-    }
-
-    #[test]
-    fn a_token_without_rights_is_recognised() {
-        let stripped = r#"{"type":"node","node":"a","status":"online","level":""}"#;
-        assert!(read(&mut Memory::default(), stripped).looks_like_a_token_without_rights());
-        for entries in [ONLINE.to_owned(), OFFLINE.to_owned(), format!("{stripped},{WHOLE}")] {
-            assert!(!read(&mut Memory::default(), &entries).looks_like_a_token_without_rights(), "{entries}");
-        }
+    /// Drops what is not true any more, though PVE may repeat it.
+    fn lose(&mut self) {
+        self.ghost = self.ghost.take().or_else(|| Some(Ghost::left_by(self)));
+        self.status = None;
+        self.usage = Usage::default();
+        self.memory_host = None;
+        self.traffic = Traffic::default();
     }
 }

@@ -1,7 +1,12 @@
-//! Nodes, storages and pools of `/cluster/resources`, as owned types.
+//! `/cluster/resources` as owned types: nodes, guests, storages and pools.
 
-use super::guests::{Guest, Memory};
-use crate::pve;
+use std::cmp::Ordering;
+
+use super::ghosts::ToldStorage;
+use super::guests::{Guest, Memory, Reading};
+use super::node::{Node, Usage, is_lost};
+use super::words::{plain, sorted};
+use crate::pve::{self, Answer, Error};
 
 /// What `/cluster/resources` says, each list sorted and without doubles.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,38 +19,6 @@ pub struct Resources {
     pub storages: Vec<Storage>,
     /// By name.
     pub pools: Vec<Pool>,
-}
-
-/// Figures of a node, guest or pool; absent where PVE does not tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Usage {
-    /// A fraction of `cpu_limit`.
-    pub cpu_ratio: Option<f64>,
-    /// CPUs.
-    pub cpu_limit: Option<f64>,
-    /// Bytes.
-    pub memory: Option<f64>,
-    /// Bytes.
-    pub memory_size: Option<f64>,
-    /// Bytes.
-    pub disk: Option<f64>,
-    /// Bytes.
-    pub disk_size: Option<f64>,
-    /// Seconds.
-    pub uptime: Option<f64>,
-}
-
-/// A node; one that is not online has no figures.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Whether PVE says `online`; `offline` and `unknown` are not.
-    pub online: bool,
-    /// The HA manager's word for it, such as `online` or `maintenance`.
-    pub ha_state: Option<String>,
-    /// Figures.
-    pub usage: Usage,
 }
 
 /// A storage as one node sees it.
@@ -67,6 +40,8 @@ pub struct Storage {
     pub used: Option<f64>,
     /// Bytes in all.
     pub size: Option<f64>,
+    /// What PVE says where it is other; see [`Storage::told`].
+    pub ghost: Option<ToldStorage>,
 }
 
 /// A pool: sums over its running guests.
@@ -80,19 +55,28 @@ pub struct Pool {
 
 impl Resources {
     /// Sorts the entries by type; `memory` fills in what PVE has forgotten, and learns what it tells.
-    pub(super) fn new(entries: &[pve::Resource<'_>], memory: &mut Memory) -> Self {
-        let mut resources =
-            Self { nodes: nodes(entries), guests: Vec::new(), storages: Vec::new(), pools: pools(entries) };
-        resources.guests = memory.guests(entries, &resources.nodes);
-        resources.storages = storages(entries, &resources.nodes);
-        resources
+    pub(super) fn new(answer: &Answer, memory: &mut Memory) -> Result<Self, Error> {
+        let mut guests = Reading::new(memory);
+        let (mut nodes, mut storages, mut pools) = (Vec::new(), Vec::new(), Vec::new());
+        pve::resources(answer, |entry| match entry.kind.filled() {
+            Some("node") => nodes.extend(Node::of(entry)),
+            Some("storage") => storages.extend(Storage::of(entry)),
+            Some("pool") => pools.extend(Pool::of(entry)),
+            _ => {
+                guests.take(entry, memory);
+            }
+        })?;
+        sort(&mut nodes, |a, b| a.name.cmp(&b.name));
+        sort(&mut storages, |a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name)));
+        sort(&mut pools, |a, b| a.name.cmp(&b.name));
+        storages.iter_mut().filter(|storage| is_lost(&nodes, &storage.node)).for_each(Storage::lose);
+        Ok(Self { guests: guests.finish(&nodes, memory), nodes, storages, pools })
     }
 
     /// What an answer says, without anything remembered.
     #[cfg(test)]
     pub(crate) fn read(body: &str) -> Self {
-        let answer = pve::Answer::of(body);
-        Self::new(&pve::resources(&answer).expect("a list"), &mut Memory::default())
+        Self::new(&Answer::of(body), &mut Memory::default()).expect("a list")
     }
 
     /// Whether no node shows a figure and there is no guest: how a token without rights sees a cluster.
@@ -102,85 +86,38 @@ impl Resources {
     }
 }
 
-impl Usage {
-    pub(super) fn of(entry: &pve::Resource<'_>) -> Self {
-        Self {
-            cpu_ratio: entry.cpu.quantity(),
-            cpu_limit: entry.maxcpu.quantity(),
-            memory: entry.mem.quantity(),
-            memory_size: entry.maxmem.quantity(),
-            disk: entry.disk.quantity(),
-            disk_size: entry.maxdisk.quantity(),
-            uptime: entry.uptime.quantity(),
-        }
+impl Storage {
+    fn of(entry: &pve::Resource<'_>) -> Option<Self> {
+        Some(Self {
+            node: plain(&entry.node)?.to_owned(),
+            name: plain(&entry.storage)?.to_owned(),
+            available: entry.status.filled().map(|status| status == "available"),
+            shared: entry.shared.0,
+            plugin: entry.plugintype.filled().unwrap_or_default().to_owned(),
+            content: sorted(entry.content.filled().unwrap_or_default(), ',').into_owned(),
+            used: entry.disk.quantity(),
+            size: entry.maxdisk.quantity(),
+            ghost: None,
+        })
+    }
+
+    /// Drops what is not true any more, though PVE may repeat it.
+    fn lose(&mut self) {
+        self.ghost = Some(self.told());
+        self.available = None;
+        self.used = None;
+        self.size = None;
     }
 }
 
-/// Whether PVE says that this node is not online. A node that is not listed has nothing said of it.
-pub(super) fn is_lost(nodes: &[Node], name: &str) -> bool {
-    nodes.binary_search_by(|node| node.name.as_str().cmp(name)).is_ok_and(|index| !nodes[index].online)
+impl Pool {
+    fn of(entry: &pve::Resource<'_>) -> Option<Self> {
+        Some(Self { name: entry.pool.filled()?.to_owned(), usage: Usage::of(entry) })
+    }
 }
 
-fn nodes(entries: &[pve::Resource<'_>]) -> Vec<Node> {
-    let mut nodes: Vec<Node> = of_kind(entries, "node")
-        .filter_map(|entry| {
-            let online = entry.status.filled() == Some("online");
-            Some(Node {
-                name: plain(&entry.node)?.to_owned(),
-                online,
-                ha_state: entry.hastate.filled().map(str::to_owned),
-                usage: if online { Usage::of(entry) } else { Usage::default() },
-            })
-        })
-        .collect();
-    nodes.sort_by(|a, b| a.name.cmp(&b.name));
-    nodes.dedup_by(|a, b| a.name == b.name);
-    nodes
-}
-
-fn storages(entries: &[pve::Resource<'_>], nodes: &[Node]) -> Vec<Storage> {
-    let mut storages: Vec<Storage> = of_kind(entries, "storage")
-        .filter_map(|entry| {
-            let node = plain(&entry.node)?.to_owned();
-            let lost = is_lost(nodes, &node);
-            Some(Storage {
-                name: plain(&entry.storage)?.to_owned(),
-                available: entry.status.filled().filter(|_| !lost).map(|status| status == "available"),
-                shared: entry.shared.0,
-                plugin: entry.plugintype.filled().unwrap_or_default().to_owned(),
-                content: sorted(entry.content.filled().unwrap_or_default(), ','),
-                used: entry.disk.quantity().filter(|_| !lost),
-                size: entry.maxdisk.quantity().filter(|_| !lost),
-                node,
-            })
-        })
-        .collect();
-    storages.sort_by(|a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name)));
-    storages.dedup_by(|a, b| (&a.node, &a.name) == (&b.node, &b.name));
-    storages
-}
-
-fn pools(entries: &[pve::Resource<'_>]) -> Vec<Pool> {
-    let mut pools: Vec<Pool> = of_kind(entries, "pool")
-        .filter_map(|entry| Some(Pool { name: entry.pool.filled()?.to_owned(), usage: Usage::of(entry) }))
-        .collect();
-    pools.sort_by(|a, b| a.name.cmp(&b.name));
-    pools.dedup_by(|a, b| a.name == b.name);
-    pools
-}
-
-/// A name as PVE allows it for nodes and storages: without the slash that separates them in an id.
-fn plain<'e>(name: &'e pve::wire::Text<'_>) -> Option<&'e str> {
-    name.filled().filter(|name| !name.contains('/'))
-}
-
-fn of_kind<'e, 'a>(entries: &'e [pve::Resource<'a>], kind: &str) -> impl Iterator<Item = &'e pve::Resource<'a>> {
-    entries.iter().filter(move |entry| entry.kind.filled() == Some(kind))
-}
-
-/// The parts of a joined list in alphabetical order: PVE's order changes from answer to answer.
-pub(super) fn sorted(text: &str, separator: char) -> String {
-    let mut parts: Vec<&str> = text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect();
-    parts.sort_unstable();
-    parts.join(separator.encode_utf8(&mut [0; 4]))
+/// Of entries that compare as equal the first one stays.
+fn sort<T>(entries: &mut Vec<T>, order: impl Fn(&T, &T) -> Ordering) {
+    entries.sort_by(&order);
+    entries.dedup_by(|a, b| order(a, b).is_eq());
 }

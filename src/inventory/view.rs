@@ -4,16 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, ready};
 use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
 use super::resources::Resources;
-use crate::pve::{self, Client, Error};
+use crate::pve::{self, Client, Error, Reason};
 
 /// A release changes with an upgrade only; asking at every scrape would cost a call for nothing.
 const RELEASE_TTL: Duration = Duration::from_mins(5);
+
+const STATUS: &str = "/cluster/status";
 
 /// One cluster: its client and what outlives a scrape.
 pub struct Inventory {
@@ -28,8 +30,11 @@ pub struct View {
     resources: Call<Resources>,
     status: Call<ClusterStatus>,
     release: Call<Release>,
+    /// When the last of its calls was answered well.
+    answered: Answered,
 }
 
+type Answered = Arc<Mutex<Option<Instant>>>;
 type Call<T> = Shared<BoxFuture<'static, Result<Arc<T>, Error>>>;
 
 impl Inventory {
@@ -50,26 +55,47 @@ impl Inventory {
 
     /// A view of the cluster from now on.
     pub fn view(self: &Arc<Self>) -> View {
-        let [resources, status, release] = [(); 3].map(|()| Arc::clone(self));
+        let answered = Answered::default();
+        let [resources, status, release] = [(); 3].map(|()| (Arc::clone(self), Arc::clone(&answered)));
         View {
-            resources: async move { resources.fetch_resources().await }.boxed().shared(),
-            status: async move { status.fetch_status().await }.boxed().shared(),
-            release: async move { release.fetch_release().await }.boxed().shared(),
+            resources: async move { noted(&resources.1, resources.0.fetch_resources().await) }.boxed().shared(),
+            status: async move { noted(&status.1, status.0.fetch_status(None).await) }.boxed().shared(),
+            release: async move { release.0.fetch_release(&release.1).await }.boxed().shared(),
+            answered,
         }
+    }
+
+    /// Which node answers at one of the addresses of the configuration; asked there, and nowhere else, if it is not
+    /// known yet.
+    pub async fn node_at(&self, address: &str) -> Result<String, Error> {
+        if let Some(node) = self.client.node_at(address) {
+            return Ok(node);
+        }
+        self.fetch_status(Some(address)).await?;
+        self.client.node_at(address).ok_or_else(|| Error {
+            endpoint: address.to_owned(),
+            path: STATUS.to_owned(),
+            reason: Reason::Malformed("no node is the local one; expected the one that answers".to_owned()),
+        })
     }
 
     async fn fetch_resources(&self) -> Result<Arc<Resources>, Error> {
         let answer = self.client.get("/cluster/resources").await?;
-        let entries = pve::resources(&answer)?;
-        let nodes = entries.iter().filter(|entry| entry.kind.filled() == Some("node"));
-        let nodes: Vec<&str> = nodes.filter_map(|entry| entry.node.filled()).collect();
+        let resources = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            Resources::new(&answer, &mut memory)?
+        };
+        let nodes: Vec<&str> = resources.nodes.iter().map(|node| node.name.as_str()).collect();
         self.client.learn(&answer, &nodes, None);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::new(Resources::new(&entries, &mut memory)))
+        Ok(Arc::new(resources))
     }
 
-    async fn fetch_status(&self) -> Result<Arc<ClusterStatus>, Error> {
-        let answer = self.client.get("/cluster/status").await?;
+    /// Of an address, or of any endpoint.
+    async fn fetch_status(&self, address: Option<&str>) -> Result<Arc<ClusterStatus>, Error> {
+        let answer = match address {
+            None => self.client.get(STATUS).await?,
+            Some(address) => self.client.get_at(address, STATUS).await?,
+        };
         let entries = pve::status(&answer)?;
         let nodes = entries.iter().filter(|entry| entry.kind.filled() == Some("node"));
         let named = |entry: &&pve::StatusEntry<'_>| entry.local.0 == Some(true);
@@ -79,7 +105,7 @@ impl Inventory {
         Ok(Arc::new(ClusterStatus::new(&entries)))
     }
 
-    async fn fetch_release(&self) -> Result<Arc<Release>, Error> {
+    async fn fetch_release(&self, answered: &Answered) -> Result<Arc<Release>, Error> {
         let kept = self.release.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((since, release)) = kept
             && since.elapsed() < RELEASE_TTL
@@ -87,7 +113,7 @@ impl Inventory {
             return Ok(release);
         }
         let answer = self.client.get("/version").await?;
-        let release = Arc::new(Release::new(&pve::version(&answer)?));
+        let release = noted(answered, Ok(Arc::new(Release::new(&pve::version(&answer)?))))?;
         let kept = Some((Instant::now(), Arc::clone(&release)));
         *self.release.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         Ok(release)
@@ -105,6 +131,11 @@ impl View {
         self.resources.peek()?.as_ref().ok().cloned()
     }
 
+    /// When the last call of this view was answered well, if one was; what was kept from before is no answer.
+    pub fn answered(&self) -> Option<Instant> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// `/cluster/status`.
     pub async fn status(&self) -> Result<Arc<ClusterStatus>, Error> {
         self.status.clone().await
@@ -114,4 +145,26 @@ impl View {
     pub async fn release(&self) -> Result<Arc<Release>, Error> {
         self.release.clone().await
     }
+
+    /// The same as far as it was told by now. Calls that were not answered have failed: `late` is told their paths.
+    #[must_use]
+    pub fn so_far(&self, late: impl Fn(&str) -> Error) -> Self {
+        Self {
+            resources: told_or(&self.resources, late("/cluster/resources")),
+            status: told_or(&self.status, late("/cluster/status")),
+            release: told_or(&self.release, late("/version")),
+            answered: Arc::clone(&self.answered),
+        }
+    }
+}
+
+fn told_or<T: Send + Sync + 'static>(call: &Call<T>, late: Error) -> Call<T> {
+    ready(call.peek().cloned().unwrap_or(Err(late))).boxed().shared()
+}
+
+fn noted<T>(answered: &Answered, result: Result<T, Error>) -> Result<T, Error> {
+    if result.is_ok() {
+        *answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+    result
 }

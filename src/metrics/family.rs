@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Samples;
+
 /// The type of a family; all that an API without histograms needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -9,17 +11,28 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Nobody says which: `untyped` in the text format 0.0.4, `unknown` in OpenMetrics.
+    Untyped,
 }
 
 /// What is said once per family.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Desc {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Desc<T = &'static str> {
     /// The name as the text format 0.0.4 has it, `_total` of counters included.
-    pub name: &'static str,
+    pub name: T,
     /// One plain sentence.
-    pub help: &'static str,
-    /// Counter or gauge.
+    pub help: T,
+    /// Counter, gauge or neither.
     pub kind: Kind,
+}
+
+/// Where the description of a family comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// Written down in our source.
+    Known(&'static Desc),
+    /// Made while running, from the names that a kernel has for its figures.
+    Made(Arc<Desc<Box<str>>>),
 }
 
 /// Label pairs as they stand between the braces, values escaped: `id="qemu/100",name="web"`. Cheap to clone.
@@ -39,9 +52,9 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
     /// Name, help and type.
-    pub desc: &'static Desc,
+    pub desc: About,
     /// In the order in which they are written.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
 }
 
 /// The families of one origin (a cluster), which share labels.
@@ -53,25 +66,51 @@ pub struct Part {
     pub families: Vec<Family>,
 }
 
+impl About {
+    /// The description itself.
+    pub fn view(&self) -> Desc<&str> {
+        match self {
+            Self::Known(desc) => **desc,
+            Self::Made(desc) => Desc { name: &desc.name, help: &desc.help, kind: desc.kind },
+        }
+    }
+}
+
+impl From<&'static Desc> for About {
+    fn from(desc: &'static Desc) -> Self {
+        Self::Known(desc)
+    }
+}
+
 impl Labels {
     /// Escapes the values (`\`, `"`, line feed) and joins the pairs. Names are ours and valid.
     pub fn new(pairs: &[(&str, &str)]) -> Self {
         let mut text = String::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
-        for (name, value) in pairs {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.push_str(name);
-            text.push_str("=\"");
-            push_escaped(&mut text, value);
-            text.push('"');
-        }
+        push_pairs(&mut text, pairs);
+        Self(text.into())
+    }
+
+    /// What was written by [`push_pairs`].
+    pub(super) fn written(text: &str) -> Self {
         Self(text.into())
     }
 
     /// The text between the braces.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Appends the pairs as [`Labels::new`] joins them.
+pub(super) fn push_pairs(text: &mut String, pairs: &[(&str, &str)]) {
+    for (index, (name, value)) in pairs.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        push_escaped(text, value);
+        text.push('"');
     }
 }
 

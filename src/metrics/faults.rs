@@ -26,7 +26,7 @@ pub fn faults(descs: &[&'static Desc]) -> Vec<String> {
         if is_own(name) {
             faults.push(format!("{name} is a name of the process' own metrics"));
         }
-        match families.insert(base_name(desc), desc) {
+        match families.insert(base_name(**desc), desc) {
             Some(other) if other.name != name => {
                 faults.push(format!("{name} and {} are one family in OpenMetrics", other.name));
             }

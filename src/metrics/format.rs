@@ -31,7 +31,7 @@ impl Format {
     }
 
     /// The name in the HELP and TYPE lines.
-    pub(super) fn family_name(self, desc: &'static Desc) -> &'static str {
+    pub(super) fn family_name(self, desc: Desc<&str>) -> &str {
         match (self, desc.kind) {
             (Self::OpenMetrics100, Kind::Counter) => base_name(desc),
             _ => desc.name,
@@ -40,17 +40,17 @@ impl Format {
 }
 
 /// The name of a counter's family in OpenMetrics.
-pub(super) fn base_name(desc: &'static Desc) -> &'static str {
+pub(super) fn base_name(desc: Desc<&str>) -> &str {
     desc.name.strip_suffix("_total").unwrap_or(desc.name)
 }
 
 /// An upper bound of what [`write_header`] writes.
-pub(super) fn header_size(desc: &Desc) -> usize {
-    2 * desc.name.len() + 2 * desc.help.len() + "# HELP  \n# TYPE  counter\n".len()
+pub(super) fn header_size(desc: Desc<&str>) -> usize {
+    2 * desc.name.len() + 2 * desc.help.len() + "# HELP  \n# TYPE  untyped\n".len()
 }
 
 /// Writes the HELP and TYPE lines.
-pub(super) fn write_header(out: &mut BytesMut, format: Format, desc: &'static Desc) {
+pub(super) fn write_header(out: &mut BytesMut, format: Format, desc: Desc<&str>) {
     let name = format.family_name(desc);
     out.extend_from_slice(b"# HELP ");
     out.extend_from_slice(name.as_bytes());
@@ -68,6 +68,8 @@ pub(super) fn write_header(out: &mut BytesMut, format: Format, desc: &'static De
     out.extend_from_slice(match desc.kind {
         Kind::Counter => b" counter\n".as_slice(),
         Kind::Gauge => b" gauge\n".as_slice(),
+        Kind::Untyped if format == Format::OpenMetrics100 => b" unknown\n".as_slice(),
+        Kind::Untyped => b" untyped\n".as_slice(),
     });
 }
 
@@ -150,12 +152,12 @@ mod tests {
     fn help_is_escaped_as_each_format_asks() {
         static DESC: Desc = Desc { name: "a_total", help: "Say \"x\\y\"\nand é.", kind: Kind::Counter };
         let mut out = BytesMut::new();
-        write_header(&mut out, Format::Text004, &DESC);
+        write_header(&mut out, Format::Text004, DESC);
         assert_eq!(out, "# HELP a_total Say \"x\\\\y\"\\nand é.\n# TYPE a_total counter\n");
-        assert!(out.len() <= header_size(&DESC));
+        assert!(out.len() <= header_size(DESC));
         out.clear();
-        write_header(&mut out, Format::OpenMetrics100, &DESC);
+        write_header(&mut out, Format::OpenMetrics100, DESC);
         assert_eq!(out, "# HELP a Say \\\"x\\\\y\\\"\\nand é.\n# TYPE a counter\n");
-        assert!(out.len() <= header_size(&DESC));
+        assert!(out.len() <= header_size(DESC));
     }
 }

@@ -1,7 +1,7 @@
 //! Families as plain data, the one page writer, and the process' own metrics.
 //!
 //! ```text
-//! family    what a collector says: Desc, Sample, Family, Part
+//! family    what a collector says: Desc, About, Sample, Family, Part; samples: how many of them are kept
 //! format    the two text formats: content types, values, HELP lines
 //! page      parts + own metrics → chunks of text
 //! own       counters of this process; process: what /proc says of it
@@ -18,9 +18,11 @@ mod format;
 mod own;
 mod page;
 mod process;
+mod samples;
 
-pub use family::{Desc, Family, Kind, Labels, Part, Sample};
+pub use family::{About, Desc, Family, Kind, Labels, Part, Sample};
 pub use faults::faults;
 pub use format::Format;
 pub use own::Own;
 pub use page::{CHUNK, Chunks, Page};
+pub use samples::{Samples, Table};

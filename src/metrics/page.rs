@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::format::{VALUE_SIZE, base_name, header_size, write_header, write_value};
-use super::{Desc, Format, Kind, Own, Part, Sample};
+use super::{Desc, Format, Kind, Own, Part};
 
 /// The size of a chunk in bytes. Only a single line that is longer makes a longer chunk.
 pub const CHUNK: usize = 64 * 1024;
@@ -40,7 +40,6 @@ pub struct Chunks {
 /// A family of a part.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    desc: &'static Desc,
     part: usize,
     family: usize,
     /// Whether HELP and TYPE are due: the first of its name.
@@ -90,9 +89,10 @@ impl Iterator for Chunks {
 impl Chunks {
     /// Writes what is left of the current slot; false when the chunk is full before.
     fn write_slot(&mut self) -> bool {
-        let Slot { desc, part, family, first } = self.plan[self.slot];
+        let Slot { part, family, first } = self.plan[self.slot];
         let part = &self.parts[part];
         let family = &part.families[family];
+        let desc = family.desc.view();
         if self.sample == 0 {
             if first {
                 if is_full(&self.buffer, header_size(desc)) {
@@ -102,16 +102,16 @@ impl Chunks {
             }
             set_prefix(&mut self.prefix, sample_name(desc, self.format), part.labels.as_str());
         }
-        for sample in &family.samples[self.sample..] {
-            if is_full(&self.buffer, self.prefix.len() + sample.labels.as_str().len() + VALUE_SIZE) {
+        for (place, labels, value) in family.samples.walk(self.sample) {
+            if is_full(&self.buffer, self.prefix.len() + labels.len() + VALUE_SIZE) {
                 // The header is written already: a first sample must not bring it again.
                 if self.sample == 0 {
                     self.plan[self.slot].first = false;
                 }
                 return false;
             }
-            write_sample(&mut self.buffer, &self.prefix, sample);
-            self.sample += 1;
+            write_sample(&mut self.buffer, &self.prefix, labels, value);
+            self.sample = place + 1;
         }
         true
     }
@@ -144,8 +144,7 @@ fn set_prefix(prefix: &mut Vec<u8>, name: (&str, &str), part_labels: &str) {
     }
 }
 
-fn write_sample(buffer: &mut BytesMut, prefix: &[u8], sample: &Sample) {
-    let labels = sample.labels.as_str();
+fn write_sample(buffer: &mut BytesMut, prefix: &[u8], labels: &str, value: f64) {
     match (labels, prefix) {
         ("", [bare @ .., b'{']) => buffer.extend_from_slice(bare),
         ("", [shared @ .., b',']) => {
@@ -159,12 +158,12 @@ fn write_sample(buffer: &mut BytesMut, prefix: &[u8], sample: &Sample) {
         }
     }
     buffer.extend_from_slice(b" ");
-    write_value(buffer, sample.value);
+    write_value(buffer, value);
     buffer.extend_from_slice(b"\n");
 }
 
 /// The name of the samples, in two pieces.
-fn sample_name(desc: &'static Desc, format: Format) -> (&'static str, &'static str) {
+fn sample_name(desc: Desc<&str>, format: Format) -> (&str, &str) {
     match (format, desc.kind) {
         (Format::OpenMetrics100, Kind::Counter) => (base_name(desc), "_total"),
         _ => (desc.name, ""),
@@ -178,23 +177,23 @@ fn plan(parts: &[Arc<Part>], format: Format) -> Vec<Slot> {
     for (part, content) in parts.iter().enumerate() {
         for (family, content) in content.families.iter().enumerate() {
             if !content.samples.is_empty() {
-                plan.push(Slot { desc: content.desc, part, family, first: false });
+                plan.push(Slot { part, family, first: false });
             }
         }
     }
     // Stable: the parts stay in their order.
-    plan.sort_by_key(|slot| slot.desc.name);
-    let gauges: Vec<&str> =
-        plan.iter().map(|slot| slot.desc).filter(|d| d.kind == Kind::Gauge).map(|d| d.name).collect();
-    let mut last: Option<&'static Desc> = None;
+    let desc = |slot: &Slot| parts[slot.part].families[slot.family].desc.view();
+    plan.sort_by(|a, b| desc(a).name.cmp(desc(b).name));
+    let others: Vec<&str> = plan.iter().map(desc).filter(|d| d.kind != Kind::Counter).map(|d| d.name).collect();
+    let mut last: Option<Desc<&str>> = None;
     plan.retain_mut(|slot| {
-        let desc = slot.desc;
+        let desc = desc(slot);
         slot.first = last.is_none_or(|last| last.name != desc.name);
         let two_kinds = !slot.first && last.is_some_and(|last| last.kind != desc.kind);
         let one_family_twice = format == Format::OpenMetrics100
             && desc.kind == Kind::Counter
             && base_name(desc) != desc.name
-            && gauges.binary_search(&base_name(desc)).is_ok();
+            && others.binary_search(&base_name(desc)).is_ok();
         let fits = !two_kinds && !one_family_twice;
         if fits {
             last = Some(desc);
@@ -208,7 +207,7 @@ fn plan(parts: &[Arc<Part>], format: Format) -> Vec<Slot> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Family, Labels};
+    use super::super::{About, Family, Labels, Sample};
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -219,7 +218,7 @@ mod tests {
 
     fn family(desc: &'static Desc, samples: &[(&[(&str, &str)], f64)]) -> Family {
         let samples = samples.iter().map(|(labels, value)| Sample { labels: Labels::new(labels), value: *value });
-        Family { desc, samples: samples.collect() }
+        Family { desc: desc.into(), samples: samples.collect() }
     }
 
     fn part(labels: &[(&str, &str)], families: Vec<Family>) -> Arc<Part> {
@@ -349,7 +348,7 @@ pve_up{cluster="lab",id="qemu/100"} 1
     fn the_buffer_is_used_again() {
         let samples =
             (0..20_000).map(|n| Sample { labels: Labels::new(&[("id", &n.to_string())]), value: f64::from(n) });
-        let parts = vec![part(&[], vec![Family { desc: &UP, samples: samples.collect() }])];
+        let parts = vec![part(&[], vec![Family { desc: (&UP).into(), samples: samples.collect() }])];
         let mut starts = std::collections::BTreeSet::new();
         let mut count = 0;
         for chunk in Page::new(parts, None).chunks(Format::Text004) {
@@ -457,7 +456,7 @@ pve_up{cluster="lab",id="qemu/100"} 1
             let descs: [&'static Desc; 3] = [&CPU, &READ, &UP];
             let parts: Vec<Arc<Part>> = given.iter().map(|(shared, families)| {
                 let families = families.iter().map(|(desc, samples)| Family {
-                    desc: descs[*desc],
+                    desc: descs[*desc].into(),
                     samples: samples.iter().map(|(own, value)| Sample { labels: built(own), value: *value }).collect(),
                 });
                 Arc::new(Part { labels: built(shared), families: families.collect() })
@@ -483,7 +482,7 @@ pve_up{cluster="lab",id="qemu/100"} 1
                 prop_assert_eq!(&read.samples, &expected);
                 let declared: Vec<_> = families.iter().map(|desc| {
                     let kind = if desc.kind == Kind::Counter { "counter" } else { "gauge" };
-                    (format.family_name(desc).to_owned(), kind.to_owned(), desc.help.to_owned())
+                    (format.family_name(**desc).to_owned(), kind.to_owned(), desc.help.to_owned())
                 }).collect();
                 prop_assert_eq!(&read.families, &declared);
                 prop_assert_eq!(read.ended, format == Format::OpenMetrics100);
@@ -499,8 +498,8 @@ pve_up{cluster="lab",id="qemu/100"} 1
             }).collect();
             let split = again.min(samples.len());
             let parts = [
-                part(&[("cluster", "a")], vec![Family { desc: &UP, samples: samples[..split].to_vec() }]),
-                part(&[("cluster", "b")], vec![Family { desc: &UP, samples: samples[split..].to_vec() }]),
+                part(&[("cluster", "a")], vec![Family { desc: (&UP).into(), samples: samples[..split].to_vec().into() }]),
+                part(&[("cluster", "b")], vec![Family { desc: (&UP).into(), samples: samples[split..].to_vec().into() }]),
             ];
             let chunks: Vec<Bytes> = Page::new(parts.to_vec(), None).chunks(Format::OpenMetrics100).collect();
             prop_assert!(chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK));
@@ -515,6 +514,28 @@ pve_up{cluster="lab",id="qemu/100"} 1
             whole.push_str("# EOF\n");
             prop_assert_eq!(String::from_utf8(chunks.concat()).unwrap(), whole);
         }
+    }
+
+    #[test]
+    fn a_family_may_bring_its_own_description() {
+        let made = |name: &str, kind| About::Made(Arc::new(Desc { name: name.into(), help: "Made.".into(), kind }));
+        let sample = |value| vec![Sample { labels: Labels::new(&[]), value }].into();
+        let families = vec![
+            Family { desc: made("node_b", Kind::Untyped), samples: sample(1.0) },
+            Family { desc: made("node_a_total", Kind::Counter), samples: sample(2.0) },
+            Family { desc: made("node_a", Kind::Untyped), samples: sample(3.0) },
+        ];
+        let parts = [part(&[], families)];
+        let (a, b) =
+            ("# HELP node_a_total Made.\n# TYPE node_a_total counter\nnode_a_total 2\n", "# HELP node_b Made.\n");
+        let untyped = "# HELP node_a Made.\n# TYPE node_a untyped\nnode_a 3\n";
+        assert_eq!(text(&parts, Format::Text004), format!("{untyped}{a}{b}# TYPE node_b untyped\nnode_b 1\n"));
+        let unknown = "# HELP node_a Made.\n# TYPE node_a unknown\nnode_a 3\n";
+        // There `node_a` and `node_a_total` are one family: the counter gives way.
+        assert_eq!(
+            text(&parts, Format::OpenMetrics100),
+            format!("{unknown}{b}# TYPE node_b unknown\nnode_b 1\n# EOF\n")
+        );
     }
 
     #[test]

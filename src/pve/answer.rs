@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::credential::Credential;
 use super::error::{Error, Reason, one_line};
+use super::stream;
+use super::wire::List;
 
 /// A 200 answer, to be parsed by borrowing from it.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub struct Answer {
     pub(super) endpoint: String,
     pub(super) path: String,
     pub(super) body: String,
+    /// When it was given, by the clock of who gave it, in seconds since 1970.
+    pub(super) date: Option<f64>,
     /// For messages, which quote the body: it may repeat the secret that we sent.
     pub(super) credential: Arc<Credential>,
 }
@@ -29,6 +33,12 @@ impl Answer {
             Ok(envelope) => Ok(envelope.data),
             Err(error) => Err(self.malformed(self.locate::<T>(&error))),
         }
+    }
+
+    /// The objects of a list, each handed to `take` as soon as it is read; answers how many entries the list has, those
+    /// that are no objects included. After a failure, which is told as [`Self::data`] tells it, what was taken is void.
+    pub(super) fn each<'a, T: Deserialize<'a>>(&'a self, take: impl FnMut(T)) -> Result<usize, Error> {
+        stream::each(&self.body, take).map_err(|error| self.malformed(self.locate::<List<T>>(&error)))
     }
 
     /// An answer that parses but cannot be meant.
@@ -57,6 +67,7 @@ impl Answer {
             endpoint: "https://pve.example.com:8006".to_owned(),
             path: "/test".to_owned(),
             body: body.to_owned(),
+            date: None,
             credential: Arc::new(Credential::for_tests()),
         }
     }

@@ -87,6 +87,10 @@ impl Asking {
 
     /// Starts what is due to be asked in the background: on a runtime, and because a call came in.
     pub(super) fn probe(self: &Arc<Self>, label: &'static str) {
+        // Who is not logged in yet asks nothing in the background: the login itself goes round the endpoints.
+        if !self.is_admitted() {
+            return;
+        }
         // Without a runtime the program is about to end.
         let Ok(runtime) = Handle::try_current() else { return };
         for (index, probe) in self.endpoints.probes(label) {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::asking::Asking;
 use super::endpoints::Endpoints;
-use super::error::Error;
+use super::error::{Error, Reason};
 use super::gate::{Gate, Permit};
 use super::path::Path;
 use super::tls::Roots;
-use super::transport::Transport;
+use super::transport::{Line, Transport};
 use super::{fast, slow};
 use crate::config::Cluster;
 use crate::metrics::Own;
 
-/// Asks one cluster's API; read-only.
+/// Asks one cluster's API; read-only. Where a user stands in the configuration instead of a token, calls first wait, for a
+/// minute at most, until it is logged in.
 pub struct Client(Arc<Asking>);
 
 /// Bounds of every call.
@@ -46,12 +47,21 @@ impl Client {
         fast::get(&self.0, &Path::from(path)).await
     }
 
+    /// Fast lane: the same of one address of the configuration and of no other.
+    pub async fn get_at(&self, address: &str, path: &'static str) -> Result<Answer, Error> {
+        let Some(index) = self.0.endpoints.index(address) else {
+            let reason = Reason::Unreachable("it is no address of the configuration".to_owned());
+            return Err(Error { endpoint: address.to_owned(), path: path.to_owned(), reason });
+        };
+        self.0.attempt(index, &Path::from(path), Line::Kept).await
+    }
+
     /// Slow lane: a call that any endpoint can answer. The permit is for [`Client::entry_node`].
     ///
     /// Ends by itself within 35 s for each endpoint that is asked; another one than that of the permit is asked only
     /// after it failed, and if its node has a place now. Several calls on one permit take turns.
     pub async fn get_slow(&self, path: &Path, permit: &Permit) -> Result<Answer, Error> {
-        slow::get(&self.0, path, permit).await
+        self.0.admitted(|| slow::get(&self.0, path, permit)).await
     }
 
     /// Slow lane: a call about one node, `/nodes/{node}/…`. The permit is for that node.
@@ -59,7 +69,7 @@ impl Client {
     /// Asked directly where `node_addresses` names the node, through an endpoint where no connection comes about there
     /// or none is configured. Ends by itself within 35 s, connections that fail not counted.
     pub async fn get_node(&self, path: &Path, permit: &Permit) -> Result<Answer, Error> {
-        slow::get_node(&self.0, path, permit).await
+        self.0.admitted(|| slow::get_node(&self.0, path, permit)).await
     }
 
     /// Where permits of the slow lane come from.
@@ -71,6 +81,11 @@ impl Client {
     /// of that endpoint while its name is unknown.
     pub fn entry_node(&self) -> String {
         self.0.endpoints.place(self.entry())
+    }
+
+    /// The node at one of the addresses of the configuration, if it is known by now.
+    pub fn node_at(&self, address: &str) -> Option<String> {
+        self.0.endpoints.node_at(address)
     }
 
     /// The address of the endpoint that is asked first now.

@@ -3,44 +3,80 @@
 use std::borrow::Cow;
 
 use reqwest::RequestBuilder;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use zeroize::Zeroizing;
 
+use super::login::Login;
+use super::ticket::Echoes;
 use crate::config;
 
 /// Put on every request anew, so that one that renews needs no new client.
 #[derive(Debug)]
-pub(super) struct Credential {
-    token: HeaderValue,
-    secret: config::Secret,
+pub(super) enum Credential {
+    /// An API token.
+    Token(Token),
+    /// A user, with the ticket of the last login.
+    User(Box<Login>),
+}
+
+pub(super) struct Token {
+    header: HeaderValue,
+    echoes: Echoes,
 }
 
 impl Credential {
     /// Fails with a sentence for the administrator.
     pub(super) fn new(credential: &config::Credential) -> Result<Self, String> {
-        let config::Credential::Token { id, secret } = credential;
-        let text = Zeroizing::new(format!("PVEAPIToken={id}={}", secret.expose()));
-        let mut token = HeaderValue::from_str(&text)
-            .map_err(|_| "token_id or its secret has characters that no HTTP header can carry".to_owned())?;
-        token.set_sensitive(true);
-        Ok(Self { token, secret: secret.clone() })
+        match credential {
+            config::Credential::Token { id, secret } => Token::new(id, secret).map(Self::Token),
+            config::Credential::User { name, password } => Ok(Self::User(Box::new(Login::new(name, password)))),
+        }
     }
 
-    /// The request with the credential on it.
-    pub(super) fn put_on(&self, request: RequestBuilder) -> RequestBuilder {
-        request.header(AUTHORIZATION, self.token.clone())
+    /// The login, where there is one.
+    pub(super) fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Token(_) => None,
+            Self::User(login) => Some(login),
+        }
+    }
+
+    /// The request with the credential on it; `None` where nobody is logged in.
+    pub(super) fn put_on(&self, request: RequestBuilder) -> Option<RequestBuilder> {
+        Some(match self {
+            Self::Token(token) => request.header(AUTHORIZATION, token.header.clone()),
+            Self::User(login) => request.header(COOKIE, login.cookie()?),
+        })
     }
 
     /// A text of the other side, which may repeat what we sent it.
     pub(super) fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let secret = self.secret.expose();
-        if text.contains(secret) { text.replace(secret, "[secret]").into() } else { text.into() }
+        match self {
+            Self::Token(token) => token.echoes.hide(text.into()),
+            Self::User(login) => login.hide(text.into()),
+        }
+    }
+}
+
+impl Token {
+    fn new(id: &str, secret: &config::Secret) -> Result<Self, String> {
+        let text = Zeroizing::new(format!("PVEAPIToken={id}={}", secret.expose()));
+        let mut header = HeaderValue::from_str(&text)
+            .map_err(|_| "token_id or its secret has characters that no HTTP header can carry".to_owned())?;
+        header.set_sensitive(true);
+        Ok(Self { header, echoes: Echoes::new(secret.expose()) })
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token([secret])")
     }
 }
 
 #[cfg(test)]
 impl Credential {
     pub(super) fn for_tests() -> Self {
-        Self { token: HeaderValue::from_static("x"), secret: config::Secret::new("5ecret".to_owned()) }
+        Self::Token(Token { header: HeaderValue::from_static("x"), echoes: Echoes::new("5ecret") })
     }
 }

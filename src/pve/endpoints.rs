@@ -119,6 +119,17 @@ impl Endpoints {
         node.unwrap_or_else(|| self.url(index).to_owned())
     }
 
+    /// Which address this is.
+    pub(super) fn index(&self, url: &str) -> Option<usize> {
+        self.urls.iter().position(|known| known == url)
+    }
+
+    /// The node that an address is, if that is known.
+    pub(super) fn node_at(&self, url: &str) -> Option<String> {
+        let index = self.index(url)?;
+        self.state().addresses.get(index)?.node.clone()
+    }
+
     /// Whether a place at the gate that was taken under this name is one of this address.
     pub(super) fn is_at(&self, index: usize, place: &str) -> bool {
         place == self.url(index) || place == self.place(index)
@@ -130,7 +141,7 @@ impl Endpoints {
         if !nodes.is_empty() {
             state.names = nodes.iter().map(|node| (*node).to_owned()).collect();
         }
-        let index = self.urls.iter().position(|url| *url == answer.endpoint);
+        let index = self.index(&answer.endpoint);
         if let (Some(address), Some(local)) = (index.and_then(|index| state.addresses.get_mut(index)), local) {
             address.node = Some(local.to_owned());
         }
@@ -328,6 +339,7 @@ mod tests {
         Endpoints::new(&Cluster {
             name: "home".into(),
             endpoints: (1..=count).map(endpoint).collect(),
+            modules: Vec::new(),
             node_addresses: direct.iter().map(|(node, number)| ((*node).to_owned(), endpoint(*number))).collect(),
             credential: Credential::Token { id: "a@pve!b".into(), secret: Secret::new("x".into()) },
             tls: Tls::SystemRoots,

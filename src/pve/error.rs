@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The path of a login, the one call that is no GET.
+pub(super) const LOGIN: &str = "/access/ticket";
+
 /// A failed call: which one, and why. Cheap enough to clone for all who shared the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -19,6 +22,8 @@ pub struct Error {
 pub enum Reason {
     /// No connection: nothing was sent, another endpoint may be tried.
     Unreachable(String),
+    /// Nothing was asked for want of a place at the gate, which may become free at any time.
+    Busy(String),
     /// The connection was there and broke before the answer was.
     Broken(String),
     /// The endpoint belongs to another cluster than the others; nothing of it is used.
@@ -27,6 +32,8 @@ pub enum Reason {
     Tls(String),
     /// 401: the credential is wrong, expired or disabled.
     Unauthorized(String),
+    /// A user was not let in, or its ticket was not accepted; says what to do.
+    NotLoggedIn(String),
     /// 403: the credential lacks a privilege; PVE names path and privilege.
     Forbidden(String),
     /// 500 of a node that does not have what was asked for: it never was or has moved.
@@ -45,9 +52,9 @@ impl Error {
     /// The value of the `reason` and `outcome` labels: one word of a small set.
     pub fn label(&self) -> &'static str {
         match self.reason {
-            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Foreign(_) => "unreachable",
+            Reason::Unreachable(_) | Reason::Busy(_) | Reason::Broken(_) | Reason::Foreign(_) => "unreachable",
             Reason::Tls(_) => "tls",
-            Reason::Unauthorized(_) => "unauthorized",
+            Reason::Unauthorized(_) | Reason::NotLoggedIn(_) => "unauthorized",
             Reason::Forbidden(_) => "forbidden",
             Reason::NotFoundHere(_) | Reason::Status(..) => "status",
             Reason::Malformed(_) => "malformed",
@@ -70,13 +77,18 @@ impl Error {
     pub(super) fn is_of_the_endpoint(&self) -> bool {
         match self.reason {
             Reason::Unreachable(_)
+            | Reason::Busy(_)
             | Reason::Broken(_)
             | Reason::Foreign(_)
             | Reason::Tls(_)
             | Reason::Timeout(_)
             | Reason::Malformed(_) => true,
             Reason::Status(code, _) => code >= 500 && code != 501,
-            Reason::Unauthorized(_) | Reason::Forbidden(_) | Reason::NotFoundHere(_) | Reason::TooLarge(_) => false,
+            Reason::Unauthorized(_)
+            | Reason::NotLoggedIn(_)
+            | Reason::Forbidden(_)
+            | Reason::NotFoundHere(_)
+            | Reason::TooLarge(_) => false,
         }
     }
 }
@@ -86,10 +98,13 @@ impl fmt::Display for Error {
         let Self { endpoint, path, reason } = self;
         match reason {
             // The path does not matter where no call was made: all calls of a round then fail with the same words.
-            Reason::Unreachable(_) | Reason::Broken(_) | Reason::Foreign(_) | Reason::Tls(_) => {
+            Reason::Unreachable(_) | Reason::Busy(_) | Reason::Broken(_) | Reason::Foreign(_) | Reason::Tls(_) => {
                 write!(f, "{endpoint}: {reason}")
             }
-            _ => write!(f, "GET {endpoint}/api2/json{path}: {reason}"),
+            _ => {
+                let method = if path == LOGIN { "POST" } else { "GET" };
+                write!(f, "{method} {endpoint}/api2/json{path}: {reason}")
+            }
         }
     }
 }
@@ -101,14 +116,16 @@ impl fmt::Display for Reason {
         match self {
             Self::Unreachable(cause) => write!(f, "no connection: {cause}"),
             Self::Broken(cause) => write!(f, "the connection broke: {cause}"),
-            Self::Tls(cause) | Self::Foreign(cause) => write!(f, "{cause}"),
+            Self::Tls(cause) | Self::Foreign(cause) | Self::Busy(cause) | Self::NotLoggedIn(cause) => {
+                write!(f, "{cause}")
+            }
             Self::Unauthorized(words) => write!(
                 f,
                 "401 {words}: check that token_id exists, is enabled and not expired, and that the secret is its own"
             ),
             Self::Forbidden(words) => write!(
                 f,
-                "403 {words}: give the role PVEAuditor on / to the token and, if its privileges are separated, to its user too"
+                "403 {words}: give the role PVEAuditor on / to the user and, if a token's privileges are separated, to the token too"
             ),
             Self::NotFoundHere(words) => write!(f, "500 {words}"),
             Self::Status(code, words) => write!(f, "unexpected status {code} {words}"),

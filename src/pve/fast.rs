@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Asks until there is an answer, or an error that another endpoint would only repeat.
 pub(super) async fn get(asking: &Arc<Asking>, path: &Path) -> Result<Answer, Error> {
     let _background = Background::new(asking, path.label());
-    match timeout(LONGEST, race(asking, path)).await {
+    match timeout(LONGEST, asking.admitted(|| race(asking, path))).await {
         Ok(result) => result,
         Err(_) => {
             let endpoint = asking.endpoints.order(path.label()).first().map_or(0, |first| first.index);

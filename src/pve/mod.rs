@@ -3,14 +3,17 @@
 //! ```text
 //! client     what callers may ask: the fast lane (fast), the slow lane (slow) behind the gate per node (gate)
 //! asking     one attempt at one address, and what is asked in the background
+//! admission  calls of a user: the login before them (login: when; ticket: what it gives), and again after a 401
 //! endpoints  which address is asked first: health of each (health), whether it belongs to the cluster (identity)
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
-//! answer     → resources, status, version: lenient parsing (wire)
+//! look       the certificate that an address shows, for those who want to pin it
+//! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
 //! ```
 //!
-//! A [`Client`] belongs to one cluster. It sends nothing but `GET`, and its credential goes only to addresses that
-//! the configuration names, after their certificate was checked.
+//! A [`Client`] belongs to one cluster. It sends nothing but `GET` and the login, and its credential goes only to
+//! addresses that the configuration names, after their certificate was checked.
 
+mod admission;
 mod answer;
 mod asking;
 mod certificate;
@@ -25,6 +28,8 @@ mod gate;
 mod guest_config;
 mod health;
 mod identity;
+mod login;
+mod look;
 mod node_metrics;
 mod not_backed_up;
 mod path;
@@ -34,11 +39,13 @@ mod resources;
 mod rows;
 mod slow;
 mod status;
+mod stream;
 mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod tls;
 mod transport;
 mod version;
@@ -49,6 +56,7 @@ pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
 pub use guest_config::{GuestConfig, guest_config};
+pub use look::shown_certificate;
 pub use node_metrics::{NodeMetric, NodeSample, node_metrics};
 pub use not_backed_up::{Uncovered, not_backed_up};
 pub use path::Path;

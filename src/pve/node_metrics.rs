@@ -50,12 +50,22 @@ pub struct NodeSample<'a> {
     pub value: f64,
 }
 
-/// The newest sample of each metric of each node, in the order of the names. Nodes that PVE could not ask are not in it.
+/// pvestatd takes a sample every ten seconds, and an answer may take half a minute to be gathered. What is older than this
+/// comes from a node whose pvestatd is dead or stuck: PVE tells its last sample as long as the node runs.
+const STALE: f64 = 60.0;
+
+/// The newest sample of each metric of each node, in the order of the names. Nodes that PVE could not ask are not in it,
+/// nor what was stale when the answer was given; where no header says when that was, the newest row stands in.
 /// A list in which no row has an id is malformed.
 pub fn node_metrics(answer: &Answer) -> Result<Vec<NodeSample<'_>>, Error> {
     let Object(Export { data: rows }) = answer.data()?;
     rows::check(answer, rows.told, rows.shaped, "an id")?;
     let mut samples = rows.samples;
+    let newest = samples.iter().map(|sample| sample.timestamp).max_by(f64::total_cmp);
+    if let Some(now) = answer.date.or(newest) {
+        // Rows without a time say nothing of their age.
+        samples.retain(|sample| sample.timestamp.is_infinite() || now - sample.timestamp <= STALE);
+    }
     let newest_first = |a: &NodeSample<'_>, b: &NodeSample<'_>| {
         (&a.node, a.metric).cmp(&(&b.node, b.metric)).then(b.timestamp.total_cmp(&a.timestamp))
     };
@@ -249,6 +259,22 @@ mod tests {
         assert_eq!(samples(&format!("[{}]", rows.join(","))), expected);
         let turned: Vec<String> = rows.iter().rev().cloned().collect();
         assert_eq!(samples(&format!("[{}]", turned.join(","))), expected);
+    }
+
+    #[test]
+    fn the_last_words_of_a_dead_pvestatd_are_left_out() {
+        let row = |node: &str, timestamp: &str| {
+            format!(r#"{{"id":"node/{node}","metric":"cpu_avg1","value":1,"timestamp":{timestamp}}}"#)
+        };
+        let rows = [row("a", "1000"), row("b", "940"), row("c", "939"), row("d", "null"), row("e", "2000")];
+        let told = |date: Option<f64>, rows: &[String]| -> Vec<String> {
+            let answer = Answer { date, ..Answer::of(&format!(r#"{{"data":{{"data":[{}]}}}}"#, rows.join(","))) };
+            node_metrics(&answer).expect("rows").into_iter().map(|sample| sample.node.into_owned()).collect()
+        };
+        assert_eq!(told(Some(1000.0), &rows), ["a", "b", "d", "e"], "a clock that is ahead does no harm");
+        assert_eq!(told(Some(5000.0), &rows), ["d"], "on a node that stands alone, only the date tells");
+        assert_eq!(told(None, &rows[..4]), ["a", "b", "d"]);
+        assert_eq!(told(None, &[]), Vec::<String>::new());
     }
 
     #[test]

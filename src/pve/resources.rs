@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::error::Error;
-use super::wire::{List, Number, Text};
+use super::wire::{Number, Text};
 
 /// One entry as PVE sends it. Which fields are filled depends on `type` and on what the token may see.
 #[derive(Debug, Default, Deserialize)]
@@ -75,14 +75,16 @@ pub struct Resource<'a> {
     pub diskwrite: Number,
 }
 
-/// The entries. A list without a single typed entry is malformed: PVE lists at least the node that answers.
-pub fn resources(answer: &Answer) -> Result<Vec<Resource<'_>>, Error> {
-    let list: List<Resource<'_>> = answer.data()?;
-    if list.items.iter().all(|resource| resource.kind.filled().is_none()) {
-        return Err(answer.malformed(format!(
-            "none of its {} entries has a type; expected at least the node that answers",
-            list.items.len() + list.skipped
-        )));
+/// Hands each entry to `take` as soon as it is read; after a failure, what was taken is void. A list without a single
+/// typed entry is malformed: PVE lists at least the node that answers.
+pub fn resources<'a>(answer: &'a Answer, mut take: impl FnMut(&Resource<'a>)) -> Result<(), Error> {
+    let mut typed = false;
+    let told = answer.each(|resource: Resource<'a>| {
+        typed |= resource.kind.filled().is_some();
+        take(&resource);
+    })?;
+    if typed {
+        return Ok(());
     }
-    Ok(list.items)
+    Err(answer.malformed(format!("none of its {told} entries has a type; expected at least the node that answers")))
 }

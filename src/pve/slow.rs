@@ -19,12 +19,15 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
     let mut order: Vec<usize> = asking.endpoints.order(path.label()).iter().map(|candidate| candidate.index).collect();
     let Some(&first) = order.first() else { return Err(asking.endpoints.all_refused(path.as_str())) };
     order.sort_by_key(|index| !asking.endpoints.is_at(*index, permit.node()));
-    let mut failed = None;
+    let (mut failed, mut is_busy) = (None, false);
     for index in order {
         let other = match asking.endpoints.is_at(index, permit.node()) {
             true => None,
             false => match asking.gate.try_enter(&asking.endpoints.place(index), permit.blocks()) {
-                None => continue,
+                None => {
+                    is_busy = true;
+                    continue;
+                }
                 place => place,
             },
         };
@@ -35,8 +38,16 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
             result => return result,
         }
     }
-    let busy = "not asked, as the permit is for another node and the endpoints are busy with other calls";
-    Err(failed.unwrap_or_else(|| fault(asking, first, path, Reason::Unreachable(busy.to_owned()))))
+    // What a node said stands. Where none was reached, those that are busy may do better later.
+    Err(match failed {
+        Some(error) if !(is_busy && error.is_of_the_way()) => error,
+        Some(error) => {
+            fault(asking, first, path, Reason::Busy(format!("{}; the other endpoints are busy", error.reason)))
+        }
+        None => {
+            fault(asking, first, path, Reason::Busy("not asked: the endpoints are busy with other calls".to_owned()))
+        }
+    })
 }
 
 /// A call about the permit's node: there directly if that is configured, else through an endpoint.

@@ -12,7 +12,11 @@ pub(crate) fn recorded(file: &str) -> Answer {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let recording: Value = serde_json::from_str(&text).expect("a recording");
-    Answer::of(&recording["body"].to_string())
+    let headers = recording["headers"].as_array().expect("headers");
+    let date = headers.iter().find(|header| header[0] == "Date").and_then(|header| header[1].as_str());
+    let date = date.map(|date| httpdate::parse_http_date(date).expect("a date"));
+    let date = date.map(|date| date.duration_since(std::time::UNIX_EPOCH).expect("a date of now").as_secs_f64());
+    Answer { date, ..Answer::of(&recording["body"].to_string()) }
 }
 
 /// JSON of any shape, with the names and words that the parsers look for.

@@ -72,7 +72,7 @@ fn parsed(path: &str, answer: &Answer) -> Result<usize, Error> {
     let told = |empty: bool| usize::from(!empty);
     match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
         ["version"] => version(answer).map(|_| 1),
-        ["cluster", "resources"] => resources(answer).map(|entries| told(entries.is_empty())),
+        ["cluster", "resources"] => resources(answer, |_| ()).map(|()| 1),
         ["cluster", "status"] => status(answer).map(|entries| told(entries.is_empty())),
         ["cluster", "metrics", "export"] => node_metrics(answer).map(|samples| told(samples.is_empty())),
         ["cluster", "backup-info", "not-backed-up"] => not_backed_up(answer).map(|guests| told(guests.is_empty())),
@@ -104,7 +104,7 @@ fn detail(error: &Error) -> &str {
 #[test]
 fn malformed_answers_are_located() {
     let answer = Answer::of(r#"{"data":[{"type":"node","node":"a"},{"type":"qemu","vmid":1"#);
-    let error = resources(&answer).expect_err("cut off");
+    let error = resources(&answer, |_| ()).expect_err("cut off");
     assert!(detail(&error).contains("line 1 column 59 in data[1];"), "{error}");
     assert!(error.to_string().starts_with("GET https://pve.example.com:8006/api2/json/test: malformed"), "{error}");
     let answer = Answer::of("<!DOCTYPE html><html>\u{7}a proxy</html>");
@@ -114,7 +114,7 @@ fn malformed_answers_are_located() {
 
 fn parse_all(body: &str) {
     let answer = Answer::of(body);
-    let _ = resources(&answer);
+    let _ = resources(&answer, |_| ());
     let _ = status(&answer);
     let _ = version(&answer);
     let _ = node_metrics(&answer);

@@ -1,15 +1,18 @@
 //! One exchange with one address: bounded, counted, its failure named. The only place that sends the credential.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 use super::answer::{Answer, beginning};
 use super::credential::Credential;
-use super::error::{Error, Reason};
+use super::error::{Error, LOGIN, Reason};
 use super::failure::{classify, died_under_us, refused, root_cause};
+use super::login::Login;
 use super::path::Path;
 use super::tls::{self, Roots};
 use crate::config::Cluster;
@@ -23,6 +26,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(4500);
 const ERROR_BODY: u64 = 16 << 10;
 /// How long that may take: the status and its phrase are there already.
 const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
+/// What is read of the answer to a login: it also lists the user's rights.
+const LOGIN_BODY: u64 = 256 << 10;
 
 /// Asks the addresses of one cluster.
 ///
@@ -73,51 +78,95 @@ impl Transport {
         })
     }
 
+    /// The login, where there is one.
+    pub(super) fn login(&self) -> Option<&Login> {
+        self.credential.login()
+    }
+
     /// `GET {address}/api2/json{path}`. `address` is one of the configuration.
     pub(super) async fn ask(&self, address: &str, path: &Path, line: Line, bounds: Bounds) -> Result<Answer, Error> {
         let url = format!("{address}/api2/json{path}");
-        let mut counted = Counted { transport: self, address, path, started: Instant::now(), outcome: "given_up" };
-        let exchange = timeout(bounds.total, self.exchange(&url, line, bounds.head)).await;
-        let result = exchange.unwrap_or_else(|_| Err(Reason::Timeout(counted.started.elapsed())));
-        let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
-        let result = match result {
-            Ok(body) => Ok(Answer { endpoint, path, body, credential: Arc::clone(&self.credential) }),
-            Err(reason) => Err(Error { endpoint, path, reason }),
+        let exchange = async {
+            let mut response = bounds.head(self.get(&url, line)).await?;
+            let date = date(response.headers());
+            let body = self.body(&mut response, self.max_body).await?;
+            Ok((text(body, &self.credential)?, date))
         };
+        let (body, date) = self.counted(address, path, bounds, exchange).await?;
+        let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
+        Ok(Answer { endpoint, path, body, date, credential: Arc::clone(&self.credential) })
+    }
+
+    /// `POST {address}/api2/json/access/ticket`: the one request that is no GET. Gives the body, which holds a ticket.
+    pub(super) async fn log_in(&self, address: &str, form: Bytes, bounds: Bounds) -> Result<Zeroizing<String>, Error> {
+        const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+        // On a new connection, so that no password is sent twice because a kept one died.
+        let request = self.fresh.post(format!("{address}/api2/json{LOGIN}")).header(CONTENT_TYPE, FORM).body(form);
+        let exchange = async {
+            let sending = async { request.send().await.map_err(|error| classify(&error)) };
+            let mut response = bounds.head(sending).await?;
+            let body = Zeroizing::new(self.body(&mut response, LOGIN_BODY).await?);
+            Ok(Zeroizing::new(String::from_utf8_lossy(&body).into_owned()))
+        };
+        self.counted(address, &Path::from(LOGIN), bounds, exchange).await
+    }
+
+    async fn counted<T>(
+        &self,
+        address: &str,
+        path: &Path,
+        bounds: Bounds,
+        exchange: impl Future<Output = Result<T, Reason>>,
+    ) -> Result<T, Error> {
+        let mut counted = Counted { transport: self, address, path, started: Instant::now(), outcome: "given_up" };
+        let result = timeout(bounds.total, exchange).await;
+        let result = result.unwrap_or_else(|_| Err(Reason::Timeout(counted.started.elapsed())));
+        let error = |reason| Error { endpoint: address.to_owned(), path: path.as_str().to_owned(), reason };
+        let result = result.map_err(error);
         counted.outcome = result.as_ref().err().map_or("ok", Error::label);
         result
     }
 
-    async fn exchange(&self, url: &str, line: Line, head: Duration) -> Result<String, Reason> {
-        let mut response = timeout(head, self.head(url, line)).await.unwrap_or(Err(Reason::Timeout(head)))?;
+    /// The body of a 200; what any other status means.
+    async fn body(&self, response: &mut reqwest::Response, most: u64) -> Result<Vec<u8>, Reason> {
         let status = response.status().as_u16();
         if status == 200 {
             if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
                 return Err(Reason::Malformed(format!("encoded as {encoding:?} although no encoding was asked for")));
             }
-            return text(read(&mut response, self.max_body).await?, &self.credential);
+            return read(response, most).await;
         }
         let words = match response.extensions().get::<hyper::ext::ReasonPhrase>() {
             Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
             None => response.status().canonical_reason().unwrap_or_default().to_owned(),
         };
-        let body = timeout(ERROR_BODY_TIME, read(&mut response, ERROR_BODY)).await;
+        let body = timeout(ERROR_BODY_TIME, read(response, ERROR_BODY)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
         let body = self.credential.hide(&String::from_utf8_lossy(&body)).into_owned();
         Err(refused(status, &self.credential.hide(&words), body.as_bytes()))
     }
 
-    async fn head(&self, url: &str, line: Line) -> Result<reqwest::Response, Reason> {
-        let send = |client: &reqwest::Client| self.credential.put_on(client.get(url)).send();
+    async fn get(&self, url: &str, line: Line) -> Result<reqwest::Response, Reason> {
+        let send = async |client: &reqwest::Client| match self.credential.put_on(client.get(url)) {
+            Some(request) => Ok(request.send().await),
+            None => Err(Reason::NotLoggedIn("not asked, as nobody is logged in".to_owned())),
+        };
         match line {
-            Line::Kept => match send(&self.kept).await {
+            Line::Kept => match send(&self.kept).await? {
                 // pveproxy may close a kept connection under us; asking twice is harmless for a GET.
-                Err(error) if died_under_us(&error) => send(&self.fresh).await,
+                Err(error) if died_under_us(&error) => send(&self.fresh).await?,
                 other => other,
             },
-            Line::Fresh => send(&self.fresh).await,
+            Line::Fresh => send(&self.fresh).await?,
         }
         .map_err(|error| classify(&error))
+    }
+}
+
+impl Bounds {
+    /// What comes until the status and headers are there.
+    async fn head<T>(self, sending: impl Future<Output = Result<T, Reason>>) -> Result<T, Reason> {
+        timeout(self.head, sending).await.unwrap_or(Err(Reason::Timeout(self.head)))
     }
 }
 
@@ -150,6 +199,11 @@ async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Vec<u8>, R
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn date(headers: &HeaderMap) -> Option<f64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs_f64())
 }
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::error::Error;
-use super::wire::Text;
+use super::wire::{Object, Text};
 
 /// The release as PVE sends it.
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Version<'a> {
 
 /// The release. An answer without `version` is malformed.
 pub fn version(answer: &Answer) -> Result<Version<'_>, Error> {
-    let version: Version<'_> = answer.data()?;
+    let Object(version): Object<Version<'_>> = answer.data()?;
     if version.version.filled().is_none() {
         return Err(answer.malformed("it has no version".to_owned()));
     }

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 /// Lists end here: several times the largest cluster, and few enough for a wrong answer not to fill the memory, which
 /// entries of two bytes would otherwise do.
-const MOST_ENTRIES: usize = 100_000;
+pub(super) const MOST_ENTRIES: usize = 100_000;
 
 /// A finite number, or absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

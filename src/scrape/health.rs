@@ -43,7 +43,7 @@ impl Health {
         if newly_blind {
             tracing::warn!(
                 cluster,
-                "the API shows neither guests nor figures of nodes: the token probably has no rights; \
+                "the API shows neither guests nor figures of nodes: the token or user probably has no rights; \
                  give the role PVEAuditor on / to the token and, if its privileges are separated, to its user too"
             );
         }

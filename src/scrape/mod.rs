@@ -6,30 +6,37 @@
 //!          → lane        the slow lane: what is known by now
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
+//! a target → targets     which cluster it is, for the drop-in page
+//!          → reference   the same round and lane in the reference exporter's words
 //! ```
 
 mod health;
 mod lane;
 mod outcome;
+mod reference;
 mod round;
 mod selection;
+mod targets;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use crate::collectors::{self, Collector, Lane as Kind};
-use crate::config;
+use crate::config::{self, Config};
 use crate::inventory::Inventory;
 use crate::metrics::{Labels, Own, Part};
 use crate::pve::{Error, Reason};
 use health::Health;
-use lane::Lane;
+use lane::{Lane, Reach};
 use outcome::Outcome;
-use round::{Round as Shared, Rounds};
+pub use reference::{ReferenceQuery, Refusal};
+use round::{Page, PageName, Round as Shared, Rounds, Teller};
 pub use selection::{PROCESS, Selection, UnknownName};
+use targets::Targets;
 
 /// A scrape that gives the calls less time than this says nothing of a cluster's health when they do not come back.
 const LEAST_TELLING: Duration = Duration::from_millis(400);
@@ -37,6 +44,7 @@ const LEAST_TELLING: Duration = Duration::from_millis(400);
 /// Orders and waits for the collectors of all clusters.
 pub struct Scraper {
     clusters: Vec<Cluster>,
+    targets: Targets,
     collectors: Vec<&'static Collector>,
     settings: config::Scrape,
 }
@@ -60,11 +68,15 @@ struct Cluster {
 
 impl Scraper {
     /// Nothing is asked before the first scrape.
-    pub fn new(inventories: Vec<Inventory>, disabled: &[String], settings: config::Scrape, own: &Arc<Own>) -> Self {
+    ///
+    /// `inventories` are those of the clusters of `config`, in its order.
+    pub fn new(inventories: Vec<Inventory>, config: &Config, own: &Arc<Own>) -> Self {
+        let (disabled, settings) = (&config.disabled_collectors, config.scrape);
         let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
         let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
         let cluster = |inventory| Cluster::new(Arc::new(inventory), &collectors, settings.max_age, own);
-        Self { clusters: inventories.into_iter().map(cluster).collect(), collectors, settings }
+        let targets = Targets::new(&config.clusters);
+        Self { clusters: inventories.into_iter().map(cluster).collect(), targets, collectors, settings }
     }
 
     /// The configured names of the clusters.
@@ -80,9 +92,7 @@ impl Scraper {
 
     /// Runs a round that ends `margin` before `timeout` (the caller's, else the configured one), or joins one.
     pub async fn scrape(&self, selection: &Selection, timeout: Option<Duration>) -> Round {
-        let timeout = timeout.unwrap_or(self.settings.timeout);
-        // A caller in a great hurry still leaves half of its time to the calls.
-        let time = timeout.saturating_sub(self.settings.margin).max(timeout / 2);
+        let time = self.time(timeout);
         let clusters = self.clusters.iter().filter(|cluster| selection.has_cluster(cluster.inventory.cluster()));
         let collectors: Vec<&'static Collector> =
             self.collectors.iter().filter(|collector| selection.has_collector(collector.name)).copied().collect();
@@ -92,6 +102,13 @@ impl Scraper {
             join_all(clusters.map(|cluster| cluster.scrape(&collectors, time))).await.concat()
         };
         Round { parts, own_metrics: selection.own_metrics }
+    }
+
+    /// What a caller's timeout leaves to the calls.
+    fn time(&self, timeout: Option<Duration>) -> Duration {
+        let timeout = timeout.unwrap_or(self.settings.timeout);
+        // A caller in a great hurry still leaves half of its time to the calls.
+        timeout.saturating_sub(self.settings.margin).max(timeout / 2)
     }
 }
 
@@ -112,15 +129,21 @@ impl Cluster {
         let deadline = Instant::now() + time;
         let names: Vec<&'static str> = collectors.iter().map(|collector| collector.name).collect();
         let round = self.rounds.join();
-        if let Some(parts) = round.page(&names) {
+        let name = PageName { page: Page::Metrics, collectors: names.clone(), address: None };
+        if let Some(parts) = round.page(&name) {
             return parts;
         }
-        let fast = collectors.iter().map(|collector| self.fast(&round, collector, deadline, time));
+        let teller = |collector: &&'static Collector| match collector.lane {
+            Kind::Fast(run) => Some(Teller { page: Page::Metrics, collector, run }),
+            Kind::Slow(_) => None,
+        };
+        let tellers = collectors.iter().filter_map(teller);
+        let fast = tellers.map(|teller| self.fast(&round, teller, deadline, time));
         let (told, ()) = tokio::join!(join_all(fast), self.ask(&round, collectors, &names, deadline));
         let mut parts: Vec<Arc<Part>> = Vec::with_capacity(collectors.len() + 2);
         let mut outcomes = Vec::with_capacity(collectors.len());
-        for (part, outcome) in told.into_iter().flatten() {
-            parts.extend(part);
+        for (part, outcome) in told {
+            parts.push(part);
             outcomes.push(outcome);
         }
         let whole = outcomes.iter().all(|outcome| outcome.error.is_none());
@@ -137,36 +160,41 @@ impl Cluster {
             self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
         }
         self.rounds.finish(&round, whole);
-        if whole { round.keep_page(names, parts) } else { parts }
+        if whole { round.keep_page(name, parts) } else { parts }
     }
 
-    /// One collector of the fast lane, until the deadline of this scrape; `None` for one of the slow lane.
+    /// One collector of the fast lane, until the deadline of this scrape.
     async fn fast(
         &self,
         round: &Arc<Shared>,
-        collector: &'static Collector,
+        teller: Teller,
         deadline: Instant,
         time: Duration,
-    ) -> Option<(Option<Arc<Part>>, Outcome)> {
-        let Kind::Fast(run) = collector.lane else { return None };
+    ) -> (Arc<Part>, Outcome) {
+        let Teller { page, collector, run } = teller;
         let outcome = |error, duration, age| Outcome { collector: collector.name, error, duration, age };
-        match timeout_at(deadline, round.told(collector, run)).await {
+        match timeout_at(deadline, round.told(teller)).await {
             Ok(told) => {
                 let age = told.error.is_none().then(|| told.at.elapsed());
-                Some((Some(Arc::clone(&told.part)), outcome(told.error.clone(), told.duration, age)))
+                (Arc::clone(&told.part), outcome(told.error.clone(), told.duration, age))
             }
             Err(_) => {
-                let error = Error {
-                    endpoint: self.inventory.client().asked(),
-                    path: collector.calls.first().copied().unwrap_or_default().to_owned(),
-                    reason: Reason::Timeout(time),
-                };
-                if time >= LEAST_TELLING {
+                // One late call hides nothing of what the others told.
+                let so_far = run(&round.view().so_far(|path| self.late(path, time))).now_or_never();
+                let first_call = collector.calls.first().copied().unwrap_or_default();
+                let told = so_far.unwrap_or_else(|| Err(self.late(first_call, time)).into());
+                if let Some(error) = told.error.as_ref().filter(|_| time >= LEAST_TELLING) {
                     self.own.collector_error(self.inventory.cluster(), collector.name, error.label());
                 }
-                Some((None, outcome(Some(error), time, None)))
+                let part = Arc::new(Part { labels: round.labels(page), families: told.families });
+                (part, outcome(told.error, time, None))
             }
         }
+    }
+
+    /// The error of a call that was not answered by the deadline.
+    fn late(&self, path: &str, time: Duration) -> Error {
+        Error { endpoint: self.inventory.client().asked(), path: path.to_owned(), reason: Reason::Timeout(time) }
     }
 
     /// Lets the slow lane know what is wanted, as soon as it is known what there is to ask about.
@@ -179,7 +207,7 @@ impl Cluster {
     ) {
         if collectors.iter().any(|collector| matches!(collector.lane, Kind::Slow(_))) {
             let resources = timeout_at(deadline, round.view().resources()).await;
-            self.lane.ask(names, resources.ok().and_then(Result::ok).as_deref());
+            self.lane.ask(names, resources.ok().and_then(Result::ok).as_deref(), Reach::All);
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::metrics::{Desc, Family, Kind, Labels, Sample};
+use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
 use crate::pve::Error;
 
 /// One collector in one scrape.
+#[derive(Clone)]
 pub(super) struct Outcome {
     pub(super) collector: &'static str,
     pub(super) error: Option<Error>,
@@ -31,7 +32,8 @@ static AGE: Desc = Desc {
 };
 
 pub(super) fn families(outcomes: &[Outcome]) -> Vec<Family> {
-    let mut families = [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc, samples: Vec::new() });
+    let mut families =
+        [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc: desc.into(), samples: Samples::default() });
     for outcome in outcomes {
         let labels = Labels::new(&[("collector", outcome.collector)]);
         let success = f64::from(u8::from(outcome.error.is_none()));

@@ -1,6 +1,6 @@
 //! Rounds that scrapes share: those that overlap, and those that follow within `max_age`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -28,8 +28,36 @@ pub(super) struct Round {
     view: Arc<View>,
     labels: Labels,
     own: Arc<Own>,
-    parts: Mutex<HashMap<&'static str, SharedPart>>,
-    pages: Mutex<HashMap<Vec<&'static str>, Vec<Arc<Part>>>>,
+    parts: Mutex<HashMap<(Page, &'static str), SharedPart>>,
+    pages: Mutex<HashMap<PageName, Vec<Arc<Part>>>>,
+    /// Collectors whose failure is counted already: two pages may tell of the same one.
+    counted: Arc<Mutex<HashSet<&'static str>>>,
+}
+
+/// Which page a collector speaks on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Page {
+    /// `/metrics`.
+    Metrics,
+    /// The drop-in page, whose series have no `cluster` label.
+    Reference,
+}
+
+/// One collector of the fast lane on one page.
+#[derive(Clone, Copy)]
+pub(super) struct Teller {
+    pub(super) page: Page,
+    pub(super) collector: &'static Collector,
+    pub(super) run: for<'a> fn(&'a View) -> Running<'a>,
+}
+
+/// What is the same page to all who ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct PageName {
+    pub(super) page: Page,
+    pub(super) collectors: Vec<&'static str>,
+    /// The address whose node the drop-in page is about.
+    pub(super) address: Option<String>,
 }
 
 /// What a collector of the fast lane told in a round.
@@ -73,6 +101,7 @@ impl Rounds {
                 own: Arc::clone(&self.own),
                 parts: Mutex::default(),
                 pages: Mutex::default(),
+                counted: Arc::default(),
             });
             *current = Current::UnderWay(Arc::downgrade(&round));
             round
@@ -115,33 +144,45 @@ impl Round {
     }
 
     /// What a collector tells in this round; asked once, whoever waits for it.
-    pub(super) fn told(&self, collector: &'static Collector, run: for<'a> fn(&'a View) -> Running<'a>) -> SharedPart {
+    pub(super) fn told(&self, teller: Teller) -> SharedPart {
+        let Teller { page, collector, run } = teller;
         let part = || {
-            let (view, labels) = (Arc::clone(&self.view), self.labels.clone());
-            let (cluster, own) = (Arc::clone(&self.cluster), Arc::clone(&self.own));
+            let (view, labels) = (Arc::clone(&self.view), self.labels(page));
+            let (cluster, own, counted) = (Arc::clone(&self.cluster), Arc::clone(&self.own), Arc::clone(&self.counted));
             async move {
                 let started = Instant::now();
                 let told = run(&view).await;
-                if let Some(error) = &told.error {
+                if let Some(error) = &told.error
+                    && lock(&counted).insert(collector.name)
+                {
                     own.collector_error(&cluster, collector.name, error.label());
                 }
                 let part = Arc::new(Part { labels, families: told.families });
-                Arc::new(Told { part, error: told.error, duration: started.elapsed(), at: Instant::now() })
+                let at = view.answered().unwrap_or_else(Instant::now);
+                Arc::new(Told { part, error: told.error, duration: started.elapsed(), at })
             }
             .boxed()
             .shared()
         };
-        lock(&self.parts).entry(collector.name).or_insert_with(part).clone()
+        lock(&self.parts).entry((page, collector.name)).or_insert_with(part).clone()
+    }
+
+    /// Of the parts of a page.
+    pub(super) fn labels(&self, page: Page) -> Labels {
+        match page {
+            Page::Metrics => self.labels.clone(),
+            Page::Reference => Labels::new(&[]),
+        }
     }
 
     /// The parts of a page that was put together before in this round, so that equal pages are the same page.
-    pub(super) fn page(&self, collectors: &[&'static str]) -> Option<Vec<Arc<Part>>> {
-        lock(&self.pages).get(collectors).cloned()
+    pub(super) fn page(&self, name: &PageName) -> Option<Vec<Arc<Part>>> {
+        lock(&self.pages).get(name).cloned()
     }
 
     /// Keeps the parts of a page for others who ask for the same; the first one stands.
-    pub(super) fn keep_page(&self, collectors: Vec<&'static str>, parts: Vec<Arc<Part>>) -> Vec<Arc<Part>> {
-        lock(&self.pages).entry(collectors).or_insert(parts).clone()
+    pub(super) fn keep_page(&self, name: PageName, parts: Vec<Arc<Part>>) -> Vec<Arc<Part>> {
+        lock(&self.pages).entry(name).or_insert(parts).clone()
     }
 }
 

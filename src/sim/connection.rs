@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 use super::counters::{Counted, Credential, Seen};
 use super::faults::{self, Fault, Flow};
 use super::routes::{self, Answer, Call};
-use super::server::{Handshake, Rights, Shared, Token};
+use super::server::{Handshake, Options, Rights, Shared, Token};
 use super::source::{Reply, Source};
 use super::wire::{self, Request};
 use super::workers::{NodeState, Place};
@@ -82,8 +82,8 @@ async fn exchange(shared: &Shared, mut stream: Stream<'_>, number: u64) -> io::R
         let path = request.target.split('?').next().unwrap_or_default();
         let path = routes::api_path(path).unwrap_or(path).to_owned();
         // Whoever sees the request in the log sees it in the load as well.
-        let place = shared.workers.enter(shared.worked_by(&path), routes::is_fast(&path));
-        let credential = credential(&request, &shared.options.tokens);
+        let place = shared.workers.enter(shared.worked_by(&path), routes::work(&path));
+        let credential = credential(&request, shared);
         let Request { method, target, .. } = &request;
         shared.counters.note(Seen { method: method.clone(), target: target.clone(), credential, connection: number });
         let last = count == MOST_REQUESTS;
@@ -117,7 +117,10 @@ async fn answer(shared: &Shared, stream: &mut Stream<'_>, asked: Asked) -> io::R
     let reply = answer.reply;
     pause(answer.after).await;
     match fault {
-        Some(Fault::Hang | Fault::Stall { .. }) => place.keep_busy(shared.options.worker_hang),
+        // With a 596, pveproxy lost its patience, and not the worker that it waited for.
+        Some(Fault::Hang | Fault::Stall { .. } | Fault::Status { code: 596, .. }) => {
+            place.keep_busy(shared.options.worker_hang);
+        }
         Some(Fault::Drip { .. } | Fault::EndlessHeaders) => {}
         // Done before the client can have the answer and ask the next one.
         _ => drop(place),
@@ -142,8 +145,13 @@ async fn answer(shared: &Shared, stream: &mut Stream<'_>, asked: Asked) -> io::R
 async fn reply(shared: &Shared, request: &Request, credential: Credential, path: &str) -> (Option<Fault>, Answer) {
     let rights = match credential {
         _ if request.method == "HEAD" => return (None, Reply::bare(501, "method 'HEAD' not available").into()),
+        // Whoever logs in has no rights yet.
+        _ if is_login(request, path) => Rights::None,
         Credential::Absent => return (None, Reply::bare(401, "No ticket").into()),
         Credential::Wrong => return (None, Reply::bare(401, "Authentication failed!").into()),
+        Credential::Right(_) if request.method != "GET" && request.authorization.is_none() => {
+            return (None, Reply::bare(401, "Permission denied - invalid csrf token").into());
+        }
         Credential::Right(rights) => rights,
     };
     match shared.rules.strike(path) {
@@ -159,6 +167,10 @@ async fn reply(shared: &Shared, request: &Request, credential: Credential, path:
     }
 }
 
+fn is_login(request: &Request, path: &str) -> bool {
+    request.method == "POST" && path == "/access/ticket"
+}
+
 fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
     let call = Call {
         method: &request.method,
@@ -171,9 +183,20 @@ fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
         seed: shared.options.seed,
         answer: shared.next_answer(),
     };
+    if is_login(request, routes::api_path(&request.target).unwrap_or_default()) {
+        let type_of = request.content_type.as_deref().unwrap_or_default();
+        return match type_of.starts_with("application/x-www-form-urlencoded") {
+            true => shared.options.accounts.log_in(&request.body, call.now, call.order()).into(),
+            false => Reply::bare(506, &format!("upload '{type_of}' not implemented")).into(),
+        };
+    }
     match &shared.source {
         Source::Recorded(recorded) => recorded.answer(&call).into(),
-        Source::World(world) => routes::answer(world, &call),
+        Source::World(world) => {
+            let mut answer = routes::answer(world, &call);
+            answer.reply.date = Some(world.date(call.now));
+            answer
+        }
     }
 }
 
@@ -184,12 +207,19 @@ async fn pause(time: Duration) {
     }
 }
 
-/// `PVEAPIToken=user@realm!name=secret`; after `PVEAPIToken` PVE takes a blank as well.
-fn credential(request: &Request, tokens: &[Token]) -> Credential {
-    let Some(header) = &request.authorization else { return Credential::Absent };
-    let given = header.strip_prefix("PVEAPIToken").and_then(|rest| rest.strip_prefix(['=', ' ']));
-    let known = |token: &&Token| given.is_some_and(|given| given == format!("{}={}", token.id, token.secret));
-    tokens.iter().find(known).map_or(Credential::Wrong, |token| Credential::Right(token.rights))
+/// `PVEAPIToken=user@realm!name=secret`, after `PVEAPIToken` PVE takes a blank as well; or a cookie with a ticket.
+fn credential(request: &Request, shared: &Shared) -> Credential {
+    let Shared { options: Options { tokens, accounts, clock, .. }, .. } = shared;
+    let rights = match (&request.authorization, &request.cookie) {
+        (None, None) => return Credential::Absent,
+        (None, Some(cookies)) => accounts.rights(cookies, clock()),
+        (Some(header), _) => {
+            let given = header.strip_prefix("PVEAPIToken").and_then(|rest| rest.strip_prefix(['=', ' ']));
+            let known = |token: &&Token| given.is_some_and(|given| given == format!("{}={}", token.id, token.secret));
+            tokens.iter().find(known).map(|token| token.rights)
+        }
+    };
+    rights.map_or(Credential::Wrong, Credential::Right)
 }
 
 /// Plain HTTP on the API's port is sent to https.

@@ -35,11 +35,11 @@ pub struct Seen {
 /// What a request brought to identify itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
-    /// No `Authorization` header.
+    /// Neither a token nor a ticket, as with a login.
     Absent,
     /// One that is not accepted.
     Wrong,
-    /// A token that is accepted.
+    /// A token or ticket that is accepted.
     Right(Rights),
 }
 

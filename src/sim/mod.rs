@@ -12,6 +12,7 @@
 //! HTTP is written by hand here: what matters most in tests is what a well-behaved server library will not send,
 //! such as two `Connection` headers, a wrong length, or a reset in the middle.
 
+mod accounts;
 mod certificates;
 mod connection;
 mod counters;
@@ -29,6 +30,7 @@ mod wire;
 mod workers;
 mod world;
 
+pub use accounts::{Accounts, Logins, User};
 pub use certificates::{Authority, Certificate};
 pub use counters::{Connections, Credential, Seen};
 pub use faults::Fault;

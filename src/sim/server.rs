@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use super::accounts::Accounts;
 use super::certificates::{Authority, Certificate, Leaf};
 use super::counters::{Connections, Counters, Seen};
 use super::door::Door;
@@ -36,6 +37,8 @@ pub struct Options {
     pub certificate: Certificate,
     /// The API tokens that are accepted, with what they may see.
     pub tokens: Vec<Token>,
+    /// The users who can log in; shared by the endpoints of one cluster.
+    pub accounts: Arc<Accounts>,
     /// Time since the start of the simulated cluster.
     pub clock: Clock,
     /// Added to each answer.
@@ -231,7 +234,7 @@ impl Sim {
 }
 
 impl Default for Options {
-    /// Listens on a free port of 127.0.0.1 as the first node, knows no token, and its clock stands still at the start.
+    /// Listens on a free port of 127.0.0.1 as the first node, knows neither token nor user, and its clock stands still at the start.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -239,6 +242,7 @@ impl Default for Options {
             authority: None,
             certificate: Certificate::Good,
             tokens: Vec::new(),
+            accounts: Arc::default(),
             clock: Arc::new(|| Duration::ZERO),
             latency: Duration::ZERO,
             unauthorized_delay: Duration::from_secs(3),

@@ -41,6 +41,8 @@ pub struct Reply {
     pub protected: bool,
     /// Absent where PVE sends neither type nor length.
     pub content_type: Option<String>,
+    /// What the `Date` header says; absent: there is none. A world says its own time.
+    pub date: Option<String>,
     /// JSON is sent with its keys in another order each time.
     pub body: Bytes,
 }
@@ -147,7 +149,7 @@ impl Reply {
     /// An answer with a JSON body.
     pub fn json(status: u16, reason: &str, body: impl Into<Bytes>) -> Self {
         let content_type = Some(JSON.to_owned());
-        Self { status, reason: reason.to_owned(), protected: false, content_type, body: body.into() }
+        Self { status, reason: reason.to_owned(), protected: false, content_type, date: None, body: body.into() }
     }
 
     /// An answer that says it all in its reason phrase: no body, no type.
@@ -181,6 +183,7 @@ impl From<File> for Reply {
         Self {
             protected: values("connection").count() > 1,
             content_type: values("content-type").next().cloned(),
+            date: values("date").next().cloned(),
             status: file.status,
             reason: file.reason,
             body: body.into(),

@@ -133,7 +133,11 @@ impl Client {
     }
 
     pub(super) async fn send(&mut self, request: &str, headers: &str) {
-        let text = format!("{request} HTTP/1.1\r\nHost: pve\r\n{headers}\r\n");
+        self.send_text(&format!("{request} HTTP/1.1\r\nHost: pve\r\n{headers}\r\n")).await;
+    }
+
+    /// A request as it is written here.
+    pub(super) async fn send_text(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
         self.stream.flush().await.unwrap();
     }

@@ -18,9 +18,12 @@ pub(super) struct Request {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) authorization: Option<String>,
+    pub(super) cookie: Option<String>,
+    pub(super) content_type: Option<String>,
     pub(super) accepts_gzip: bool,
     /// It asks for the connection to be closed.
     pub(super) close: bool,
+    pub(super) body: Vec<u8>,
     length: usize,
 }
 
@@ -30,13 +33,13 @@ where
     S: AsyncRead + Unpin,
 {
     loop {
-        if let Some((request, head)) = parse(buffer)? {
+        if let Some((mut request, head)) = parse(buffer)? {
             let whole = head.saturating_add(request.length);
             if whole > LONGEST_REQUEST {
                 return Err(io::Error::other("request too long"));
             }
             if buffer.len() >= whole {
-                buffer.drain(..whole);
+                request.body = buffer.drain(..whole).skip(head).collect();
                 return Ok(Some(request));
             }
         }
@@ -68,8 +71,11 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
         method: parsed.method.unwrap_or_default().to_owned(),
         target: parsed.path.unwrap_or_default().to_owned(),
         authorization: header("authorization"),
+        cookie: header("cookie"),
+        content_type: header("content-type"),
         accepts_gzip: header("accept-encoding").is_some_and(|value| value.contains("gzip")),
         close: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+        body: Vec::new(),
         length,
     };
     Ok(Some((request, head)))
@@ -84,6 +90,9 @@ pub(super) fn head(reply: &Reply, keep: bool, length: Option<u64>, gzip: bool) -
     }
     if keep || !reply.protected {
         text.push_str(if keep { "Connection: Keep-Alive\r\n" } else { "Connection: close\r\n" });
+    }
+    if let Some(date) = &reply.date {
+        text.push_str(&format!("Date: {date}\r\n"));
     }
     text.push_str("Pragma: no-cache\r\nServer: pve-api-daemon/3.0\r\n");
     if gzip {
@@ -132,7 +141,7 @@ mod tests {
         let mut buffer = Vec::new();
         let first = read_request(&mut stream, &mut buffer).await.unwrap().unwrap();
         assert_eq!((first.method.as_str(), first.target.as_str(), first.close), ("POST", "/a", false));
-        assert_eq!(first.authorization.as_deref(), Some("x"));
+        assert_eq!((first.authorization.as_deref(), first.body.as_slice()), (Some("x"), b"{}".as_slice()));
         let second = read_request(&mut stream, &mut buffer).await.unwrap().unwrap();
         assert_eq!((second.method.as_str(), second.target.as_str(), second.close), ("GET", "/b?c=1", true));
         assert!(second.accepts_gzip && second.authorization.is_none());

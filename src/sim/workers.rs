@@ -29,6 +29,10 @@ pub struct NodeLoad {
     pub open: u32,
     /// The most of these at once so far.
     pub most: u32,
+    /// Those of them that can block their worker: agents, storages, disks, replication, `/cluster/metrics/export`.
+    pub blocking_open: u32,
+    /// The most of these at once so far.
+    pub blocking_most: u32,
     /// The same of the fast lane: `/cluster/resources`, `/cluster/status`, `/version` and `/nodes`.
     pub fast_open: u32,
     /// The most of these at once so far.
@@ -39,10 +43,22 @@ pub struct NodeLoad {
 #[derive(Clone, Default)]
 pub(super) struct Workers(Arc<Mutex<BTreeMap<String, Node>>>);
 
+/// What a call means for its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// One of the fast lane.
+    Fast,
+    /// A short one.
+    Quick,
+    /// One that can block.
+    Blocking,
+}
+
 #[derive(Default)]
 struct Node {
     state: NodeState,
     slow: Lane,
+    blocking: Lane,
     fast: Lane,
 }
 
@@ -58,7 +74,7 @@ struct Lane {
 pub(super) struct Place {
     workers: Workers,
     node: String,
-    fast: bool,
+    work: Work,
     busy_until: Option<Instant>,
 }
 
@@ -69,12 +85,13 @@ impl Workers {
     }
 
     /// A call for a node begins.
-    pub(super) fn enter(&self, node: &str, fast: bool) -> Place {
+    pub(super) fn enter(&self, node: &str, work: Work) -> Place {
         let mut nodes = lock(&self.0);
-        let lane = nodes.entry(node.to_owned()).or_default().lane(fast);
-        lane.held += 1;
-        lane.most = lane.most.max(lane.open());
-        Place { workers: self.clone(), node: node.to_owned(), fast, busy_until: None }
+        for lane in nodes.entry(node.to_owned()).or_default().lanes(work) {
+            lane.held += 1;
+            lane.most = lane.most.max(lane.open());
+        }
+        Place { workers: self.clone(), node: node.to_owned(), work, busy_until: None }
     }
 
     /// What is going on, by node.
@@ -82,6 +99,8 @@ impl Workers {
         let load = |node: &mut Node| NodeLoad {
             open: node.slow.open(),
             most: node.slow.most,
+            blocking_open: node.blocking.open(),
+            blocking_most: node.blocking.most,
             fast_open: node.fast.open(),
             fast_most: node.fast.most,
         };
@@ -91,7 +110,7 @@ impl Workers {
     /// Counts the most at once anew, from what is going on now.
     pub(super) fn reset(&self) {
         for node in lock(&self.0).values_mut() {
-            for lane in [&mut node.slow, &mut node.fast] {
+            for lane in [&mut node.slow, &mut node.blocking, &mut node.fast] {
                 lane.most = lane.open();
             }
         }
@@ -108,8 +127,9 @@ impl Workers {
         let node = nodes.entry(node.to_owned()).or_default();
         node.state = state;
         if state == NodeState::Dead {
-            node.slow.lingering.clear();
-            node.fast.lingering.clear();
+            for lane in [&mut node.slow, &mut node.blocking, &mut node.fast] {
+                lane.lingering.clear();
+            }
         }
     }
 }
@@ -125,16 +145,22 @@ impl Drop for Place {
     fn drop(&mut self) {
         if let Some(node) = lock(&self.workers.0).get_mut(&self.node) {
             let busy_until = self.busy_until.filter(|_| node.state != NodeState::Dead);
-            let lane = node.lane(self.fast);
-            lane.held -= 1;
-            lane.lingering.extend(busy_until);
+            for lane in node.lanes(self.work) {
+                lane.held -= 1;
+                lane.lingering.extend(busy_until);
+            }
         }
     }
 }
 
 impl Node {
-    fn lane(&mut self, fast: bool) -> &mut Lane {
-        if fast { &mut self.fast } else { &mut self.slow }
+    /// Where a call counts.
+    fn lanes(&mut self, work: Work) -> Vec<&mut Lane> {
+        match work {
+            Work::Fast => vec![&mut self.fast],
+            Work::Quick => vec![&mut self.slow],
+            Work::Blocking => vec![&mut self.slow, &mut self.blocking],
+        }
     }
 }
 
@@ -158,11 +184,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_abandoned_call_counts_until_its_worker_would_be_done() {
         let workers = Workers::new(&["pve1".to_owned()]);
-        let mut abandoned = workers.enter("pve1", false);
+        let mut abandoned = workers.enter("pve1", Work::Quick);
         abandoned.keep_busy(Duration::from_secs(30));
         drop(abandoned);
         tokio::time::advance(Duration::from_secs(29)).await;
-        let answered = workers.enter("pve1", false);
+        let answered = workers.enter("pve1", Work::Quick);
         assert_eq!(load(&workers), (2, 2));
         drop(answered);
         assert_eq!(load(&workers), (1, 2));
@@ -175,7 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_is_still_waited_for_counts_beyond_that() {
         let workers = Workers::new(&["pve1".to_owned()]);
-        let mut waiting = workers.enter("pve1", false);
+        let mut waiting = workers.enter("pve1", Work::Quick);
         waiting.keep_busy(Duration::from_secs(30));
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(load(&workers), (1, 1));
@@ -186,9 +212,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lanes_and_nodes_are_counted_apart() {
         let workers = Workers::new(&["pve1".to_owned(), "pve2".to_owned()]);
-        let _fast = workers.enter("pve1", true);
-        let _slow = [workers.enter("pve1", false), workers.enter("pve1", false)];
-        assert_eq!(workers.load()["pve1"], NodeLoad { open: 2, most: 2, fast_open: 1, fast_most: 1 });
+        let _fast = workers.enter("pve1", Work::Fast);
+        let _slow = [workers.enter("pve1", Work::Quick), workers.enter("pve1", Work::Blocking)];
+        let (blocking_open, blocking_most) = (1, 1);
+        let expected = NodeLoad { open: 2, most: 2, blocking_open, blocking_most, fast_open: 1, fast_most: 1 };
+        assert_eq!(workers.load()["pve1"], expected);
         assert_eq!(workers.load()["pve2"], NodeLoad::default());
         workers.reset();
         assert_eq!(load(&workers), (2, 2), "what goes on is still counted");
@@ -198,7 +226,7 @@ mod tests {
     async fn a_dead_node_has_nothing_to_do() {
         let workers = Workers::new(&["pve1".to_owned()]);
         for dead_before in [false, true] {
-            let mut place = workers.enter("pve1", false);
+            let mut place = workers.enter("pve1", Work::Quick);
             place.keep_busy(Duration::from_secs(30));
             if dead_before {
                 workers.set_state("pve1", NodeState::Dead);

@@ -5,6 +5,7 @@
 //!   host         the kept connection, made again with a growing pause
 //!     connection TCP → greeting and keys (verdict: is this the host?) → login
 //!     run        a command on it, bounded; who gives up closes the channel
+//!   probe        the one program that hosts are asked to run
 //!   verdict      what known_hosts, a pinned fingerprint or a first use say of a host key (pure)
 //! ```
 //!
@@ -19,6 +20,7 @@ mod host;
 mod known_hosts;
 mod learned;
 mod login;
+mod probe;
 mod run;
 mod trouble;
 mod verdict;
@@ -31,6 +33,7 @@ use crate::ids::SshAddress;
 use crate::metrics::Own;
 pub use error::{Error, HostKey, HostKeyKind, Reason, Step};
 pub use host::Session;
+pub use probe::{Mode, PROBE};
 pub use run::{Command, Exit, Limits, Output};
 
 /// What all hosts share: files that were read, the file of learned keys, counters.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pve_sentinel::config::Env;
 use pve_sentinel::metrics::{Format, Own};
-use pve_sentinel::pve::{Answer, Client, Error, Limits, Path, Roots};
+use pve_sentinel::pve::{Answer, Client, Error, Limits, Path, Reason, Roots};
 use pve_sentinel::sim::{
     self, Certificate, Credential, Fault, Options, Recorded, Reply, Rights, Sim, Source, Token, World,
 };
@@ -433,6 +433,25 @@ fn a_call_of_the_cluster_waits_for_no_place() {
     assert!(error.to_string().contains("busy"), "{error}");
     drop(busy);
     lab.runtime.block_on(client.get_slow(&export, &elsewhere)).unwrap();
+}
+
+#[test]
+fn a_dead_endpoint_beside_a_busy_one_is_no_failure_of_the_call() {
+    let mut lab = Lab::start(2);
+    let (client, _) = client(&[lab.sims[0].url(), lab.sims[1].url()], "");
+    lab.read(&client);
+    lab.sims[0].set_fault("/cluster/status", Fault::Reset);
+    let answer = lab.runtime.block_on(client.get("/cluster/status")).unwrap();
+    client.learn(&answer, &["pve-lab", "pve-lab2"], Some("pve-lab2"));
+    let export = Path::from(EXPORT);
+    let permit = client.gate().try_enter("pve-lab", true).unwrap();
+    let busy = client.gate().try_enter("pve-lab2", true).unwrap();
+    lab.kill(0);
+    let error = lab.runtime.block_on(client.get_slow(&export, &permit)).unwrap_err();
+    assert!(matches!(error.reason, Reason::Busy(_)), "{error}");
+    assert!(error.to_string().contains("no connection") && error.to_string().contains("busy"), "{error}");
+    drop(busy);
+    lab.runtime.block_on(client.get_slow(&export, &permit)).unwrap();
 }
 
 #[test]

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pve", &["ids", "config", "metrics"]),
     ("ssh", &["ids", "config", "metrics"]),
     ("inventory", &["ids", "pve"]),
+    ("hosts", &["ids", "metrics"]),
     ("collectors", &["ids", "config", "pve", "inventory", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve"]),
     ("http", &["ids", "config", "scrape", "metrics"]),

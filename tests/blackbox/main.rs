@@ -8,16 +8,28 @@ mod support;
 
 mod commands;
 mod demo;
+#[cfg(feature = "external-programs")]
+mod drop_in;
 mod endpoints;
 mod failures;
+mod hosts;
 mod house;
+mod import;
 mod life;
+mod matrix;
+#[cfg(feature = "external-programs")]
+mod node_exporter;
 mod pages;
 mod parity;
+mod probe;
 #[cfg(feature = "external-programs")]
 mod programs;
+mod pve;
 mod slow_collectors;
+mod slow_lane;
+mod soak;
 mod ssh;
 #[cfg(feature = "external-programs")]
 mod sshd;
+mod tickets;
 mod tls;

@@ -193,15 +193,14 @@ fn head_wrong_methods_and_unknown_paths_are_answered_properly() {
     let cluster = Cluster::recorded();
     let exporter = Exporter::serve(&cluster.config("home"));
     let ask = |method, path| request(exporter.address, method, path, &[]);
-    for path in ["/", "/metrics", "/-/healthy", "/-/ready"] {
+    for path in ["/", "/metrics", "/pve", "/-/healthy", "/-/ready"] {
         assert_eq!(ask("GET", path).status, 200, "{path}");
         let head = ask("HEAD", path);
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
         let post = ask("POST", path);
         assert_eq!((post.status, post.header("allow")), (405, "GET, HEAD"), "{path}");
     }
-    let reply = ask("GET", "/pve?target=anything");
-    assert_eq!(reply.status, 404);
+    assert_eq!(ask("GET", "/unknown").status, 404);
     let landing = ask("GET", "/").text();
     assert!(landing.contains("href=\"/metrics\"") && landing.contains("cluster=home"), "{landing}");
     assert!(!landing.contains(crate::support::SECRET));

@@ -8,9 +8,9 @@ use pve_sentinel::config::{self, Env};
 use pve_sentinel::inventory::GuestKind;
 use pve_sentinel::metrics::{Family, Own};
 use pve_sentinel::pve::{Client, Error, Limits, Reason, Roots};
-use pve_sentinel::sim::Fault;
+use pve_sentinel::sim::{Certificate, Fault, Source};
 
-use crate::support::{Cluster, recorded_body};
+use crate::support::{Cluster, recorded, recorded_body};
 
 /// Asks as the lane does.
 fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error> {
@@ -45,7 +45,7 @@ fn targets(cluster: &Cluster) -> Vec<String> {
 }
 
 fn samples(families: &[Family]) -> usize {
-    families.iter().map(|family| family.samples.len()).sum()
+    families.iter().map(|family| family.samples.iter().count()).sum()
 }
 
 fn refusal(code: u16, reason: &str) -> Fault {
@@ -76,8 +76,13 @@ fn a_quorum_device_is_told_with_the_name_of_its_cluster() {
     cluster.sims[0].set_fault("/cluster/config/qdevice", device);
     let families = asked(&cluster, named("qdevice")).unwrap();
     assert_eq!(targets(&cluster), ["/cluster/config/qdevice", "/cluster/status"]);
-    assert_eq!(families[0].samples[0].labels.as_str(), "id=\"cluster/labcluster\"");
-    assert_eq!(samples(&families), 2);
+    let first = families[0].samples.iter().next().unwrap();
+    assert_eq!(first.labels.as_str(), "id=\"cluster/labcluster\"");
+    let own: Vec<Family> = families
+        .into_iter()
+        .filter(|family| named("qdevice").families.iter().any(|desc| family.desc == (*desc).into()))
+        .collect();
+    assert_eq!(samples(&own), 2);
 }
 
 #[test]
@@ -88,6 +93,17 @@ fn what_an_older_release_does_not_have_is_absent() {
         cluster.sims[0].set_fault(call, refusal(501, &format!("Method 'GET {call}' not implemented")));
         assert_eq!(asked(&cluster, named(name)), Ok(Vec::new()), "{name}");
         assert_eq!(targets(&cluster), [call], "{name}");
+    }
+}
+
+#[test]
+fn the_last_sample_of_a_pvestatd_that_died_is_not_told() {
+    let Source::Recorded(mut recorded) = recorded("pve-9.2-cluster", "GET_") else { panic!("no recordings") };
+    for (date, told) in [("Fri, 20 Nov 2026 21:18:51 GMT", 16), ("Fri, 20 Nov 2026 21:18:55 GMT", 8), ("never", 16)] {
+        let reply = recorded.0.get_mut("/api2/json/cluster/metrics/export").unwrap();
+        reply.date = Some(date.to_owned());
+        let cluster = Cluster::start(1, Source::Recorded(recorded.clone()), Certificate::Good);
+        assert_eq!(samples(&asked(&cluster, named("node_load")).unwrap()), told, "{date}");
     }
 }
 

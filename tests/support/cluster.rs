@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pve_sentinel::sim::{self, Authority, Certificate, Fault, Options, Recorded, Rights, Sim, Source, Token};
+use pve_sentinel::sim::{
+    self, Authority, Certificate, Fault, NodeState, Options, Recorded, Rights, Sim, Source, Token,
+};
 use tokio::runtime::Runtime;
 
 use super::repository;
@@ -44,19 +46,29 @@ impl Cluster {
 
     /// `count` endpoints with the same answers.
     pub fn start(count: usize, source: Source, certificate: Certificate) -> Self {
+        Self::start_with(count, source, certificate, |options| options)
+    }
+
+    /// The same, each with further options.
+    pub fn start_with(
+        count: usize,
+        source: Source,
+        certificate: Certificate,
+        more: impl Fn(Options) -> Options,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let authority = Arc::new(Authority::new("labcluster").expect("an authority"));
         let sims = (0..count)
             .map(|node| {
-                let options = Options {
+                let options = more(Options {
                     node,
                     authority: Some(Arc::clone(&authority)),
                     certificate,
                     tokens: vec![Token { id: TOKEN_ID.into(), secret: SECRET.into(), rights: Rights::Auditor }],
                     unauthorized_delay: Duration::from_millis(1),
                     ..Options::default()
-                };
+                });
                 runtime.block_on(sim::start(options, source.clone())).expect("an endpoint")
             })
             .collect();
@@ -66,6 +78,11 @@ impl Cluster {
     /// Stops one endpoint; its port refuses connections from now on.
     pub fn stop(&mut self, index: usize) {
         self.runtime.block_on(self.sims[index].stop());
+    }
+
+    /// How one endpoint's node is from now on.
+    pub fn set_node_state(&self, index: usize, state: NodeState) {
+        self.runtime.block_on(self.sims[index].set_node_state(state)).expect("the port of a dead node is held");
     }
 
     /// A `[[clusters]]` entry that trusts the endpoints by their fingerprints.

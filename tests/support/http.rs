@@ -43,7 +43,8 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, 
     parse(&bytes, method == "HEAD")
 }
 
-fn parse(bytes: &[u8], head_only: bool) -> Reply {
+/// Reads a whole answer.
+pub fn parse(bytes: &[u8], head_only: bool) -> Reply {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the end of the headers");
     let head = std::str::from_utf8(&bytes[..end]).expect("readable headers");
     let mut lines = head.split("\r\n");

@@ -5,9 +5,13 @@ mod exporter;
 mod golden;
 mod http;
 mod page;
+mod shell;
+mod simulated;
 
 pub use cluster::{Cluster, SECRET, TOKEN_ID, recorded, recorded_body};
-pub use exporter::{Exporter, binary, run_to_end, write_private};
+pub use exporter::{Exporter, Finished, binary, run_to_end, write_private};
 pub use golden::{check_golden, repository};
-pub use http::{get, request};
+pub use http::{get, parse, request};
 pub use page::{Page, Series};
+pub use shell::{probe, run};
+pub use simulated::Simulated;

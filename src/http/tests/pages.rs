@@ -52,9 +52,9 @@ async fn unknown_paths_and_methods_are_explained() {
     for path in ["/metric", "/metrics/", "//", "/-/reload", "/%6Detrics"] {
         let reply = client.get(path).await;
         assert_eq!(reply.status, 404, "{path}");
-        assert_eq!(reply.text(), "there is no such page here; there are:\n/\n/metrics\n/-/healthy\n/-/ready\n");
+        assert_eq!(reply.text(), "there is no such page here; there are:\n/\n/metrics\n/pve\n/-/healthy\n/-/ready\n");
     }
-    for path in ["/", "/metrics", "/-/healthy", "/-/ready"] {
+    for path in ["/", "/metrics", "/pve", "/-/healthy", "/-/ready"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "BREW"] {
             let reply = client.ask(method, path, "").await;
             assert_eq!((reply.status, reply.header("allow")), (405, "GET, HEAD"), "{method} {path}");

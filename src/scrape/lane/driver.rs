@@ -10,7 +10,7 @@ use super::queue::Job;
 use super::{Shared, State};
 use crate::collectors::Ask;
 use crate::metrics::Family;
-use crate::pve::{Error, Permit};
+use crate::pve::{Error, Permit, Reason};
 
 /// Calls of one cluster's slow lane at once, whatever the number of its nodes.
 const BUDGET: usize = 16;
@@ -65,12 +65,19 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
 impl Shared {
     fn next(&self) -> Option<(Job, Permit)> {
         let client = self.inventory.client();
-        let mut state = self.lock();
-        let next = state.queue.pop(|place, blocks| match place {
+        let mut guard = self.lock();
+        let State { queue, under_way, taking_turns, .. } = &mut *guard;
+        let is_its_turn = |job: &Job| !(job.in_turn && taking_turns.contains(&job.shelf));
+        let next = queue.pop(is_its_turn, |place, blocks| match place {
             Some(node) => client.gate().try_enter(node, blocks),
             None => client.gate().try_enter(&client.entry_node(), blocks),
         });
-        state.under_way += usize::from(next.is_some());
+        if let Some((job, _)) = &next {
+            *under_way += 1;
+            if job.in_turn {
+                taking_turns.insert(job.shelf);
+            }
+        }
         next
     }
 
@@ -91,6 +98,7 @@ impl Shared {
         for job in queue.drain_unless(|job| shelves[job.shelf].is_wanted(now)) {
             shelves[job.shelf].put_back(&job.key);
         }
+        self.settled.notify_waiters();
     }
 
     fn settle(&self, done: Done) {
@@ -100,12 +108,18 @@ impl Shared {
         let shelf = &mut state.shelves[job.shelf];
         if let Err(error) = &answer {
             tracing::debug!(cluster, collector = shelf.collector.name, %error, "a call of the slow lane failed");
-            self.own.collector_error(cluster, shelf.collector.name, error.label());
+            if !matches!(error.reason, Reason::Busy(_)) {
+                self.own.collector_error(cluster, shelf.collector.name, error.label());
+            }
         }
         shelf.settle(&job.key, asked, Instant::now(), answer);
         state.under_way = state.under_way.saturating_sub(1);
+        if job.in_turn {
+            state.taking_turns.remove(&job.shelf);
+        }
         let backlog = state.backlog();
         drop(state);
+        self.settled.notify_waiters();
         self.own.slow_lane_backlog(cluster, backlog);
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! a scrape → ask: notes what is wanted, queues what is due, starts the driver if it rests
 //!          → say: what is there by now and young enough, with its age; it waits for nothing
+//!            (settled, kept: the same for the drop-in page, which waits for what it never had)
 //! driver   → takes the oldest first, as far as the gate of each node and the budget of the cluster allow
 //! ```
 //!
@@ -12,18 +13,22 @@ mod driver;
 mod queue;
 mod shelf;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use super::Outcome;
+use crate::collectors::reference::Reference;
 use crate::collectors::{Collector, Lane as Kind};
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
 use crate::pve::Error;
 use queue::{Job, Queue};
 use shelf::Shelf;
+pub(super) use shelf::{Reach, Shelved};
 
 /// The slow lane of one cluster; cheap to clone.
 #[derive(Clone)]
@@ -35,12 +40,16 @@ struct Shared {
     state: Mutex<State>,
     /// New jobs are queued.
     news: Notify,
+    /// A job has come to its end.
+    settled: Notify,
 }
 
 struct State {
     shelves: Vec<Shelf>,
     queue: Queue,
     under_way: usize,
+    /// Shelves whose calls are made in turn and one of which is under way.
+    taking_turns: BTreeSet<usize>,
     driving: bool,
 }
 
@@ -67,13 +76,14 @@ impl Lane {
             Kind::Fast(_) => None,
         };
         let shelves = collectors.iter().filter_map(shelf).collect();
-        let state = State { shelves, queue: Queue::default(), under_way: 0, driving: false };
-        Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new() }))
+        let state =
+            State { shelves, queue: Queue::default(), under_way: 0, taking_turns: BTreeSet::new(), driving: false };
+        Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new(), settled: Notify::new() }))
     }
 
     /// Notes that a scrape wants these collectors. `resources` says what there is to ask about; without it, what was
     /// known before stands.
-    pub(super) fn ask(&self, wanted: &[&'static str], resources: Option<&Resources>) {
+    pub(super) fn ask(&self, wanted: &[&'static str], resources: Option<&Resources>, reach: Reach<'_>) {
         let now = Instant::now();
         let mut guard = self.0.lock();
         let State { shelves, queue, driving, .. } = &mut *guard;
@@ -82,8 +92,11 @@ impl Lane {
             if let Some(resources) = resources {
                 shelf.stock(resources, now);
             }
-            for (since, key, subject) in shelf.take_due(now) {
-                queue.push(since, Job { shelf: index, key, subject, blocks: shelf.slow.blocks });
+            for (since, key, subject) in shelf.take_due(now, reach) {
+                queue.push(
+                    since,
+                    Job { shelf: index, key, subject, blocks: shelf.slow.blocks, in_turn: shelf.slow.in_turn },
+                );
             }
         }
         let start = !queue.is_empty() && !*driving;
@@ -115,6 +128,49 @@ impl Lane {
                 })
             })
             .collect()
+    }
+}
+
+/// For the drop-in page, which speaks of one node and waits for what it has never had.
+impl Lane {
+    /// Waits until the deadline for what was never told and is asked for now. What takes longer is not waited for again.
+    pub(super) async fn settled(&self, wanted: &[&'static str], reach: Reach<'_>, deadline: Instant) {
+        loop {
+            // Registered before looking, so that nothing that happens in between is missed.
+            let settled = self.0.settled.notified();
+            if !self.is_awaited(wanted, reach) {
+                return;
+            }
+            if timeout_at(deadline, settled).await.is_err() {
+                let mut state = self.0.lock();
+                state.shelves.iter_mut().filter(|shelf| is_in(wanted, shelf)).for_each(|shelf| shelf.give_up(reach));
+                return;
+            }
+        }
+    }
+
+    fn is_awaited(&self, wanted: &[&'static str], reach: Reach<'_>) -> bool {
+        let (now, state) = (Instant::now(), self.0.lock());
+        let mut shelves = state.shelves.iter().filter(|shelf| is_in(wanted, shelf));
+        shelves.any(|shelf| shelf.is_awaited(now, reach))
+    }
+
+    /// What is young enough to be told of one collector; `None` while it is not known what there is to ask about.
+    pub(super) fn kept(&self, entry: &Reference, reach: Reach<'_>, since: Instant) -> Option<Shelved> {
+        let state = self.0.lock();
+        let shelf = state.shelves.iter().find(|shelf| shelf.collector.name == entry.collector.name)?;
+        shelf.kept(entry.families, Instant::now(), reach, since)
+    }
+
+    /// How the collectors fare on the whole; those without a first answer are left out.
+    pub(super) fn outcomes(&self, wanted: &[&'static str]) -> Vec<Outcome> {
+        let state = self.0.lock();
+        let shelves = state.shelves.iter().filter(|shelf| is_in(wanted, shelf));
+        let outcome = |shelf: &Shelf| {
+            let (collector, error) = (shelf.collector.name, shelf.outcome()?);
+            Some(Outcome { collector, error, duration: Duration::ZERO, age: None })
+        };
+        shelves.filter_map(outcome).collect()
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Job {
     pub(super) subject: Subject,
     /// Whether it can hold its worker on the node for long.
     pub(super) blocks: bool,
+    /// Whether it waits for the others of its shelf.
+    pub(super) in_turn: bool,
 }
 
 /// Where a job is asked: at a node, or at the one that answers for the cluster.
@@ -24,7 +26,7 @@ pub(super) type Place = Option<Arc<str>>;
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// Sorted by the time of the value that is to be replaced; those that never had one come first.
+    /// Sorted by the time at which they were last asked; those that never were come first.
     places: BTreeMap<Place, VecDeque<(Option<Instant>, Job)>>,
 }
 
@@ -35,13 +37,17 @@ impl Queue {
         jobs.insert(at, (since, job));
     }
 
-    /// The oldest job for which `enter` finds a place, with what it gave. At each node only the first of either kind
-    /// (that can block, or not) is tried: the others of its kind have no better chance.
-    pub(super) fn pop<T>(&mut self, enter: impl Fn(&Place, bool) -> Option<T>) -> Option<(Job, T)> {
+    /// The oldest job whose turn it is and for which `enter` finds a place, with what it gave. At each node only the
+    /// first of either kind (that can block, or not) is tried: the others of its kind have no better chance.
+    pub(super) fn pop<T>(
+        &mut self,
+        is_its_turn: impl Fn(&Job) -> bool,
+        enter: impl Fn(&Place, bool) -> Option<T>,
+    ) -> Option<(Job, T)> {
         let mut heads: Vec<(Option<Instant>, Place, usize, bool)> = Vec::new();
         for (place, jobs) in &self.places {
             for blocks in [false, true] {
-                if let Some(index) = jobs.iter().position(|(_, job)| job.blocks == blocks) {
+                if let Some(index) = jobs.iter().position(|(_, job)| job.blocks == blocks && is_its_turn(job)) {
                     heads.push((jobs[index].0, place.clone(), index, blocks));
                 }
             }
@@ -97,7 +103,7 @@ mod tests {
 
     fn job(node: &str, vmid: u64, blocks: bool) -> Job {
         let subject = Subject::Guest { kind: GuestKind::Lxc, vmid, node: node.into() };
-        Job { shelf: 0, key: Key::Guest(vmid, GuestKind::Lxc), subject, blocks }
+        Job { shelf: 0, key: Key::Guest(vmid, GuestKind::Lxc), subject, blocks, in_turn: false }
     }
 
     fn vmid(job: &Job) -> u64 {
@@ -124,11 +130,25 @@ mod tests {
         let only = |node: &'static str, what: bool| {
             move |place: &Place, blocks: bool| (place.as_deref() == Some(node) && blocks == what).then_some(())
         };
-        assert_eq!(queue.pop(|_, _| None::<()>).map(|(job, ())| vmid(&job)), None);
-        assert_eq!(queue.pop(only("b", true)).map(|(job, ())| vmid(&job)), Some(4), "others of its node are full");
-        let order: Vec<u64> = std::iter::from_fn(|| queue.pop(|_, _| Some(()))).map(|(job, ())| vmid(&job)).collect();
+        assert_eq!(queue.pop(|_| true, |_, _| None::<()>).map(|(job, ())| vmid(&job)), None);
+        assert_eq!(
+            queue.pop(|_| true, only("b", true)).map(|(job, ())| vmid(&job)),
+            Some(4),
+            "others of its node are full"
+        );
+        let order: Vec<u64> =
+            std::iter::from_fn(|| queue.pop(|_| true, |_, _| Some(()))).map(|(job, ())| vmid(&job)).collect();
         assert_eq!(order, [3, 2, 5, 1]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_turn_holds_up_no_other() {
+        let mut queue = Queue::default();
+        queue.push(None, Job { in_turn: true, ..job("a", 1, true) });
+        queue.push(None, job("a", 2, true));
+        let mut next = |turn: bool| queue.pop(|job| turn || !job.in_turn, |_, _| Some(())).map(|(job, ())| vmid(&job));
+        assert_eq!([next(false), next(false), next(true)], [Some(2), None, Some(1)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::inventory::{GuestKind, Resources};
-use crate::metrics::{Desc, Family, Labels, Sample};
+use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
 use crate::pve::{Error, Reason};
 
 /// Values are served at most this long only because scrapes come so seldom.
@@ -44,7 +44,11 @@ struct Unit {
     /// Asked or waiting to be.
     pending: bool,
     due: Instant,
+    /// When it was last answered, well or badly.
+    tried: Option<Instant>,
     failures: u32,
+    /// A scrape waited for the first answer, and in vain.
+    outwaited: bool,
     error: Option<Error>,
     value: Option<Value>,
 }
@@ -60,6 +64,32 @@ struct Row {
     desc: &'static Desc,
     labels: Labels,
     value: f64,
+}
+
+/// About what something is asked or told.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum Reach<'a> {
+    /// Everything.
+    All,
+    /// What is on a node, and the cluster as a whole.
+    Node(&'a str),
+}
+
+/// What a shelf keeps for the drop-in page.
+#[derive(Default)]
+pub(in super::super) struct Shelved {
+    /// By subject.
+    pub(in super::super) told: Vec<(Subject, Vec<Family>)>,
+    /// The first failure of those that did not succeed since.
+    pub(in super::super) error: Option<Error>,
+    /// Something is asked for, and nothing can be told of it yet.
+    pub(in super::super) unanswered: bool,
+    /// Something came after the time that was named.
+    pub(in super::super) answered: bool,
+    /// Of the slowest call that a served value took.
+    pub(in super::super) duration: Duration,
+    /// Of the oldest value that is served; absent where none is.
+    pub(in super::super) age: Option<Duration>,
 }
 
 /// What a shelf says on a page.
@@ -99,18 +129,20 @@ impl Shelf {
         for (key, subject, askable) in subjects(self.slow.per, resources) {
             let unit = match before.remove(&key) {
                 Some(unit) => Unit { subject, askable, ..unit },
-                None => Unit { subject, askable, pending: false, due: now, failures: 0, error: None, value: None },
+                None => Unit::new(subject, askable, now),
             };
             self.units.insert(key, unit);
         }
     }
 
-    /// What is due now, with the time of its value (none: never had one); each is pending until it is settled.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Option<Instant>, Key, Subject)> {
-        let due = self.units.iter_mut().filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
+    /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
+    /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
+    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
+        let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
+        let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
         due.map(|(key, unit)| {
             unit.pending = true;
-            (unit.value.as_ref().map(|value| value.fetched), key.clone(), unit.subject.clone())
+            (unit.tried, key.clone(), unit.subject.clone())
         })
         .collect()
     }
@@ -127,6 +159,10 @@ impl Shelf {
         let ttl = self.slow.ttl;
         let Some(unit) = self.units.get_mut(key) else { return };
         unit.pending = false;
+        unit.outwaited = false;
+        if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
+            unit.tried = Some(now);
+        }
         match answer {
             Ok(families) => {
                 unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
@@ -134,6 +170,8 @@ impl Shelf {
                 unit.error = None;
                 unit.due = now + jittered(ttl, key);
             }
+            // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
+            Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
                 let wait = FIRST_BACKOFF.saturating_mul(1 << unit.failures.min(10)).min(MOST_BACKOFF);
                 unit.failures = unit.failures.saturating_add(1);
@@ -146,18 +184,22 @@ impl Shelf {
 
     /// What is young enough to be told; nothing before the first answer.
     pub(super) fn say(&self, now: Instant) -> Option<Said> {
-        let patience = (self.slow.ttl * 3).max((self.gap * 3 / 2).min(MOST_PATIENCE));
-        let fresh = |value: &&Value| now.duration_since(value.fetched) <= patience;
+        let patience = self.patience();
+        let fresh = |value: &&Value| value.is_fresh(now, patience);
         let values = || self.units.values().filter_map(|unit| unit.value.as_ref()).filter(fresh);
         let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
         let error = failed.next().cloned();
         if error.is_none() && values().next().is_none() && !(self.known && self.units.is_empty()) {
             return None;
         }
-        let mut families: Vec<Family> =
-            self.collector.families.iter().map(|desc| Family { desc, samples: Vec::new() }).collect();
+        let mut families: Vec<Family> = self
+            .collector
+            .families
+            .iter()
+            .map(|desc| Family { desc: (*desc).into(), samples: Samples::default() })
+            .collect();
         for row in self.newest(values()) {
-            if let Some(family) = families.iter_mut().find(|family| family.desc.name == row.desc.name) {
+            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc.into()) {
                 family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
             }
         }
@@ -179,9 +221,97 @@ impl Shelf {
         values.sort_by_key(|value| std::cmp::Reverse(value.fetched));
         let mut told = BTreeMap::new();
         for row in values.into_iter().flat_map(|value| &value.rows) {
-            told.entry((row.labels.as_str(), row.desc.name)).or_insert(row);
+            told.entry((row.labels.as_str(), row.desc.name, row.desc.help)).or_insert(row);
         }
         told.into_values().collect()
+    }
+
+    fn patience(&self) -> Duration {
+        (self.slow.ttl * 3).max((self.gap * 3 / 2).min(MOST_PATIENCE))
+    }
+}
+
+/// For the drop-in page.
+impl Shelf {
+    /// Whether something is asked for the first time, or after so long that nothing can be told of it.
+    pub(super) fn is_awaited(&self, now: Instant, reach: Reach<'_>) -> bool {
+        let patience = self.patience();
+        self.within(reach).any(|unit| unit.is_awaited(now, patience) && !unit.outwaited)
+    }
+
+    /// Nobody waits any longer for what is asked for now.
+    pub(super) fn give_up(&mut self, reach: Reach<'_>) {
+        self.units.values_mut().filter(|unit| unit.is_within(reach)).for_each(|unit| unit.outwaited = unit.pending);
+    }
+
+    /// What is young enough to be told in these families; nothing before the subjects are known.
+    pub(super) fn kept(
+        &self,
+        families: &[&'static Desc],
+        now: Instant,
+        reach: Reach<'_>,
+        since: Instant,
+    ) -> Option<Shelved> {
+        if !self.known {
+            return None;
+        }
+        let patience = self.patience();
+        let mut kept = Shelved::default();
+        for unit in self.within(reach) {
+            kept.error = kept.error.or_else(|| unit.error.clone().filter(|_| unit.askable));
+            kept.unanswered |= unit.is_awaited(now, patience);
+            let Some(value) = unit.value.as_ref().filter(|value| value.is_fresh(now, patience)) else { continue };
+            kept.answered |= value.fetched >= since;
+            kept.duration = kept.duration.max(value.duration);
+            kept.age = kept.age.max(Some(now.duration_since(value.fetched)));
+            kept.told.push((unit.subject.clone(), value.families(families)));
+        }
+        Some(kept)
+    }
+
+    /// The first failure of those that did not succeed since, wherever; nothing before the first answer.
+    pub(super) fn outcome(&self) -> Option<Option<Error>> {
+        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
+        let error = failed.next().cloned();
+        (error.is_some() || self.units.values().any(|unit| unit.value.is_some())).then_some(error)
+    }
+
+    fn within(&self, reach: Reach<'_>) -> impl Iterator<Item = &Unit> {
+        self.units.values().filter(move |unit| unit.is_within(reach))
+    }
+}
+
+impl Unit {
+    fn new(subject: Subject, askable: bool, now: Instant) -> Self {
+        let (tried, error, value) = (None, None, None);
+        Self { subject, askable, pending: false, due: now, tried, failures: 0, outwaited: false, error, value }
+    }
+
+    fn is_within(&self, reach: Reach<'_>) -> bool {
+        match (&self.subject, reach) {
+            (Subject::Cluster, _) | (_, Reach::All) => true,
+            (Subject::Node(node) | Subject::Guest { node, .. }, Reach::Node(meant)) => **node == *meant,
+        }
+    }
+
+    fn is_awaited(&self, now: Instant, patience: Duration) -> bool {
+        let told = self.value.as_ref().is_some_and(|value| value.is_fresh(now, patience));
+        self.askable && self.pending && self.error.is_none() && !told
+    }
+}
+
+impl Value {
+    fn is_fresh(&self, now: Instant, patience: Duration) -> bool {
+        now.duration_since(self.fetched) <= patience
+    }
+
+    fn families(&self, descs: &[&'static Desc]) -> Vec<Family> {
+        let family = |desc: &&'static Desc| {
+            let rows = self.rows.iter().filter(|row| row.desc == *desc);
+            let samples = rows.map(|row| Sample { labels: row.labels.clone(), value: row.value }).collect();
+            Family { desc: (*desc).into(), samples }
+        };
+        descs.iter().map(family).filter(|family| !family.samples.is_empty()).collect()
     }
 }
 
@@ -206,8 +336,10 @@ fn subjects(per: Per, resources: &Resources) -> Vec<(Key, Subject, bool)> {
 
 fn rows(families: Vec<Family>) -> Box<[Row]> {
     let samples = families.into_iter().flat_map(|family| {
-        let desc = family.desc;
-        family.samples.into_iter().map(move |sample| Row { desc, labels: sample.labels, value: sample.value })
+        // The families of a collector are announced, so they are known.
+        let desc = if let About::Known(desc) = family.desc { Some(desc) } else { None };
+        let row = move |sample: Sample| Some(Row { desc: desc?, labels: sample.labels, value: sample.value });
+        family.samples.into_iter().filter_map(row)
     });
     samples.collect()
 }
@@ -217,8 +349,10 @@ fn jittered(time: Duration, key: &Key) -> Duration {
     let spread = match key {
         Key::Cluster => 0,
         Key::Node(name) => name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
-        Key::Guest(vmid, _) => vmid.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+        Key::Guest(vmid, _) => *vmid,
     };
+    // Neighbours, such as pve1 and pve2, are to be far from each other.
+    let spread = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     let thousandths = u32::try_from(spread % 100).unwrap_or_default();
     time - time * thousandths / 1000
 }
@@ -245,6 +379,7 @@ mod tests {
         ttl: Duration::from_secs(30),
         per: Per::Guest,
         blocks: false,
+        in_turn: false,
         fetch: |_| Box::pin(async { Ok(Vec::new()) }),
     };
 
@@ -263,7 +398,7 @@ mod tests {
 
     fn value(number: f64) -> Result<Vec<Family>, Error> {
         let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
-        Ok(vec![Family { desc: &ONBOOT, samples: vec![sample] }])
+        Ok(vec![Family { desc: (&ONBOOT).into(), samples: vec![sample].into() }])
     }
 
     fn failure(reason: Reason) -> Result<Vec<Family>, Error> {
@@ -272,7 +407,7 @@ mod tests {
 
     fn told(shelf: &Shelf, now: Instant) -> Option<(Vec<f64>, bool, Option<u64>)> {
         let said = shelf.say(now)?;
-        let values = said.families.iter().flat_map(|family| &family.samples).map(|sample| sample.value).collect();
+        let values = said.families.iter().flat_map(|family| family.samples.iter()).map(|sample| sample.value).collect();
         Some((values, said.error.is_none(), said.age.map(|age| age.as_secs())))
     }
 
@@ -282,13 +417,13 @@ mod tests {
         shelf.want(start);
         shelf.stock(&resources(GUEST, true), start);
         assert_eq!(told(&shelf, start), None, "nothing is said before the first answer");
-        let due = shelf.take_due(start);
+        let due = shelf.take_due(start, Reach::All);
         assert_eq!(due.len(), 1);
-        assert!(shelf.take_due(start).is_empty(), "it is pending");
+        assert!(shelf.take_due(start, Reach::All).is_empty(), "it is pending");
         shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
-        assert!(shelf.take_due(start + 20 * SECOND).is_empty(), "it is young");
+        assert!(shelf.take_due(start + 20 * SECOND, Reach::All).is_empty(), "it is young");
         assert_eq!(told(&shelf, start + 20 * SECOND), Some((vec![1.0], true, Some(19))));
-        assert_eq!(shelf.take_due(start + 31 * SECOND).len(), 1);
+        assert_eq!(shelf.take_due(start + 31 * SECOND, Reach::All).len(), 1);
         assert_eq!(told(&shelf, start + 91 * SECOND), Some((vec![1.0], true, Some(90))));
         assert_eq!(told(&shelf, start + 92 * SECOND), None, "too old to be told");
     }
@@ -301,7 +436,7 @@ mod tests {
             shelf.want(now);
             shelf.stock(&resources("", true), now);
             assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
-            for (_, key, _) in shelf.take_due(now) {
+            for (_, key, _) in shelf.take_due(now, Reach::All) {
                 shelf.settle(&key, now, now, value(1.0));
             }
         }
@@ -314,12 +449,14 @@ mod tests {
         let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), start);
         let mut now = start;
-        let mut waits = Vec::new();
+        let (mut waits, mut tried) = (Vec::new(), None);
         for _ in 0..9 {
-            let due = shelf.take_due(now);
+            let due = shelf.take_due(now, Reach::All);
+            assert_eq!(due[0].0, tried, "it is as old as its last failure");
+            tried = Some(now);
             shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
-            while shelf.take_due(now).is_empty() {
+            while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
             }
             shelf.put_back(&Key::Guest(100, GuestKind::Qemu));
@@ -335,15 +472,17 @@ mod tests {
     fn what_is_gone_is_dropped_and_what_is_lost_is_left_alone() {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
-        let due = shelf.take_due(now);
+        let due = shelf.take_due(now, Reach::All);
         shelf.settle(&due[0].1, now, now, value(1.0));
         shelf.stock(&resources(GUEST, false), now);
-        assert!(shelf.take_due(now + 60 * SECOND).is_empty(), "nobody asks a lost node");
+        assert!(shelf.take_due(now + 60 * SECOND, Reach::All).is_empty(), "nobody asks a lost node");
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "the last value is still young");
         let moved = GUEST.replace("\"a\"", "\"b\"");
         shelf.stock(&resources(&moved, false), now);
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "a guest that moved keeps its value");
-        assert!(matches!(&shelf.take_due(now + 60 * SECOND)[0].2, Subject::Guest { node, .. } if &**node == "b"));
+        assert!(
+            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].2, Subject::Guest { node, .. } if &**node == "b")
+        );
         shelf.stock(&resources("", true), now);
         shelf.settle(&due[0].1, now, now, value(2.0));
         assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
@@ -353,7 +492,7 @@ mod tests {
     fn what_two_nodes_tell_is_told_once_by_the_newer() {
         let (mut shelf, now) = (shelf(Per::Node), Instant::now());
         shelf.stock(&resources("", true), now);
-        let due = shelf.take_due(now);
+        let due = shelf.take_due(now, Reach::All);
         assert_eq!(due.len(), 2);
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
@@ -361,12 +500,82 @@ mod tests {
     }
 
     #[test]
+    fn what_found_no_place_is_due_still() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
+        assert_eq!(told(&shelf, now), None, "no failure");
+        assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
+    }
+
+    #[test]
+    fn neighbours_do_not_fall_due_together() {
+        let minute = Duration::from_mins(1);
+        let due = |name: &str| jittered(minute, &Key::Node(name.into()));
+        let mut dues = ["pve1", "pve2", "pve3", "pve4", "pve5"].map(due);
+        dues.sort();
+        assert!(dues[0] >= minute * 9 / 10 && dues[4] <= minute, "{dues:?}");
+        assert!(dues.windows(2).all(|pair| pair[1] - pair[0] > Duration::from_millis(200)), "{dues:?}");
+        assert!(dues[4] - dues[0] > Duration::from_secs(2), "{dues:?}");
+    }
+
+    #[test]
+    fn a_first_answer_is_waited_for_once_and_only_where_it_is_wanted() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        let (here, there) = (Reach::Node("a"), Reach::Node("b"));
+        let kept = |shelf: &Shelf, now, reach| {
+            let kept = shelf.kept(&[&ONBOOT], now, reach, start).expect("the subjects are known");
+            (kept.told.len(), kept.unanswered, kept.answered, kept.age.map(|age| age.as_secs()))
+        };
+        assert!(shelf.kept(&[&ONBOOT], start, here, start).is_none() && !shelf.is_awaited(start, here));
+        shelf.stock(&resources(GUEST, true), start);
+        assert!(shelf.take_due(start, there).is_empty() && !shelf.is_awaited(start, here), "nothing is asked yet");
+        let due = shelf.take_due(start, here);
+        assert!(shelf.is_awaited(start, here) && !shelf.is_awaited(start, there));
+        assert_eq!(
+            (kept(&shelf, start, here), kept(&shelf, start, there)),
+            ((0, true, false, None), (0, false, false, None))
+        );
+        shelf.give_up(here);
+        assert!(!shelf.is_awaited(start, here), "it took too long");
+        assert!(kept(&shelf, start, here).1, "that nothing is there is told still");
+        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        assert_eq!(kept(&shelf, start + SECOND, here), (1, false, true, Some(0)));
+        assert_eq!(shelf.outcome(), Some(None));
+        // After so long that the value cannot be told, it is as if there was none.
+        let late = start + 300 * SECOND;
+        shelf.take_due(late, here);
+        assert!(shelf.is_awaited(late, here));
+        assert_eq!(kept(&shelf, late, here), (0, true, false, None));
+        shelf.settle(&due[0].1, late, late, failure(Reason::Status(595, "No route to host".into())));
+        assert!(!shelf.is_awaited(late, here), "an error is an answer too");
+        assert!(shelf.kept(&[], late, here, late).expect("known").error.is_some());
+    }
+
+    #[test]
+    fn a_page_gets_the_rows_of_its_own_families() {
+        static OTHER: Desc = Desc { name: "pve_onboot_status", help: "On the other page.", kind: Kind::Gauge };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        let of = |desc: &'static Desc, value| {
+            let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
+            Family { desc: desc.into(), samples: vec![sample].into() }
+        };
+        shelf.settle(&due[0].1, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
+        assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
+        let kept = shelf.kept(&[&OTHER], now, Reach::All, now).expect("known");
+        assert_eq!(kept.told[0].1, [of(&OTHER, 2.0)]);
+    }
+
+    #[test]
     fn a_guest_that_moved_while_it_was_asked_about_is_no_fault() {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
-        let due = shelf.take_due(now);
+        let due = shelf.take_due(now, Reach::All);
         shelf.settle(&due[0].1, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
         assert_eq!(told(&shelf, now), None);
-        assert_eq!(shelf.take_due(now + 11 * SECOND).len(), 1);
+        assert_eq!(shelf.take_due(now + 11 * SECOND, Reach::All).len(), 1);
     }
 }

@@ -15,7 +15,8 @@ pub(super) use play::{Flow, play, until_closed};
 /// A way for an answer to fail. All but `Status` and `Body` spoil the answer that would otherwise have been given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Another status with its reason phrase; an empty body has no `Content-Type`. A 401 is held back as all of them are.
+    /// Another status with its reason phrase; an empty body has no `Content-Type`. A 401 is held back as all of them are,
+    /// and after a 596 the worker that pveproxy gave up is busy as long as with [`Fault::Hang`].
     Status {
         /// 400 …, or pveproxy's own 595 to 599.
         code: u16,

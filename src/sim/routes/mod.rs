@@ -10,7 +10,7 @@ use super::json::{self, Value};
 use super::noise::Shuffle;
 use super::server::Rights;
 use super::source::Reply;
-use super::workers::NodeState;
+use super::workers::{NodeState, Work};
 use super::world::{Kind, Page, World};
 use crate::ids::Fingerprint;
 
@@ -54,9 +54,17 @@ pub(super) fn api_path(path: &str) -> Option<&str> {
     path.strip_prefix("/api2/json")
 }
 
-/// Whether a path below `/api2/json` belongs to the fast lane.
-pub(super) fn is_fast(path: &str) -> bool {
-    matches!(path, "/cluster/resources" | "/cluster/status" | "/version" | "/nodes")
+/// What a path below `/api2/json` means for the worker that answers it.
+pub(super) fn work(path: &str) -> Work {
+    match path {
+        "/cluster/resources" | "/cluster/status" | "/version" | "/nodes" => Work::Fast,
+        "/cluster/metrics/export" => Work::Blocking,
+        _ if node_of(path).is_none() => Work::Quick,
+        _ if path.split('/').skip(3).any(|part| matches!(part, "agent" | "storage" | "disks" | "replication")) => {
+            Work::Blocking
+        }
+        _ => Work::Quick,
+    }
 }
 
 /// The node that a path below `/api2/json` is about.

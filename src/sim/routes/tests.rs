@@ -293,3 +293,21 @@ fn the_qdevice_breaks_ties() {
     };
     assert_eq!([2, 3, 4].map(quorate), [json!(1), json!(1), json!(1)]);
 }
+
+#[test]
+fn calls_that_can_block_their_worker_are_told_from_the_others() {
+    for (path, expected) in [
+        ("/cluster/status", Work::Fast),
+        ("/nodes", Work::Fast),
+        ("/cluster/metrics/export", Work::Blocking),
+        ("/nodes/pve1/replication", Work::Blocking),
+        ("/nodes/pve1/qemu/100/agent/info", Work::Blocking),
+        ("/nodes/pve1/storage/nas/status", Work::Blocking),
+        ("/nodes/pve1/disks/list", Work::Blocking),
+        ("/nodes/storage/subscription", Work::Quick),
+        ("/nodes/pve1/qemu/100/config", Work::Quick),
+        ("/cluster/replication", Work::Quick),
+    ] {
+        assert_eq!(work(path), expected, "{path}");
+    }
+}

@@ -19,7 +19,7 @@ mod storage;
 mod tests;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -126,6 +126,13 @@ impl World {
     /// The Unix time of the latest sample.
     pub(super) fn sampled_at(&self, now: Duration) -> u64 {
         self.facts().unix(tick(now))
+    }
+
+    /// The time as HTTP writes it.
+    pub(super) fn date(&self, now: Duration) -> String {
+        const YEAR_9999: i64 = 253_402_300_799;
+        let unix = self.facts().begun.saturating_add_unsigned(now.as_secs()).clamp(0, YEAR_9999);
+        httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix.unsigned_abs()))
     }
 
     /// How busy and how well its nodes are.

@@ -1,0 +1,93 @@
+//! What is remembered and what is forgotten, from answer to answer.
+
+use std::sync::Arc;
+
+use super::guests::Memory;
+use super::{Resources, Traffic, Usage};
+use crate::pve;
+
+fn read(memory: &mut Memory, entries: &str) -> Resources {
+    let answer = pve::Answer::of(&format!("{{\"data\":[{entries}]}}"));
+    Resources::new(&answer, memory).expect("a list")
+}
+
+const ONLINE: &str = r#"{"type":"node","node":"a","status":"online","mem":1,"maxmem":2,"uptime":3}"#;
+const OFFLINE: &str = r#"{"type":"node","node":"a","status":"offline","maxmem":2}"#;
+const WHOLE: &str = r#"{"type":"qemu","vmid":100,"node":"a","status":"running","name":"web","tags":"b;a",
+    "pool":"prod","template":0,"mem":5,"netin":7}"#;
+const STRIPPED: &str = r#"{"type":"qemu","vmid":100,"node":"a","status":"unknown"}"#;
+
+#[test]
+fn a_guest_on_a_lost_node_keeps_its_identity_and_loses_its_figures() {
+    let mut memory = Memory::default();
+    let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+    assert_eq!(before.status.as_deref(), Some("running"));
+    assert_eq!(before.usage.memory, Some(5.0));
+    assert_eq!(&*before.identity.tags, "a;b");
+    // First PVE repeats ghost figures, then it forgets the guest's name; we say the same all the time.
+    for entries in [format!("{OFFLINE},{WHOLE}"), format!("{OFFLINE},{STRIPPED}"), format!("{OFFLINE},{STRIPPED}")] {
+        let lost = read(&mut memory, &entries).guests.remove(0);
+        assert!(Arc::ptr_eq(&lost.identity, &before.identity), "{entries}");
+        assert_eq!((lost.status, lost.usage, lost.traffic), (None, Usage::default(), Traffic::default()));
+    }
+    let back = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+    assert_eq!(back, before);
+}
+
+#[test]
+fn what_pve_itself_says_of_a_lost_guest_is_at_hand() {
+    let mut memory = Memory::default();
+    let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+    let told = before.told();
+    assert_eq!((told.name, told.tags, told.usage.memory), (Some("web"), "b;a", Some(5.0)), "tags as PVE orders them");
+    for whole in [WHOLE.to_owned(), WHOLE.replace("b;a", "a;b")] {
+        let before = read(&mut memory, &format!("{ONLINE},{whole}")).guests.remove(0);
+        let ghost = read(&mut memory, &format!("{OFFLINE},{whole}")).guests.remove(0);
+        assert_eq!((ghost.told(), ghost.status.as_deref()), (before.told(), None), "PVE repeats what was");
+    }
+    let forgotten = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.remove(0);
+    let told = forgotten.told();
+    assert_eq!((told.status, told.name, told.tags, told.template), (Some("unknown"), None, "", None));
+    assert_eq!((told.usage, told.traffic), (Usage::default(), Traffic::default()));
+    // The node is there again, and its pvestatd has told nothing yet.
+    let early = read(&mut memory, &format!("{ONLINE},{STRIPPED}")).guests.remove(0);
+    assert_eq!((early.told().name, early.identity.name.as_deref()), (None, Some("web")));
+    let tidy = WHOLE.replace("b;a", "a;b");
+    assert_eq!(read(&mut memory, &format!("{ONLINE},{tidy}")).guests.remove(0).ghost, None, "nothing is kept twice");
+}
+
+#[test]
+fn what_is_told_beats_what_is_remembered() {
+    let mut memory = Memory::default();
+    read(&mut memory, &format!("{ONLINE},{WHOLE}"));
+    let renamed = WHOLE.replace("\"web\"", "\"shop\"").replace("\"b;a\"", "\"\"").replace("\"prod\"", "null");
+    let guest = read(&mut memory, &format!("{ONLINE},{renamed}")).guests.remove(0);
+    assert_eq!(guest.identity.name.as_deref(), Some("shop"));
+    assert_eq!((&*guest.identity.tags, guest.identity.pool.as_deref()), ("", None));
+}
+
+#[test]
+fn a_deleted_guest_is_forgotten() {
+    let mut memory = Memory::default();
+    read(&mut memory, &format!("{ONLINE},{WHOLE}"));
+    assert!(read(&mut memory, ONLINE).guests.is_empty());
+    let new = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.remove(0);
+    assert_eq!(new.identity.name, None, "a new guest of the same number inherits nothing");
+}
+
+#[test]
+fn doubles_and_entries_without_number_or_node_are_passed_over() {
+    let odd = r#"{"type":"qemu","node":"a"},{"type":"qemu","vmid":0.5,"node":"a"},{"type":"lxc","vmid":7},
+        {"type":"openvz","vmid":8,"node":"a"}"#;
+    let resources = read(&mut Memory::default(), &format!("{ONLINE},{ONLINE},{WHOLE},{WHOLE},{odd}"));
+    assert_eq!((resources.nodes.len(), resources.guests.len()), (1, 1));
+}
+
+#[test]
+fn a_token_without_rights_is_recognised() {
+    let stripped = r#"{"type":"node","node":"a","status":"online","level":""}"#;
+    assert!(read(&mut Memory::default(), stripped).looks_like_a_token_without_rights());
+    for entries in [ONLINE.to_owned(), OFFLINE.to_owned(), format!("{stripped},{WHOLE}")] {
+        assert!(!read(&mut Memory::default(), &entries).looks_like_a_token_without_rights(), "{entries}");
+    }
+}

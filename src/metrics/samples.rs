@@ -1,0 +1,226 @@
+//! How the samples of a family are kept: one by one, or, where several families tell of the same thousands of things,
+//! as columns of one [`Table`], which costs 8 bytes per sample and no allocation.
+
+use std::sync::Arc;
+
+use super::family::push_pairs;
+use super::{Desc, Family, Labels, Sample};
+
+/// The samples of a family, in the order in which they are written.
+#[derive(Debug, Clone, Default)]
+pub struct Samples(Kept);
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Listed(Vec<Sample>),
+    /// A value per row; NaN where the row has none.
+    Column(Arc<Rows>, Vec<f64>),
+}
+
+/// Families that tell of the same things, filled row by row.
+#[derive(Debug)]
+pub struct Table<const N: usize> {
+    rows: Rows,
+    columns: [(&'static Desc, Vec<f64>); N],
+}
+
+/// The labels of many rows, one after the other in one text.
+#[derive(Debug, Default)]
+struct Rows {
+    text: String,
+    /// Where the labels of each row end.
+    ends: Vec<usize>,
+}
+
+/// A way through samples that keeps its place.
+pub(super) struct Walk<'a> {
+    kept: &'a Kept,
+    place: usize,
+}
+
+impl Samples {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.walk(0).next().is_none()
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, sample: Sample) {
+        self.extend([sample]);
+    }
+
+    /// All of them, each as plain data.
+    pub fn iter(&self) -> impl Iterator<Item = Sample> {
+        self.walk(0).map(|(place, labels, value)| match &self.0 {
+            Kept::Listed(samples) if place < samples.len() => samples[place].clone(),
+            _ => Sample { labels: Labels::written(labels), value },
+        })
+    }
+
+    /// From a place on: places, labels and values. Some places may be empty.
+    pub(super) fn walk(&self, place: usize) -> Walk<'_> {
+        Walk { kept: &self.0, place }
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (usize, &'a str, f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.kept {
+            Kept::Listed(samples) => {
+                let place = self.place;
+                let sample = samples.get(place)?;
+                self.place += 1;
+                Some((place, sample.labels.as_str(), sample.value))
+            }
+            Kept::Column(rows, values) => loop {
+                let place = self.place;
+                let value = *values.get(place)?;
+                self.place += 1;
+                if !value.is_nan() {
+                    return Some((place, rows.get(place), value));
+                }
+            },
+        }
+    }
+}
+
+impl<const N: usize> Table<N> {
+    /// For about so many rows.
+    pub fn new(descs: [&'static Desc; N], rows: usize) -> Self {
+        Self {
+            rows: Rows { text: String::new(), ends: Vec::with_capacity(rows) },
+            columns: descs.map(|desc| (desc, Vec::with_capacity(rows))),
+        }
+    }
+
+    /// One more row: its labels, as [`Labels::new`] takes them, and a value for each family. What is absent, or no
+    /// number, is no sample.
+    pub fn push(&mut self, labels: &[(&str, &str)], values: [Option<f64>; N]) {
+        push_pairs(&mut self.rows.text, labels);
+        self.rows.ends.push(self.rows.text.len());
+        for ((_, column), value) in self.columns.iter_mut().zip(values) {
+            column.push(value.unwrap_or(f64::NAN));
+        }
+    }
+
+    /// The families, which share the labels from now on.
+    pub fn into_families(mut self) -> impl Iterator<Item = Family> {
+        self.rows.text.shrink_to_fit();
+        let rows = Arc::new(self.rows);
+        self.columns.into_iter().map(move |(desc, values)| {
+            let samples = Samples(Kept::Column(Arc::clone(&rows), values));
+            Family { desc: desc.into(), samples }
+        })
+    }
+}
+
+impl Rows {
+    fn get(&self, row: usize) -> &str {
+        let start = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(row).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl IntoIterator for Samples {
+    type Item = Sample;
+    type IntoIter = std::vec::IntoIter<Sample>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        match self.0 {
+            Kept::Listed(samples) => samples.into_iter(),
+            Kept::Column(..) => self.iter().collect::<Vec<_>>().into_iter(),
+        }
+    }
+}
+
+impl Extend<Sample> for Samples {
+    fn extend<I: IntoIterator<Item = Sample>>(&mut self, samples: I) {
+        if let Kept::Column(..) = self.0 {
+            self.0 = Kept::Listed(self.iter().collect());
+        }
+        if let Kept::Listed(listed) = &mut self.0 {
+            listed.extend(samples);
+        }
+    }
+}
+
+impl FromIterator<Sample> for Samples {
+    fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
+        Self(Kept::Listed(samples.into_iter().collect()))
+    }
+}
+
+impl From<Vec<Sample>> for Samples {
+    fn from(samples: Vec<Sample>) -> Self {
+        Self(Kept::Listed(samples))
+    }
+}
+
+impl PartialEq for Samples {
+    /// Whether they say the same, however they are kept.
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Kind;
+
+    static UP: Desc = Desc { name: "pve_up", help: "Whether it runs.", kind: Kind::Gauge };
+    static CPU: Desc = Desc { name: "pve_cpu_ratio", help: "Load.", kind: Kind::Gauge };
+
+    fn lines(samples: &Samples) -> Vec<String> {
+        samples.iter().map(|sample| format!("{} {}", sample.labels.as_str(), sample.value)).collect()
+    }
+
+    #[test]
+    fn a_table_tells_what_is_there_and_nothing_else() {
+        let mut table = Table::new([&UP, &CPU], 2);
+        table.push(&[("id", "a\"")], [Some(1.0), None]);
+        table.push(&[], [Some(f64::NAN), Some(0.5)]);
+        table.push(&[("id", "c"), ("name", "é")], [Some(0.0), Some(0.25)]);
+        let families: Vec<Family> = table.into_families().collect();
+        assert_eq!(
+            families.iter().map(|family| family.desc.view().name).collect::<Vec<_>>(),
+            ["pve_up", "pve_cpu_ratio"]
+        );
+        assert_eq!(lines(&families[0].samples), [r#"id="a\"" 1"#, r#"id="c",name="é" 0"#]);
+        assert_eq!(lines(&families[1].samples), [" 0.5", r#"id="c",name="é" 0.25"#]);
+        assert_eq!(families[0].samples.walk(1).map(|(place, ..)| place).collect::<Vec<_>>(), [2]);
+        assert_eq!(families[0].samples.walk(9).count(), 0);
+    }
+
+    #[test]
+    fn a_column_without_values_is_empty() {
+        let mut table = Table::new([&UP, &CPU], 1);
+        table.push(&[("id", "a")], [Some(1.0), None]);
+        let families: Vec<Family> = table.into_families().collect();
+        assert!(!families[0].samples.is_empty() && families[1].samples.is_empty());
+        assert!(Samples::default().is_empty());
+    }
+
+    #[test]
+    fn samples_are_equal_when_they_say_the_same() {
+        let mut table = Table::new([&UP], 1);
+        table.push(&[("id", "a")], [Some(1.0)]);
+        let mut column = table.into_families().next().expect("a family").samples;
+        let mut listed: Samples = column.iter().collect();
+        assert_eq!(column, listed);
+        let more = Sample { labels: Labels::new(&[("id", "b")]), value: 2.0 };
+        column.push(more.clone());
+        assert_ne!(column, listed);
+        listed.push(more);
+        assert_eq!(lines(&column), [r#"id="a" 1"#, r#"id="b" 2"#]);
+        assert_eq!(column, listed);
+    }
+}
