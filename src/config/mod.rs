@@ -27,6 +27,8 @@ mod raw;
 mod reader;
 mod secret;
 mod source;
+mod ssh;
+mod ssh_key;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,8 @@ pub use fault::Fault;
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use ssh::{HostKeys, Ssh, SshKeys};
+pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]

@@ -19,6 +19,8 @@ pub struct Own {
     collector_errors: Family<CollectorError, Counter>,
     http_requests: Family<HttpRequest, Counter>,
     slow_lane_backlog: Family<Cluster, Gauge>,
+    ssh_connections: Family<SshAttempt, Counter>,
+    ssh_requests: Family<SshAttempt, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +44,12 @@ struct HttpRequest {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SshAttempt {
+    host: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Cluster {
     cluster: String,
 }
@@ -60,6 +68,8 @@ impl Own {
             collector_errors: Family::default(),
             http_requests: Family::default(),
             slow_lane_backlog: Family::default(),
+            ssh_connections: Family::default(),
+            ssh_requests: Family::default(),
         };
         own.registered(version)
     }
@@ -90,6 +100,16 @@ impl Own {
             "Calls of the slow lane that wait for their turn or their answer",
             self.slow_lane_backlog.clone(),
         );
+        registry.register(
+            "pve_sentinel_ssh_connections",
+            "Attempts to connect and log in over SSH by host and outcome",
+            self.ssh_connections.clone(),
+        );
+        registry.register(
+            "pve_sentinel_ssh_requests",
+            "Commands run over SSH by host and outcome",
+            self.ssh_requests.clone(),
+        );
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
     }
@@ -119,6 +139,17 @@ impl Own {
         self.slow_lane_backlog.get_or_create(&labels).set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
+    /// Counts an attempt to connect to a host and log in: `pve_sentinel_ssh_connections_total`. `outcome` is one of few
+    /// words.
+    pub fn ssh_connection(&self, host: &str, outcome: &'static str) {
+        self.ssh_connections.get_or_create(&SshAttempt { host: host.into(), outcome }).inc();
+    }
+
+    /// Counts a command on a host: `pve_sentinel_ssh_requests_total`. `outcome` is one of few words.
+    pub fn ssh_request(&self, host: &str, outcome: &'static str) {
+        self.ssh_requests.get_or_create(&SshAttempt { host: host.into(), outcome }).inc();
+    }
+
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.
     pub fn encode(&self, format: Format) -> String {
         let mut text = String::with_capacity(8 * 1024);
@@ -144,6 +175,8 @@ mod tests {
         own.collector_error("ho\"me\\\n", "guest", "timeout");
         own.http_request("other", 404);
         own.http_request("/metrics", 200);
+        own.ssh_connection("nas", "host_key");
+        own.ssh_request("nas", "ok");
         own
     }
 
@@ -169,6 +202,12 @@ pve_sentinel_build_info{version="1.2.3"} 1
 # TYPE pve_sentinel_http_requests_total counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
 pve_sentinel_http_requests_total{path="other",code="404"} 1
+# HELP pve_sentinel_ssh_connections_total Attempts to connect and log in over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_connections_total counter
+pve_sentinel_ssh_connections_total{host="nas",outcome="host_key"} 1
+# HELP pve_sentinel_ssh_requests_total Commands run over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_requests_total counter
+pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
 "#
         );
     }
@@ -191,6 +230,12 @@ pve_sentinel_build_info{version="1.2.3"} 1
 # TYPE pve_sentinel_http_requests counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
 pve_sentinel_http_requests_total{path="other",code="404"} 1
+# HELP pve_sentinel_ssh_connections Attempts to connect and log in over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_connections counter
+pve_sentinel_ssh_connections_total{host="nas",outcome="host_key"} 1
+# HELP pve_sentinel_ssh_requests Commands run over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_requests counter
+pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
 "#
         );
     }
@@ -223,7 +268,7 @@ pve_sentinel_http_requests_total{path="other",code="404"} 1
     fn all_names_are_known_as_ours() {
         let text = counted().encode(Format::Text004);
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 11, "{names:?}");
+        assert_eq!(names.len(), 13, "{names:?}");
         for name in names {
             assert!(is_own(name), "{name}");
         }

@@ -28,5 +28,8 @@ mod pve;
 mod slow_collectors;
 mod slow_lane;
 mod soak;
+mod ssh;
+#[cfg(feature = "external-programs")]
+mod sshd;
 mod tickets;
 mod tls;
