@@ -5,6 +5,7 @@
 //! ```text
 //! 1 told      config       what the administrator wrote: raw → checked, secrets
 //! 2 asking    pve          the read-only API client: endpoints, credential, TLS, lenient parsing
+//!             checks       TCP and TLS checks of services, without trust and without credentials
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
@@ -26,6 +27,7 @@
 //! * Nothing panics on input from outside.
 
 pub mod app;
+pub mod checks;
 pub mod collectors;
 pub mod commands;
 pub mod config;

@@ -1,0 +1,37 @@
+//! Leaving politely: what the other side still writes is read, or its log would tell of a broken connection.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
+use tokio::time::timeout;
+
+/// How long the other side may take for its end; nothing depends on it any more.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What is still read, in bytes.
+const MOST: u64 = 64 * 1024;
+
+/// A connection, with TLS or without.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// An answered connection that is still open.
+pub(super) struct Open {
+    pub(super) stream: Box<dyn Stream>,
+    /// Said before the end.
+    pub(super) farewell: Vec<u8>,
+}
+
+impl Open {
+    /// Closes the connection, within `limit` and a bound of its own.
+    pub(super) async fn close(mut self, limit: Duration) {
+        let leave = async {
+            self.stream.write_all(&self.farewell).await?;
+            self.stream.shutdown().await?;
+            copy(&mut self.stream.take(MOST), &mut sink()).await
+        };
+        // Whatever goes wrong now, the connection is dropped.
+        let _ = timeout(PATIENCE.min(limit), leave).await;
+    }
+}
