@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::close::Open;
 use super::name::{Host, Names, addresses};
 use super::tls::{Handshakes, NotAfter};
-use super::{Kind, Outcome, Step, Target, Why, connect, http, ssh};
+use super::{Kind, Outcome, Step, Target, Why, banner, connect, request};
 
 /// A limit above this counts as this.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -77,11 +77,11 @@ impl Checker {
         match kind {
             Kind::Tcp => Ok(Answer { status: None, open: None }),
             Kind::Ssh => {
-                ssh::banner(&mut stream).await?;
-                Ok(Answer { status: None, open: Some(Open { stream: Box::new(stream), farewell: ssh::farewell() }) })
+                banner::read(&mut stream).await?;
+                Ok(Answer { status: None, open: Some(Open { stream: Box::new(stream), farewell: banner::farewell() }) })
             }
             Kind::Http => {
-                let status = http::ask(&mut stream, &host.header(*port, 80)).await?;
+                let status = request::ask(&mut stream, &host.header(*port, 80)).await?;
                 Ok(Answer { status: Some(status), open: Some(Open { stream: Box::new(stream), farewell: Vec::new() }) })
             }
             Kind::Https => {
@@ -90,7 +90,7 @@ impl Checker {
                 let name = host.server_name(peer);
                 let mut stream = self.handshakes.shake(name, stream, &progress.not_after).await?;
                 progress.step = Step::Answer;
-                let status = http::ask(&mut stream, &host.header(*port, 443)).await?;
+                let status = request::ask(&mut stream, &host.header(*port, 443)).await?;
                 Ok(Answer { status: Some(status), open: Some(Open { stream: Box::new(stream), farewell: Vec::new() }) })
             }
         }

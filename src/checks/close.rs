@@ -35,3 +35,33 @@ impl Open {
         let _ = timeout(PATIENCE.min(limit), leave).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::duplex;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_close_is_left_soon() {
+        for (limit, waited) in [(Duration::from_secs(9), 250), (Duration::from_millis(20), 20), (Duration::ZERO, 0)] {
+            let (ours, mut theirs) = duplex(1024);
+            let begun = Instant::now();
+            Open { stream: Box::new(ours), farewell: b"bye".to_vec() }.close(limit).await;
+            assert_eq!(begun.elapsed().as_millis(), waited);
+            let mut heard = Vec::new();
+            theirs.read_to_end(&mut heard).await.expect("the end");
+            assert_eq!(heard, b"bye");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_closes_is_not_waited_for() {
+        let (ours, mut theirs) = duplex(1024);
+        let begun = Instant::now();
+        let close = Open { stream: Box::new(ours), farewell: Vec::new() }.close(Duration::from_secs(9));
+        let other = async move { theirs.write_all(b"the rest").await };
+        assert!(futures_util::future::join(close, other).await.1.is_ok());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}

@@ -6,8 +6,8 @@
 //!   name     the addresses of a host; few lookups at once
 //!   connect  the first address that takes a connection
 //!   tls      a handshake that looks at the certificate and judges nothing
-//!   ssh      the banner
-//!   http     the status line and the headers
+//!   banner   what an SSH server says first
+//!   request  what HTTP is asked: the status line and the headers
 //!   lines    lines of an answer, bounded
 //!   close    leaving politely
 //! why        outcomes that are no success, in words
@@ -17,15 +17,15 @@
 //! These are checks of life, not of trust: no credential is ever sent, so a certificate is looked at (when it runs out)
 //! and not judged; one that has expired or that nobody signed does not make a service down.
 
+mod banner;
 mod check;
 mod close;
 mod connect;
 mod families;
-mod http;
 mod lines;
 mod name;
+mod request;
 mod round;
-mod ssh;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -40,7 +40,7 @@ pub use why::{Step, Why};
 /// What is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// A name, or an IPv4 or IPv6 address, the latter with or without brackets.
+    /// A name in ASCII, or an IPv4 or IPv6 address, the latter with or without brackets.
     pub host: String,
     /// The TCP port.
     pub port: u16,

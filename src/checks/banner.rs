@@ -15,7 +15,7 @@ const LONGEST_BANNER: usize = 255;
 ///
 /// # Errors
 /// [`Why::Answer`] where none comes, or one of a version that nobody speaks any more.
-pub(super) async fn banner<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Why> {
+pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Why> {
     let mut lines = Lines::new(stream, MOST);
     loop {
         let line = lines.next().await?;
@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    async fn read(mut bytes: &[u8]) -> Result<(), Why> {
-        banner(&mut bytes).await
+    async fn read_all(mut bytes: &[u8]) -> Result<(), Why> {
+        read(&mut bytes).await
     }
 
     #[tokio::test]
@@ -84,7 +84,7 @@ mod tests {
             &format!("{notice}{notice}SSH-2.0-x\n"),
             &format!("SSH-2.0-{}\r\n", "x".repeat(255 - 10)),
         ] {
-            assert_eq!(read(text.as_bytes()).await, Ok(()), "{text}");
+            assert_eq!(read_all(text.as_bytes()).await, Ok(()), "{text}");
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
             ("x\n".repeat(4096) + "SSH-2.0-x\n", "within 8192 bytes"),
             ("x".repeat(9000), "within 8192 bytes"),
         ] {
-            let why = read(text.as_bytes()).await.unwrap_err();
+            let why = read_all(text.as_bytes()).await.unwrap_err();
             assert!(why.to_string().contains(words), "{why}");
         }
     }
@@ -127,8 +127,8 @@ mod tests {
             ).prop_map(|pieces| pieces.concat()),
             size in 1..20_usize,
         ) {
-            let whole = in_pieces(&bytes, 64 * 1024, async |stream| banner(stream).await);
-            prop_assert_eq!(&in_pieces(&bytes, size, async |stream| banner(stream).await), &whole);
+            let whole = in_pieces(&bytes, 64 * 1024, async |stream| read(stream).await);
+            prop_assert_eq!(&in_pieces(&bytes, size, async |stream| read(stream).await), &whole);
             let has_banner = String::from_utf8_lossy(&bytes).split_inclusive('\n').any(|line| line.starts_with("SSH-"));
             prop_assert!(has_banner || whole.is_err());
         }
