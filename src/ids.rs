@@ -1,6 +1,10 @@
 //! Names that cross the rooms.
 
+mod ssh;
+
 use std::fmt;
+
+pub use ssh::{SshAddress, SshFingerprint};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -31,6 +31,8 @@ mod raw;
 mod reader;
 mod secret;
 mod source;
+mod ssh;
+mod ssh_key;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,8 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use ssh::{HostKeys, Ssh, SshKeys};
+pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]

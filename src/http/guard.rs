@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use rustls::crypto::ring;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
@@ -30,8 +30,8 @@ pub(super) enum Verdict {
 /// Knows the users of one configuration.
 pub(super) struct Guard {
     users: BTreeMap<String, Secret>,
-    /// For this process and configuration only.
-    key: Zeroizing<[u8; BLOCK]>,
+    /// With a key for this process and configuration only.
+    keyed: Hmac<Sha256>,
     /// What the right password of a user looked like, as HMAC.
     good: Mutex<HashMap<String, [u8; 32]>>,
     desk: Desk,
@@ -48,16 +48,14 @@ struct Credentials {
     password: Zeroizing<Vec<u8>>,
 }
 
-/// The block of SHA-256, in bytes.
-const BLOCK: usize = 64;
-
 impl Guard {
     /// Hashes are bcrypt's, and there is at least one.
     pub(super) fn new(users: &BTreeMap<String, Secret>) -> Result<Self, String> {
-        let mut key = Zeroizing::new([0; BLOCK]);
+        let mut key = Zeroizing::new([0; 64]);
         let random = ring::default_provider().secure_random;
         random.fill(key.as_mut_slice()).map_err(|_| "the system gives no random numbers".to_owned())?;
-        Ok(Self { users: users.clone(), key, good: Mutex::default(), desk: Desk::new() })
+        let keyed = Hmac::new_from_slice(key.as_slice()).map_err(|error| error.to_string())?;
+        Ok(Self { users: users.clone(), keyed, good: Mutex::default(), desk: Desk::new() })
     }
 
     /// Reads and checks the credentials of a request.
@@ -92,11 +90,8 @@ impl Guard {
     }
 
     fn hmac(&self, name: &[u8], password: &[u8]) -> [u8; 32] {
-        let pad = |mask: u8| Zeroizing::new(self.key.map(|byte| byte ^ mask));
-        let length = name.len().to_be_bytes();
-        let inner = Sha256::new().chain_update(pad(0x36)).chain_update(length).chain_update(name);
-        let inner = inner.chain_update(password).finalize();
-        Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+        let named = self.keyed.clone().chain_update(name.len().to_be_bytes()).chain_update(name);
+        named.chain_update(password).finalize().into_bytes().into()
     }
 }
 
@@ -154,7 +149,7 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let both = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let both = Zeroizing::new(BASE64.decode(encoded.trim().as_bytes()).ok()?);
     let colon = both.iter().position(|byte| *byte == b':')?;
     let (name, password) = both.split_at(colon);
     let name = std::str::from_utf8(name).ok()?.to_owned();
@@ -183,7 +178,7 @@ mod tests {
     }
 
     fn headers(credentials: &str) -> HeaderMap {
-        let value = format!("Basic {}", STANDARD.encode(credentials));
+        let value = format!("Basic {}", BASE64.encode(credentials.as_bytes()));
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&value).unwrap())])
     }
 
@@ -273,7 +268,7 @@ mod tests {
 
         #[test]
         fn credentials_read_back(name in "[^:]{0,20}", password: Vec<u8>) {
-            let value = STANDARD.encode([name.as_bytes(), b":", &password].concat());
+            let value = BASE64.encode(&[name.as_bytes(), b":", &password].concat());
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&format!("Basic {value}")).unwrap())]);
             let read = credentials(&headers).unwrap();
             prop_assert_eq!((read.name, read.password.to_vec()), (name, password));

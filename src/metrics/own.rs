@@ -21,6 +21,8 @@ pub struct Own {
     slow_lane_backlog: Family<Cluster, Gauge>,
     config_read_well: Gauge,
     config_read_at: Gauge,
+    ssh_connections: Family<SshAttempt, Counter>,
+    ssh_requests: Family<SshAttempt, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,6 +46,12 @@ struct HttpRequest {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SshAttempt {
+    host: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Cluster {
     cluster: String,
 }
@@ -64,6 +72,8 @@ impl Own {
             slow_lane_backlog: Family::default(),
             config_read_well: Gauge::default(),
             config_read_at: Gauge::default(),
+            ssh_connections: Family::default(),
+            ssh_requests: Family::default(),
         };
         own.registered(version)
     }
@@ -103,6 +113,16 @@ impl Own {
             "pve_sentinel_config_last_reload_success_timestamp_seconds",
             "When a usable configuration was last read, since the Unix epoch",
             self.config_read_at.clone(),
+        );
+        registry.register(
+            "pve_sentinel_ssh_connections",
+            "Attempts to connect and log in over SSH by host and outcome",
+            self.ssh_connections.clone(),
+        );
+        registry.register(
+            "pve_sentinel_ssh_requests",
+            "Commands run over SSH by host and outcome",
+            self.ssh_requests.clone(),
         );
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
@@ -148,6 +168,17 @@ impl Own {
         }
     }
 
+    /// Counts an attempt to connect to a host and log in: `pve_sentinel_ssh_connections_total`. `outcome` is one of few
+    /// words.
+    pub fn ssh_connection(&self, host: &str, outcome: &'static str) {
+        self.ssh_connections.get_or_create(&SshAttempt { host: host.into(), outcome }).inc();
+    }
+
+    /// Counts a command on a host: `pve_sentinel_ssh_requests_total`. `outcome` is one of few words.
+    pub fn ssh_request(&self, host: &str, outcome: &'static str) {
+        self.ssh_requests.get_or_create(&SshAttempt { host: host.into(), outcome }).inc();
+    }
+
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.
     pub fn encode(&self, format: Format) -> String {
         let mut text = String::with_capacity(8 * 1024);
@@ -175,6 +206,8 @@ mod tests {
         own.http_request("/metrics", 200);
         own.config_read(Some(1_750_000_000));
         own.config_read(None);
+        own.ssh_connection("nas", "host_key");
+        own.ssh_request("nas", "ok");
         own
     }
 
@@ -206,6 +239,12 @@ pve_sentinel_config_last_reload_successful 0
 # TYPE pve_sentinel_http_requests_total counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
 pve_sentinel_http_requests_total{path="other",code="404"} 1
+# HELP pve_sentinel_ssh_connections_total Attempts to connect and log in over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_connections_total counter
+pve_sentinel_ssh_connections_total{host="nas",outcome="host_key"} 1
+# HELP pve_sentinel_ssh_requests_total Commands run over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_requests_total counter
+pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
 "#
         );
     }
@@ -234,6 +273,12 @@ pve_sentinel_config_last_reload_successful 0
 # TYPE pve_sentinel_http_requests counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
 pve_sentinel_http_requests_total{path="other",code="404"} 1
+# HELP pve_sentinel_ssh_connections Attempts to connect and log in over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_connections counter
+pve_sentinel_ssh_connections_total{host="nas",outcome="host_key"} 1
+# HELP pve_sentinel_ssh_requests Commands run over SSH by host and outcome.
+# TYPE pve_sentinel_ssh_requests counter
+pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
 "#
         );
     }
@@ -266,7 +311,7 @@ pve_sentinel_http_requests_total{path="other",code="404"} 1
     fn all_names_are_known_as_ours() {
         let text = counted().encode(Format::Text004);
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 13, "{names:?}");
+        assert_eq!(names.len(), 15, "{names:?}");
         for name in names {
             assert!(is_own(name), "{name}");
         }

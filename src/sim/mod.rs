@@ -5,6 +5,8 @@
 //! Recorded (answers of a real PVE) ──────────┴→ Source → Sim (one endpoint: TLS, pveproxy's quirks, faults, counters)
 //! ```
 //!
+//! [`SshSim`] is a host that is asked over SSH.
+//!
 //! One [`Sim`] is one node's endpoint; several may share a [`World`] and an [`Authority`] to be one cluster, and then
 //! know of each other how busy and how well they are.
 //! HTTP is written by hand here: what matters most in tests is what a well-behaved server library will not send,
@@ -21,6 +23,7 @@ mod noise;
 mod routes;
 mod server;
 mod source;
+mod ssh;
 #[cfg(test)]
 mod testing;
 mod wire;
@@ -33,5 +36,8 @@ pub use counters::{Connections, Credential, Seen};
 pub use faults::Fault;
 pub use server::{Clock, Handshake, Options, Rights, Sim, Token, start};
 pub use source::{Recorded, Reply, Source};
+pub use ssh::{
+    SshAnswer, SshCertificate, SshFault, SshKeyKind, SshKeyPair, SshOptions, SshReply, SshSeen, SshSim, start_ssh,
+};
 pub use workers::{NodeLoad, NodeState};
 pub use world::{Edit, GuestKind, World};

@@ -1,7 +1,11 @@
-//! The one program that a host is asked to run.
+//! What a host is asked.
 //!
 //! The program is a file of its own, `probe.sh`, with everything that an administrator wants to know before it runs:
 //! what it reads, what it needs, and how its answer is framed. What becomes of the answer is the room `hosts`.
+
+use bytes::Bytes;
+
+use super::run::Command;
 
 /// The program that a host runs, for `sh -s -- MODE` or as a forced command.
 pub const PROBE: &str = include_str!("probe.sh");
@@ -41,6 +45,12 @@ impl Mode {
             Self::Smart => "sh -s -- smart",
             Self::Zpool => "sh -s -- zpool",
         }
+    }
+}
+
+impl From<Mode> for Command {
+    fn from(mode: Mode) -> Self {
+        Self { line: mode.command(), stdin: Bytes::from_static(PROBE.as_bytes()) }
     }
 }
 

@@ -13,8 +13,7 @@ fn users() -> String {
 }
 
 fn basic(credentials: &str) -> String {
-    use base64::Engine;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+    format!("Basic {}", data_encoding::BASE64.encode(credentials.as_bytes()))
 }
 
 #[test]

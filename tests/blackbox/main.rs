@@ -33,5 +33,8 @@ mod slow_clients;
 mod slow_collectors;
 mod slow_lane;
 mod soak;
+mod ssh;
+#[cfg(feature = "external-programs")]
+mod sshd;
 mod tickets;
 mod tls;

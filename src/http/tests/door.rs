@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -106,7 +105,7 @@ fn with_users(users: &[(&str, &str)]) -> Site {
 }
 
 fn basic(credentials: &str) -> String {
-    format!("Authorization: Basic {}\r\n", STANDARD.encode(credentials))
+    format!("Authorization: Basic {}\r\n", BASE64.encode(credentials.as_bytes()))
 }
 
 #[tokio::test]
