@@ -34,7 +34,8 @@ fn what_did_not_change_goes_on_and_what_changed_begins_anew() {
     while !of_lab(&exporter.page("/metrics?cluster=lab")) {
         std::thread::yield_now();
     }
-    let before = rare_calls(&home);
+    let (before, lab_before) = (rare_calls(&home), rare_calls(&lab));
+    assert!(lab_before.values().all(|calls| *calls == 1), "{lab_before:?}");
     assert!(before.len() >= 5 && before.values().all(|calls| *calls == 1), "{before:?}");
 
     // The same cluster behind another name of its address is another table.
@@ -50,7 +51,10 @@ fn what_did_not_change_goes_on_and_what_changed_begins_anew() {
         let said = format!("pve_scrape_collector_success{{cluster=\"home\",collector=\"{collector}\"}}");
         assert!(page.contains(&said), "{collector} is lost:\n{page}");
     }
-    assert!(!of_lab(&exporter.page("/metrics?cluster=lab")), "the new cluster cannot know what the old one did");
+    // The new cluster cannot know what the old one did.
+    while lab_before.keys().any(|path| rare_calls(&lab)[path] < 2) {
+        exporter.page("/metrics?cluster=lab");
+    }
     assert!(exporter.page("/metrics?cluster=new").contains("pve_up{cluster=\"new\""));
     assert_eq!(rare_calls(&home), before, "asked again although it was known");
     assert_eq!(kept.get("/-/ready", "").unwrap().status, 200, "kept connections of clients go on");
