@@ -2,7 +2,7 @@
 
 use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
-use crate::inventory::{Guest, GuestKind, Traffic, Usage};
+use crate::inventory::{Guest, GuestKind, GuestList, Traffic, Usage};
 use crate::metrics::{Desc, Family, Kind, Table};
 
 /// Every guest of the cluster.
@@ -109,12 +109,12 @@ const STATES: &[&str] = &[
 ];
 const UNKNOWN: &str = "unknown";
 
-fn families(guests: &[Guest]) -> Vec<Family> {
+fn families(guests: &GuestList) -> Vec<Family> {
     let rows = guests.len();
     let mut figures = Table::new(FIGURES, rows);
     let (mut state, mut info) = (Table::new([&STATE], rows), Table::new([&INFO], rows));
     let mut id = String::new();
-    for guest in guests {
+    for guest in guests.iter() {
         id.clear();
         guest.identity.write_id(&mut id);
         let word = word(guest);
@@ -141,10 +141,10 @@ fn values(guest: &Guest, up: Option<f64>) -> [Option<f64>; 13] {
         disk_size,
         uptime,
         memory_host,
-        received,
-        transmitted,
-        read,
-        written,
+        received.get(),
+        transmitted.get(),
+        read.get(),
+        written.get(),
     ]
 }
 
@@ -173,7 +173,7 @@ fn info_labels<'a>(id: &'a str, guest: &'a Guest) -> [(&'static str, &'a str); 6
 /// PVE says 0 for the disk usage of every VM because it cannot look inside.
 fn known_usage(guest: &Guest) -> Usage {
     match guest.identity.kind {
-        GuestKind::Qemu => Usage { disk: guest.usage.disk.filter(|used| *used > 0.0), ..guest.usage },
+        GuestKind::Qemu => Usage { disk: guest.usage.disk.filter(|used| used > 0.0).into(), ..guest.usage },
         GuestKind::Lxc => guest.usage,
     }
 }
@@ -198,16 +198,16 @@ mod tests {
             status: status.map(Into::into),
             lock: None,
             ha_state: None,
-            usage: Usage { disk: Some(0.0), memory: Some(5.0), ..Usage::default() },
-            memory_host: Some(6.0),
-            traffic: Traffic { received: Some(7.0), ..Traffic::default() },
+            usage: Usage { disk: Some(0.0).into(), memory: Some(5.0).into(), ..Usage::default() },
+            memory_host: Some(6.0).into(),
+            traffic: Traffic { received: Some(7.0).into(), ..Traffic::default() },
             ghost: None,
         }
     }
 
     fn lines(guest: Guest) -> Vec<String> {
         let mut lines = Vec::new();
-        for family in families(&[guest]) {
+        for family in families(&GuestList::from_iter([guest])) {
             for sample in family.samples.iter() {
                 lines.push(format!("{}{{{}}} {}", family.desc.view().name, sample.labels.as_str(), sample.value));
             }

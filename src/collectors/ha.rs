@@ -42,7 +42,7 @@ const GUEST_STATES: &[&str] = &[
 
 fn families(resources: &Resources) -> Vec<Family> {
     let mut states = Column::new(&STATE);
-    for guest in &resources.guests {
+    for guest in resources.guests.iter() {
         if let Some(state) = &guest.ha_state {
             push(&mut states, &guest.identity.id(), GUEST_STATES, state);
         }
@@ -63,7 +63,7 @@ fn push(states: &mut Column, id: &str, known: &[&'static str], state: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Node, Usage};
+    use crate::inventory::{GuestList, Node, Usage};
 
     #[test]
     fn unknown_words_are_other_and_unmanaged_nodes_are_silent() {
@@ -76,7 +76,7 @@ mod tests {
         };
         let resources = Resources {
             nodes: vec![node("a", Some("maintenance")), node("b", Some("dancing")), node("c", None)],
-            guests: Vec::new(),
+            guests: GuestList::default(),
             storages: Vec::new(),
             pools: Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use super::shared::Column;
 use super::{Collector, Lane, Need, tell};
-use crate::inventory::Guest;
+use crate::inventory::GuestList;
 use crate::metrics::{Desc, Family, Kind, Labels};
 
 /// Sparse: one series per held lock.
@@ -38,9 +38,9 @@ const LOCKS: &[&str] = &[
     "suspending",
 ];
 
-fn families(guests: &[Guest]) -> Vec<Family> {
+fn families(guests: &GuestList) -> Vec<Family> {
     let mut states = Column::new(&STATE);
-    for guest in guests {
+    for guest in guests.iter() {
         if let Some(lock) = &guest.lock {
             let word = LOCKS.iter().find(|word| ***word == **lock).copied().unwrap_or("other");
             states.push_info(Labels::new(&[("id", &guest.identity.id()), ("state", word)]));
@@ -52,7 +52,7 @@ fn families(guests: &[Guest]) -> Vec<Family> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{GuestKind, Identity, Traffic, Usage};
+    use crate::inventory::{Figure, Guest, GuestKind, Identity, Traffic, Usage};
     use std::sync::Arc;
 
     #[test]
@@ -71,15 +71,16 @@ mod tests {
             lock: lock.map(Into::into),
             ha_state: None,
             usage: Usage::default(),
-            memory_host: None,
+            memory_host: Figure::default(),
             traffic: Traffic::default(),
             ghost: None,
         };
-        let said: Vec<String> = families(&[guest(1, None), guest(2, Some("backup")), guest(3, Some("new"))])[0]
-            .samples
-            .iter()
-            .map(|sample| sample.labels.as_str().to_owned())
-            .collect();
+        let said: Vec<String> =
+            families(&[guest(1, None), guest(2, Some("backup")), guest(3, Some("new"))].into_iter().collect())[0]
+                .samples
+                .iter()
+                .map(|sample| sample.labels.as_str().to_owned())
+                .collect();
         assert_eq!(said, [r#"id="lxc/2",state="backup""#, r#"id="lxc/3",state="other""#]);
     }
 }

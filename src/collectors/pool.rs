@@ -2,7 +2,7 @@
 
 use super::shared::Column;
 use super::{Collector, Lane, Need, tell};
-use crate::inventory::Resources;
+use crate::inventory::{Figure, Resources};
 use crate::metrics::{Desc, Family, Kind, Labels, Table};
 
 /// Names of their own, so that sums over guests never count a guest twice.
@@ -46,13 +46,13 @@ fn families(resources: &Resources) -> Vec<Family> {
     for pool in &resources.pools {
         let labels = Labels::new(&[("id", &format!("pool/{}", pool.name))]);
         let usage = &pool.usage;
-        let values = [usage.cpu_ratio, usage.cpu_limit, usage.memory, usage.memory_size];
+        let values = [usage.cpu_ratio, usage.cpu_limit, usage.memory, usage.memory_size].map(Figure::get);
         for (column, value) in columns.iter_mut().zip(values) {
             column.push(&labels, value);
         }
     }
     let mut members = Table::new([&MEMBER], 0);
-    for guest in &resources.guests {
+    for guest in resources.guests.iter() {
         if let Some(pool) = &guest.identity.pool {
             members.push(&[("id", &guest.identity.id()), ("pool", &format!("pool/{pool}"))], [Some(1.0)]);
         }
@@ -64,14 +64,17 @@ fn families(resources: &Resources) -> Vec<Family> {
 mod tests {
     use super::super::testing::lines;
     use super::*;
-    use crate::inventory::{Pool, Usage};
+    use crate::inventory::{GuestList, Pool, Usage};
 
     #[test]
     fn a_pool_in_which_nothing_runs_has_no_figures() {
-        let pool = |name: &str, memory| Pool { name: name.into(), usage: Usage { memory, ..Usage::default() } };
+        let pool = |name: &str, memory: Option<f64>| Pool {
+            name: name.into(),
+            usage: Usage { memory: memory.into(), ..Usage::default() },
+        };
         let resources = Resources {
             nodes: Vec::new(),
-            guests: Vec::new(),
+            guests: GuestList::default(),
             storages: Vec::new(),
             pools: vec![pool("idle", None), pool("prod", Some(3.0))],
         };

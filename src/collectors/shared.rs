@@ -2,7 +2,7 @@
 //! else several collectors need.
 
 use super::Subject;
-use crate::inventory::Usage;
+use crate::inventory::{Figure, Usage};
 use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
 use crate::pve::{Answer, Error};
 
@@ -97,4 +97,5 @@ pub(super) const USAGE: [&Desc; 7] = [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_S
 /// The values for [`USAGE`].
 pub(super) fn usage(usage: &Usage) -> [Option<f64>; 7] {
     [usage.cpu_ratio, usage.cpu_limit, usage.memory, usage.memory_size, usage.disk, usage.disk_size, usage.uptime]
+        .map(Figure::get)
 }

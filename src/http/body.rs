@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -15,20 +15,45 @@ pub(super) enum Body {
     /// Known as a whole.
     Text(Bytes),
     /// A page as it is.
-    Plain(Box<Chunks>),
+    Plain(Box<Chunks>, Turn),
     /// A page, compressed; shared with whoever takes the same one.
-    Gzip(Frames),
+    Gzip(Frames, Turn),
+}
+
+/// Between two pieces of a page others have theirs, so that a large page keeps nobody waiting and whoever wants the same
+/// one can join; and a piece is on its way before there is another one.
+#[derive(Default)]
+pub(super) struct Turn {
+    given: bool,
+}
+
+impl Turn {
+    /// Ready at every second call.
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.given = !self.given;
+        if self.given {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let next = match self.get_mut() {
             Self::Text(text) => (!text.is_empty()).then(|| Ok(std::mem::take(text))),
-            Self::Plain(chunks) => chunks.next().map(Ok),
-            Self::Gzip(frames) => frames.next().transpose(),
+            Self::Plain(chunks, turn) => {
+                ready!(turn.poll(cx));
+                chunks.next().map(Ok)
+            }
+            Self::Gzip(frames, turn) => {
+                ready!(turn.poll(cx));
+                frames.next().transpose()
+            }
         };
         Poll::Ready(next.map(|data| data.map(Frame::data)))
     }
@@ -40,7 +65,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Self::Plain(_) | Self::Gzip(_) => SizeHint::default(),
+            Self::Plain(..) | Self::Gzip(..) => SizeHint::default(),
         }
     }
 }

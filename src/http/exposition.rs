@@ -6,7 +6,7 @@ use http::header::{CONTENT_ENCODING, HeaderValue, VARY};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
-use super::body::Body;
+use super::body::{Body, Turn};
 use super::{Asked, Site, negotiate, query, reply};
 use crate::metrics::{Format, Own, Page, Part};
 use crate::scrape::UnknownName;
@@ -45,9 +45,9 @@ pub(super) fn body(
 ) -> Response<Body> {
     let gzip = negotiate::gzip(headers);
     let body = if gzip {
-        Body::Gzip(site.compressed.page(parts, own, format))
+        Body::Gzip(site.compressed.page(parts, own, format), Turn::default())
     } else {
-        Body::Plain(Box::new(Page::new(parts, own).chunks(format)))
+        Body::Plain(Box::new(Page::new(parts, own).chunks(format)), Turn::default())
     };
     let mut response = reply::reply(StatusCode::OK, format.content_type(), body);
     let headers = response.headers_mut();

@@ -14,13 +14,12 @@ use crate::metrics::{Chunks, Format, Own, Page, Part};
 /// Frames below this size are not worth a system call of their own.
 const FRAME: usize = 16 * 1024;
 
-/// How long a finished page is kept for those who come a little later; scrapes share their parts by default for as
-/// long.
-const KEEP: Duration = Duration::from_secs(1);
-
 /// The compressed pages that somebody takes right now.
-#[derive(Default)]
-pub(super) struct Pages(Mutex<Vec<Entry>>);
+pub(super) struct Pages {
+    entries: Mutex<Vec<Entry>>,
+    /// How long a finished page is kept for those who come a little later.
+    keep: Duration,
+}
 
 struct Entry {
     /// Weak references hold nothing of a part in memory but its address, so that no other part can have it.
@@ -53,17 +52,23 @@ struct Compressor {
 /// One reader's way through a compressed page.
 pub(super) struct Frames {
     page: Arc<Compressed>,
+    keep: Duration,
     next: usize,
 }
 
 impl Pages {
+    /// `keep` is how long scrapes share their parts: later ones would not ask for the same page.
+    pub(super) fn new(keep: Duration) -> Self {
+        Self { entries: Mutex::default(), keep }
+    }
+
     /// The page of these parts, and of the process' own metrics if wanted.
     pub(super) fn page(&self, parts: Vec<Arc<Part>>, own: Option<Arc<Own>>, format: Format) -> Frames {
-        let mut entries = lock(&self.0);
+        let mut entries = lock(&self.entries);
         entries.retain(|entry| entry.page.strong_count() > 0);
         let found = entries.iter().find(|entry| entry.is_of(&parts, own.is_some(), format));
         if let Some(page) = found.and_then(|entry| entry.page.upgrade()) {
-            return Frames { page, next: 0 };
+            return self.frames(page);
         }
         let key: Vec<Weak<Part>> = parts.iter().map(Arc::downgrade).collect();
         let has_own = own.is_some();
@@ -72,7 +77,11 @@ impl Pages {
         if !key.is_empty() {
             entries.push(Entry { parts: key, format, own: has_own, page: Arc::downgrade(&page) });
         }
-        Frames { page, next: 0 }
+        self.frames(page)
+    }
+
+    fn frames(&self, page: Arc<Compressed>) -> Frames {
+        Frames { page, keep: self.keep, next: 0 }
     }
 }
 
@@ -89,10 +98,10 @@ impl Frames {
     /// The next frame, compressed now if no other reader was here before. Must be called within the runtime.
     pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
         let mut progress = lock(&self.page.0);
-        if progress.frames.len() <= self.next && progress.advance()? {
-            let page = Arc::clone(&self.page);
+        if progress.frames.len() <= self.next && progress.advance()? && !self.keep.is_zero() {
+            let (page, keep) = (Arc::clone(&self.page), self.keep);
             tokio::spawn(async move {
-                tokio::time::sleep(KEEP).await;
+                tokio::time::sleep(keep).await;
                 drop(page);
             });
         }
@@ -174,9 +183,11 @@ mod tests {
         frames.iter().map(|frame| frame.as_ptr()).collect()
     }
 
+    const KEEP: Duration = Duration::from_secs(1);
+
     #[tokio::test]
     async fn readers_share_frames_at_their_own_pace() {
-        let pages = Pages::default();
+        let pages = Pages::new(KEEP);
         let parts = vec![part(40_000)];
         let mut slow = pages.page(parts.clone(), None, Format::Text004);
         let first = slow.next().unwrap().unwrap();
@@ -190,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_pages_are_not_mixed_up() {
-        let pages = Pages::default();
+        let pages = Pages::new(KEEP);
         let (one, other) = (part(1), part(1));
         let own = || Some(Arc::new(Own::new("1")));
         let taken: Vec<Frames> = vec![
@@ -210,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_page_lasts_a_little_longer_than_its_readers_and_its_parts_do_not() {
-        let pages = Pages::default();
+        let pages = Pages::new(KEEP);
         let parts = vec![part(3)];
         let known = Arc::downgrade(&parts[0]);
         let first = read(pages.page(parts.clone(), None, Format::Text004));
@@ -218,12 +229,19 @@ mod tests {
         assert_eq!(addresses(&first), addresses(&second));
         drop(parts);
         assert_eq!(known.strong_count(), 0, "the parts are held");
-        let gone = || lock(&pages.0).iter().all(|entry| entry.page.strong_count() == 0);
+        let gone = || lock(&pages.entries).iter().all(|entry| entry.page.strong_count() == 0);
         assert!(!gone());
         tokio::time::sleep(KEEP * 2).await;
         assert!(gone());
         drop(pages.page(vec![part(1)], None, Format::Text004));
-        assert_eq!(lock(&pages.0).len(), 1, "what is gone is forgotten");
+        assert_eq!(lock(&pages.entries).len(), 1, "what is gone is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_nobody_may_share_later_goes_with_its_reader() {
+        let pages = Pages::new(Duration::ZERO);
+        read(pages.page(vec![part(3)], None, Format::Text004));
+        assert_eq!(lock(&pages.entries)[0].page.strong_count(), 0);
     }
 
     #[test]

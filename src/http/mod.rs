@@ -123,6 +123,7 @@ impl Site {
             let scraper = Arc::clone(&referring);
             async move { scraper.reference(&query, timeout).await }.boxed()
         });
+        let keep = scraper.max_age();
         let rounds: Rounds = Box::new(move |asked| {
             let scraper = Arc::clone(&scraper);
             async move {
@@ -136,7 +137,7 @@ impl Site {
             references,
             clusters,
             own,
-            compressed: gzip::Pages::default(),
+            compressed: gzip::Pages::new(keep),
             version: version.to_owned(),
             limits,
             door: Door::default(),

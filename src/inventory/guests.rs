@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
+use super::figure::Figure;
 use super::ghosts::Ghost;
+use super::guest_list::GuestList;
 use super::node::{Node, Usage, is_lost};
 use super::words::{Words, sorted};
 use crate::pve;
@@ -33,7 +37,7 @@ pub struct Guest {
     /// Figures; none while its node is not online: PVE repeats the last ones for five minutes.
     pub usage: Usage,
     /// Bytes that a VM takes of its host.
-    pub memory_host: Option<f64>,
+    pub memory_host: Figure,
     /// Traffic counters.
     pub traffic: Traffic,
     /// PVE's own words, where they are others; see [`Guest::told`].
@@ -44,13 +48,13 @@ pub struct Guest {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Traffic {
     /// Received over the network.
-    pub received: Option<f64>,
+    pub received: Figure,
     /// Sent over the network.
-    pub transmitted: Option<f64>,
+    pub transmitted: Figure,
     /// Read from block devices.
-    pub read: Option<f64>,
+    pub read: Figure,
     /// Written to block devices.
-    pub written: Option<f64>,
+    pub written: Figure,
 }
 
 /// Who a guest is.
@@ -106,13 +110,14 @@ impl Identity {
 
 /// The identities of the guests of the last answer: as many as it listed, forgotten when it lists them no more.
 #[derive(Debug, Default)]
-pub(super) struct Memory(HashMap<Key, Arc<Identity>>);
+pub(super) struct Memory(HashMap<Key, Arc<Identity>, RandomState>);
 
 type Key = (GuestKind, u64);
 
 /// The guests of an answer while it is read: nothing is remembered or forgotten before its end.
+#[derive(Default)]
 pub(super) struct Reading {
-    guests: Vec<Guest>,
+    guests: GuestList,
     words: Words,
     /// Whether a guest is not as it is remembered.
     news: bool,
@@ -128,10 +133,6 @@ struct Facts<'a> {
 }
 
 impl Reading {
-    pub(super) fn new(memory: &Memory) -> Self {
-        Self { guests: Vec::with_capacity(memory.0.len()), words: Words::default(), news: false }
-    }
-
     /// Takes an entry if it is a guest's.
     pub(super) fn take(&mut self, entry: &pve::Resource<'_>, memory: &Memory) -> Option<()> {
         let kind = GuestKind::parse(entry.kind.filled()?)?;
@@ -147,12 +148,12 @@ impl Reading {
             lock: word(&entry.lock),
             ha_state: word(&entry.hastate),
             usage: Usage::of(entry),
-            memory_host: entry.memhost.quantity(),
+            memory_host: entry.memhost.quantity().into(),
             traffic: Traffic {
-                received: entry.netin.quantity(),
-                transmitted: entry.netout.quantity(),
-                read: entry.diskread.quantity(),
-                written: entry.diskwrite.quantity(),
+                received: entry.netin.quantity().into(),
+                transmitted: entry.netout.quantity().into(),
+                read: entry.diskread.quantity().into(),
+                written: entry.diskwrite.quantity().into(),
             },
         };
         guest.ghost = Ghost::of(entry, &guest);
@@ -183,12 +184,15 @@ impl Reading {
     }
 
     /// The guests by number, each once; those of lost nodes without figures.
-    pub(super) fn finish(self, nodes: &[Node], memory: &mut Memory) -> Vec<Guest> {
+    pub(super) fn finish(self, nodes: &[Node], memory: &mut Memory) -> GuestList {
         let mut guests = self.guests;
-        guests.sort_by_cached_key(Guest::key);
-        guests.dedup_by_key(|guest| guest.key());
+        guests.sort();
         if nodes.iter().any(|node| !node.online) {
-            guests.iter_mut().filter(|guest| is_lost(nodes, &guest.node)).for_each(Guest::lose);
+            guests.for_each(|guest| {
+                if is_lost(nodes, &guest.node) {
+                    guest.lose();
+                }
+            });
         }
         if self.news || memory.0.len() != guests.len() {
             memory.0 = guests.iter().map(|guest| (guest.identity.key(), Arc::clone(&guest.identity))).collect();
@@ -222,17 +226,12 @@ impl Identity {
 }
 
 impl Guest {
-    /// What guests are sorted by.
-    fn key(&self) -> (u64, GuestKind) {
-        (self.identity.vmid, self.identity.kind)
-    }
-
     /// Drops what is not true any more, though PVE may repeat it.
     fn lose(&mut self) {
         self.ghost = self.ghost.take().or_else(|| Some(Ghost::left_by(self)));
         self.status = None;
         self.usage = Usage::default();
-        self.memory_host = None;
+        self.memory_host = Figure::default();
         self.traffic = Traffic::default();
     }
 }

@@ -1,7 +1,9 @@
 //! What is known of a cluster: one typed snapshot, fetched once for all who ask, and what is remembered of lost guests.
 
 mod cluster;
+mod figure;
 mod ghosts;
+mod guest_list;
 mod guests;
 mod node;
 mod resources;
@@ -11,7 +13,9 @@ mod view;
 mod words;
 
 pub use cluster::{ClusterEntry, ClusterStatus, Member, Release};
+pub use figure::Figure;
 pub use ghosts::{Ghost, ToldGuest, ToldStorage};
+pub use guest_list::GuestList;
 pub use guests::{Guest, GuestKind, Identity, Traffic};
 pub use node::{Node, Usage};
 pub use resources::{Pool, Resources, Storage};

@@ -1,5 +1,6 @@
 //! Nodes, and the figures that nodes, guests and pools have in common.
 
+use super::figure::Figure;
 use super::words::plain;
 use crate::pve;
 
@@ -7,19 +8,19 @@ use crate::pve;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// A fraction of `cpu_limit`.
-    pub cpu_ratio: Option<f64>,
+    pub cpu_ratio: Figure,
     /// CPUs.
-    pub cpu_limit: Option<f64>,
+    pub cpu_limit: Figure,
     /// Bytes.
-    pub memory: Option<f64>,
+    pub memory: Figure,
     /// Bytes.
-    pub memory_size: Option<f64>,
+    pub memory_size: Figure,
     /// Bytes.
-    pub disk: Option<f64>,
+    pub disk: Figure,
     /// Bytes.
-    pub disk_size: Option<f64>,
+    pub disk_size: Figure,
     /// Seconds.
-    pub uptime: Option<f64>,
+    pub uptime: Figure,
 }
 
 /// A node; one that is not online has no figures.
@@ -40,13 +41,13 @@ pub struct Node {
 impl Usage {
     pub(super) fn of(entry: &pve::Resource<'_>) -> Self {
         Self {
-            cpu_ratio: entry.cpu.quantity(),
-            cpu_limit: entry.maxcpu.quantity(),
-            memory: entry.mem.quantity(),
-            memory_size: entry.maxmem.quantity(),
-            disk: entry.disk.quantity(),
-            disk_size: entry.maxdisk.quantity(),
-            uptime: entry.uptime.quantity(),
+            cpu_ratio: entry.cpu.quantity().into(),
+            cpu_limit: entry.maxcpu.quantity().into(),
+            memory: entry.mem.quantity().into(),
+            memory_size: entry.maxmem.quantity().into(),
+            disk: entry.disk.quantity().into(),
+            disk_size: entry.maxdisk.quantity().into(),
+            uptime: entry.uptime.quantity().into(),
         }
     }
 }

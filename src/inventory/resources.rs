@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::ghosts::ToldStorage;
-use super::guests::{Guest, Memory, Reading};
+use super::guest_list::GuestList;
+use super::guests::{Memory, Reading};
 use super::node::{Node, Usage, is_lost};
 use super::words::{plain, sorted};
 use crate::pve::{self, Answer, Error};
@@ -14,7 +15,7 @@ pub struct Resources {
     /// By name.
     pub nodes: Vec<Node>,
     /// By number; lost ones with what is remembered of them.
-    pub guests: Vec<Guest>,
+    pub guests: GuestList,
     /// By node, then name.
     pub storages: Vec<Storage>,
     /// By name.
@@ -56,7 +57,7 @@ pub struct Pool {
 impl Resources {
     /// Sorts the entries by type; `memory` fills in what PVE has forgotten, and learns what it tells.
     pub(super) fn new(answer: &Answer, memory: &mut Memory) -> Result<Self, Error> {
-        let mut guests = Reading::new(memory);
+        let mut guests = Reading::default();
         let (mut nodes, mut storages, mut pools) = (Vec::new(), Vec::new(), Vec::new());
         pve::resources(answer, |entry| match entry.kind.filled() {
             Some("node") => nodes.extend(Node::of(entry)),
@@ -81,7 +82,7 @@ impl Resources {
 
     /// Whether no node shows a figure and there is no guest: how a token without rights sees a cluster.
     pub fn looks_like_a_token_without_rights(&self) -> bool {
-        let told = |node: &Node| node.usage.memory.is_some() || node.usage.uptime.is_some();
+        let told = |node: &Node| node.usage.memory.get().or(node.usage.uptime.get()).is_some();
         self.guests.is_empty() && self.nodes.iter().any(|node| node.online) && !self.nodes.iter().any(told)
     }
 }

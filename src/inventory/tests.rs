@@ -20,40 +20,48 @@ const STRIPPED: &str = r#"{"type":"qemu","vmid":100,"node":"a","status":"unknown
 #[test]
 fn a_guest_on_a_lost_node_keeps_its_identity_and_loses_its_figures() {
     let mut memory = Memory::default();
-    let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+    let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.iter().next().cloned().expect("a guest");
     assert_eq!(before.status.as_deref(), Some("running"));
-    assert_eq!(before.usage.memory, Some(5.0));
+    assert_eq!(before.usage.memory.get(), Some(5.0));
     assert_eq!(&*before.identity.tags, "a;b");
     // First PVE repeats ghost figures, then it forgets the guest's name; we say the same all the time.
     for entries in [format!("{OFFLINE},{WHOLE}"), format!("{OFFLINE},{STRIPPED}"), format!("{OFFLINE},{STRIPPED}")] {
-        let lost = read(&mut memory, &entries).guests.remove(0);
+        let lost = read(&mut memory, &entries).guests.iter().next().cloned().expect("a guest");
         assert!(Arc::ptr_eq(&lost.identity, &before.identity), "{entries}");
         assert_eq!((lost.status, lost.usage, lost.traffic), (None, Usage::default(), Traffic::default()));
     }
-    let back = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+    let back = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.iter().next().cloned().expect("a guest");
     assert_eq!(back, before);
 }
 
 #[test]
 fn what_pve_itself_says_of_a_lost_guest_is_at_hand() {
     let mut memory = Memory::default();
-    let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.remove(0);
+    let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.iter().next().cloned().expect("a guest");
     let told = before.told();
-    assert_eq!((told.name, told.tags, told.usage.memory), (Some("web"), "b;a", Some(5.0)), "tags as PVE orders them");
+    assert_eq!(
+        (told.name, told.tags, told.usage.memory.get()),
+        (Some("web"), "b;a", Some(5.0)),
+        "tags as PVE orders them"
+    );
     for whole in [WHOLE.to_owned(), WHOLE.replace("b;a", "a;b")] {
-        let before = read(&mut memory, &format!("{ONLINE},{whole}")).guests.remove(0);
-        let ghost = read(&mut memory, &format!("{OFFLINE},{whole}")).guests.remove(0);
+        let before = read(&mut memory, &format!("{ONLINE},{whole}")).guests.iter().next().cloned().expect("a guest");
+        let ghost = read(&mut memory, &format!("{OFFLINE},{whole}")).guests.iter().next().cloned().expect("a guest");
         assert_eq!((ghost.told(), ghost.status.as_deref()), (before.told(), None), "PVE repeats what was");
     }
-    let forgotten = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.remove(0);
+    let forgotten = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.iter().next().cloned().expect("a guest");
     let told = forgotten.told();
     assert_eq!((told.status, told.name, told.tags, told.template), (Some("unknown"), None, "", None));
     assert_eq!((told.usage, told.traffic), (Usage::default(), Traffic::default()));
     // The node is there again, and its pvestatd has told nothing yet.
-    let early = read(&mut memory, &format!("{ONLINE},{STRIPPED}")).guests.remove(0);
+    let early = read(&mut memory, &format!("{ONLINE},{STRIPPED}")).guests.iter().next().cloned().expect("a guest");
     assert_eq!((early.told().name, early.identity.name.as_deref()), (None, Some("web")));
     let tidy = WHOLE.replace("b;a", "a;b");
-    assert_eq!(read(&mut memory, &format!("{ONLINE},{tidy}")).guests.remove(0).ghost, None, "nothing is kept twice");
+    assert_eq!(
+        read(&mut memory, &format!("{ONLINE},{tidy}")).guests.iter().next().cloned().expect("a guest").ghost,
+        None,
+        "nothing is kept twice"
+    );
 }
 
 #[test]
@@ -61,7 +69,7 @@ fn what_is_told_beats_what_is_remembered() {
     let mut memory = Memory::default();
     read(&mut memory, &format!("{ONLINE},{WHOLE}"));
     let renamed = WHOLE.replace("\"web\"", "\"shop\"").replace("\"b;a\"", "\"\"").replace("\"prod\"", "null");
-    let guest = read(&mut memory, &format!("{ONLINE},{renamed}")).guests.remove(0);
+    let guest = read(&mut memory, &format!("{ONLINE},{renamed}")).guests.iter().next().cloned().expect("a guest");
     assert_eq!(guest.identity.name.as_deref(), Some("shop"));
     assert_eq!((&*guest.identity.tags, guest.identity.pool.as_deref()), ("", None));
 }
@@ -71,7 +79,7 @@ fn a_deleted_guest_is_forgotten() {
     let mut memory = Memory::default();
     read(&mut memory, &format!("{ONLINE},{WHOLE}"));
     assert!(read(&mut memory, ONLINE).guests.is_empty());
-    let new = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.remove(0);
+    let new = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.iter().next().cloned().expect("a guest");
     assert_eq!(new.identity.name, None, "a new guest of the same number inherits nothing");
 }
 

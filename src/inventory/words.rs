@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::pve::wire::Text;
 
 /// Each word once, shared by all who have it: thousands of guests live on a few nodes, in a few states.
 #[derive(Default)]
-pub(super) struct Words(HashSet<Arc<str>>);
+pub(super) struct Words(HashSet<Arc<str>, RandomState>);
 
 impl Words {
     pub(super) fn get(&mut self, word: &str) -> Arc<str> {

@@ -115,8 +115,11 @@ pub(super) fn push_pairs(text: &mut String, pairs: &[(&str, &str)]) {
 }
 
 fn push_escaped(text: &mut String, value: &str) {
+    // Nearly all values need no escape. To look at all bytes in any case is several at a time.
+    if !value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
+        return text.push_str(value);
+    }
     let mut rest = value;
-    // Nearly all values need no escape: they are copied in one piece.
     while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         let (clean, special) = rest.split_at(at);
         text.push_str(clean);

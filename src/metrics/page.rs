@@ -129,7 +129,7 @@ impl Chunks {
 }
 
 /// Whether `more` bytes do not fit; an empty chunk takes them in any case.
-fn is_full(buffer: &BytesMut, more: usize) -> bool {
+fn is_full(buffer: &[u8], more: usize) -> bool {
     !buffer.is_empty() && buffer.len() + more > CHUNK
 }
 
@@ -146,18 +146,20 @@ fn set_prefix(prefix: &mut Vec<u8>, name: (&str, &str), part_labels: &str) {
 
 fn write_sample(buffer: &mut BytesMut, prefix: &[u8], labels: &str, value: f64) {
     match (labels, prefix) {
-        ("", [bare @ .., b'{']) => buffer.extend_from_slice(bare),
+        ("", [bare @ .., b'{']) => {
+            buffer.extend_from_slice(bare);
+            buffer.extend_from_slice(b" ");
+        }
         ("", [shared @ .., b',']) => {
             buffer.extend_from_slice(shared);
-            buffer.extend_from_slice(b"}");
+            buffer.extend_from_slice(b"} ");
         }
         _ => {
             buffer.extend_from_slice(prefix);
             buffer.extend_from_slice(labels.as_bytes());
-            buffer.extend_from_slice(b"}");
+            buffer.extend_from_slice(b"} ");
         }
     }
-    buffer.extend_from_slice(b" ");
     write_value(buffer, value);
     buffer.extend_from_slice(b"\n");
 }

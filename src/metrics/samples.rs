@@ -24,13 +24,16 @@ pub struct Table<const N: usize> {
     columns: [(&'static Desc, Vec<f64>); N],
 }
 
-/// The labels of many rows, one after the other in one text.
+/// The labels of many rows, one after the other in texts of [`PIECE`] rows each: memory in small pieces is had, and
+/// given back, without a trace.
 #[derive(Debug, Default)]
 struct Rows {
-    text: String,
-    /// Where the labels of each row end.
-    ends: Vec<usize>,
+    texts: Vec<String>,
+    /// Where the labels of each row end in their text.
+    ends: Vec<u32>,
 }
+
+const PIECE: usize = 256;
 
 /// A way through samples that keeps its place.
 pub(super) struct Walk<'a> {
@@ -90,7 +93,7 @@ impl<const N: usize> Table<N> {
     /// For about so many rows.
     pub fn new(descs: [&'static Desc; N], rows: usize) -> Self {
         Self {
-            rows: Rows { text: String::new(), ends: Vec::with_capacity(rows) },
+            rows: Rows { texts: Vec::with_capacity(rows.div_ceil(PIECE)), ends: Vec::with_capacity(rows) },
             columns: descs.map(|desc| (desc, Vec::with_capacity(rows))),
         }
     }
@@ -98,16 +101,14 @@ impl<const N: usize> Table<N> {
     /// One more row: its labels, as [`Labels::new`] takes them, and a value for each family. What is absent, or no
     /// number, is no sample.
     pub fn push(&mut self, labels: &[(&str, &str)], values: [Option<f64>; N]) {
-        push_pairs(&mut self.rows.text, labels);
-        self.rows.ends.push(self.rows.text.len());
+        self.rows.push(labels);
         for ((_, column), value) in self.columns.iter_mut().zip(values) {
             column.push(value.unwrap_or(f64::NAN));
         }
     }
 
     /// The families, which share the labels from now on.
-    pub fn into_families(mut self) -> impl Iterator<Item = Family> {
-        self.rows.text.shrink_to_fit();
+    pub fn into_families(self) -> impl Iterator<Item = Family> {
         let rows = Arc::new(self.rows);
         self.columns.into_iter().map(move |(desc, values)| {
             let samples = Samples(Kept::Column(Arc::clone(&rows), values));
@@ -117,9 +118,23 @@ impl<const N: usize> Table<N> {
 }
 
 impl Rows {
+    fn push(&mut self, labels: &[(&str, &str)]) {
+        if self.ends.len().is_multiple_of(PIECE) {
+            // The rows of a table are about as long as one another.
+            let capacity = self.texts.last().map_or(0, |before| before.len() + before.len() / 8);
+            self.texts.push(String::with_capacity(capacity));
+        }
+        if let Some(text) = self.texts.last_mut() {
+            push_pairs(text, labels);
+            self.ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+    }
+
     fn get(&self, row: usize) -> &str {
-        let start = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(row).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+        let before = row.checked_sub(1).filter(|_| !row.is_multiple_of(PIECE));
+        let start = before.and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let text = self.texts.get(row / PIECE).zip(self.ends.get(row));
+        text.and_then(|(text, end)| text.get(start..*end as usize)).unwrap_or_default()
     }
 }
 
@@ -198,6 +213,19 @@ mod tests {
         assert_eq!(lines(&families[1].samples), [" 0.5", r#"id="c",name="é" 0.25"#]);
         assert_eq!(families[0].samples.walk(1).map(|(place, ..)| place).collect::<Vec<_>>(), [2]);
         assert_eq!(families[0].samples.walk(9).count(), 0);
+    }
+
+    #[test]
+    fn rows_of_many_pieces_keep_their_labels() {
+        let mut table = Table::new([&UP], 0);
+        for row in 0..3 * PIECE + 1 {
+            table.push(&[("id", &"x".repeat(row % 7))], [Some(row as f64)]);
+        }
+        let family = table.into_families().next().expect("a family");
+        for (place, labels, value) in family.samples.walk(0) {
+            assert_eq!((labels, value), (format!("id=\"{}\"", "x".repeat(place % 7)).as_str(), place as f64));
+        }
+        assert_eq!(family.samples.walk(0).count(), 3 * PIECE + 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::body::Body;
 use super::credential::Credential;
 use super::error::{Error, Reason, one_line};
 use super::stream;
@@ -14,7 +15,7 @@ use super::wire::List;
 pub struct Answer {
     pub(super) endpoint: String,
     pub(super) path: String,
-    pub(super) body: String,
+    pub(super) body: Body,
     /// When it was given, by the clock of who gave it, in seconds since 1970.
     pub(super) date: Option<f64>,
     /// For messages, which quote the body: it may repeat the secret that we sent.
@@ -29,7 +30,7 @@ impl Answer {
 
     /// The value of `data`, borrowed where the JSON allows it. A failure names the JSON path and position.
     pub fn data<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        match serde_json::from_str::<Envelope<T>>(&self.body) {
+        match serde_json::from_str::<Envelope<T>>(self.body.as_text()) {
             Ok(envelope) => Ok(envelope.data),
             Err(error) => Err(self.malformed(self.locate::<T>(&error))),
         }
@@ -37,8 +38,8 @@ impl Answer {
 
     /// The objects of a list, each handed to `take` as soon as it is read; answers how many entries the list has, those
     /// that are no objects included. After a failure, which is told as [`Self::data`] tells it, what was taken is void.
-    pub(super) fn each<'a, T: Deserialize<'a>>(&'a self, take: impl FnMut(T)) -> Result<usize, Error> {
-        stream::each(&self.body, take).map_err(|error| self.malformed(self.locate::<List<T>>(&error)))
+    pub(super) fn each<'a, T: Deserialize<'a>>(&'a self, take: impl FnMut(&T)) -> Result<usize, Error> {
+        stream::each(self.body.as_text(), take).map_err(|error| self.malformed(self.locate::<List<T>>(&error)))
     }
 
     /// An answer that parses but cannot be meant.
@@ -47,7 +48,7 @@ impl Answer {
     }
 
     fn locate<'a, T: Deserialize<'a>>(&'a self, error: &serde_json::Error) -> String {
-        let mut again = serde_json::Deserializer::from_str(&self.body);
+        let mut again = serde_json::Deserializer::from_str(self.body.as_text());
         let path = match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut again) {
             Err(error) if error.path().iter().next().is_some() => {
                 format!(" in {}", one_line(self.credential.hide(&error.path().to_string()).trim_end_matches(".?")))
@@ -57,16 +58,18 @@ impl Answer {
         format!(
             "{}{path}; {}",
             one_line(&self.credential.hide(&error.to_string())),
-            beginning(&self.body, &self.credential)
+            beginning(self.body.as_text(), &self.credential)
         )
     }
 
     #[cfg(test)]
     pub(crate) fn of(body: &str) -> Self {
+        let mut text = Body::default();
+        text.push(body.as_bytes());
         Self {
             endpoint: "https://pve.example.com:8006".to_owned(),
             path: "/test".to_owned(),
-            body: body.to_owned(),
+            body: text,
             date: None,
             credential: Arc::new(Credential::for_tests()),
         }

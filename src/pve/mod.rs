@@ -16,6 +16,7 @@
 mod admission;
 mod answer;
 mod asking;
+mod body;
 mod certificate;
 mod client;
 mod credential;

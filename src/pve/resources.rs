@@ -79,9 +79,9 @@ pub struct Resource<'a> {
 /// typed entry is malformed: PVE lists at least the node that answers.
 pub fn resources<'a>(answer: &'a Answer, mut take: impl FnMut(&Resource<'a>)) -> Result<(), Error> {
     let mut typed = false;
-    let told = answer.each(|resource: Resource<'a>| {
+    let told = answer.each(|resource: &Resource<'a>| {
         typed |= resource.kind.filled().is_some();
-        take(&resource);
+        take(resource);
     })?;
     if typed {
         return Ok(());

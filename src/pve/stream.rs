@@ -7,11 +7,11 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::wire::{Entry, MOST_ENTRIES};
+use super::wire::{EntryOf, MOST_ENTRIES};
 
 /// Reads `{"data": [...]}` and hands each object of the list to `take`. Answers how many entries there were, those that
 /// are no objects included. After an error, what was taken came from something that is no answer.
-pub(super) fn each<'a, T: Deserialize<'a>>(json: &'a str, take: impl FnMut(T)) -> serde_json::Result<usize> {
+pub(super) fn each<'a, T: Deserialize<'a>>(json: &'a str, take: impl FnMut(&T)) -> serde_json::Result<usize> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let told = deserializer.deserialize_map(Envelope(Entries { take, of: PhantomData }))?;
     deserializer.end()?;
@@ -57,7 +57,7 @@ struct Entries<T, F> {
     of: PhantomData<T>,
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for Entries<T, F> {
+impl<'de, T: Deserialize<'de>, F: FnMut(&T)> DeserializeSeed<'de> for Entries<T, F> {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
@@ -65,7 +65,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for Entries<T, 
     }
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Entries<T, F> {
+impl<'de, T: Deserialize<'de>, F: FnMut(&T)> Visitor<'de> for Entries<T, F> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,14 +74,27 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Entries<T, F> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<usize, A::Error> {
         let mut told = 0;
-        while let Some(entry) = seq.next_element::<Entry<T>>()? {
+        while seq.next_element_seed(EntryOf(Take { take: &mut self.take, of: self.of }))?.is_some() {
             if told == MOST_ENTRIES {
                 return Err(A::Error::custom(format_args!("more than {MOST_ENTRIES} entries")));
             }
             told += 1;
-            entry.0.into_iter().for_each(&mut self.take);
         }
         Ok(told)
+    }
+}
+
+/// Hands an object over where it is read: it is not moved on its way.
+struct Take<'f, T, F> {
+    take: &'f mut F,
+    of: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(&T)> DeserializeSeed<'de> for Take<'_, T, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        T::deserialize(deserializer).map(|entry| (self.take)(&entry))
     }
 }
 
@@ -100,7 +113,7 @@ mod tests {
     /// The names that were told, and how many entries there were.
     fn names(json: &str) -> Result<(Vec<String>, usize), String> {
         let mut names = Vec::new();
-        let take = |row: Row<'_>| names.push(row.name.filled().unwrap_or("-").to_owned());
+        let take = |row: &Row<'_>| names.push(row.name.filled().unwrap_or("-").to_owned());
         let told = each(json, take).map_err(|error| error.to_string())?;
         Ok((names, told))
     }

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_real_answer_gives_its_ticket() {
-        let ticket = Ticket::parse(&recorded("hand-made/POST_access__ticket.json").body).expect("a ticket");
+        let ticket = Ticket::parse(recorded("hand-made/POST_access__ticket.json").body.as_text()).expect("a ticket");
         assert_eq!(ticket.text().expose().len(), 370);
         assert_eq!(ticket.cookie(), format!("PVEAuthCookie={}", ticket.text().expose()));
         assert_eq!(format!("{ticket:?}"), "[secret]");

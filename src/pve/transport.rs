@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, beginning};
+use super::body::Body;
 use super::credential::Credential;
 use super::error::{Error, LOGIN, Reason};
 use super::failure::{classify, died_under_us, refused, root_cause};
@@ -105,7 +106,7 @@ impl Transport {
         let exchange = async {
             let sending = async { request.send().await.map_err(|error| classify(&error)) };
             let mut response = bounds.head(sending).await?;
-            let body = Zeroizing::new(self.body(&mut response, LOGIN_BODY).await?);
+            let body = Zeroizing::new(self.body(&mut response, LOGIN_BODY).await?.into_bytes());
             Ok(Zeroizing::new(String::from_utf8_lossy(&body).into_owned()))
         };
         self.counted(address, &Path::from(LOGIN), bounds, exchange).await
@@ -128,7 +129,7 @@ impl Transport {
     }
 
     /// The body of a 200; what any other status means.
-    async fn body(&self, response: &mut reqwest::Response, most: u64) -> Result<Vec<u8>, Reason> {
+    async fn body(&self, response: &mut reqwest::Response, most: u64) -> Result<Body, Reason> {
         let status = response.status().as_u16();
         if status == 200 {
             if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
@@ -142,7 +143,7 @@ impl Transport {
         };
         let body = timeout(ERROR_BODY_TIME, read(response, ERROR_BODY)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
-        let body = self.credential.hide(&String::from_utf8_lossy(&body)).into_owned();
+        let body = self.credential.hide(&String::from_utf8_lossy(body.as_slice())).into_owned();
         Err(refused(status, &self.credential.hide(&words), body.as_bytes()))
     }
 
@@ -186,17 +187,17 @@ fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
 }
 
-async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Vec<u8>, Reason> {
+async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Body, Reason> {
     let announced = response.content_length().unwrap_or(0);
     if announced > limit {
         return Err(Reason::TooLarge(limit));
     }
-    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    let mut body = Body::new(usize::try_from(announced).unwrap_or(0));
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() as u64 + chunk.len() as u64 > limit {
             return Err(Reason::TooLarge(limit));
         }
-        body.extend_from_slice(&chunk);
+        body.push(&chunk);
     }
     Ok(body)
 }
@@ -207,13 +208,12 @@ fn date(headers: &HeaderMap) -> Option<f64> {
 }
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.
-fn text(body: Vec<u8>, credential: &Credential) -> Result<String, Reason> {
-    // One name with a wrong byte is not to cost all others.
-    let body = String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    if body.trim_start().starts_with('{') {
+fn text(body: Body, credential: &Credential) -> Result<Body, Reason> {
+    let body = body.into_text();
+    if body.as_slice().trim_ascii_start().starts_with(b"{") {
         return Ok(body);
     }
-    Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(&body, credential))))
+    Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(body.as_text(), credential))))
 }
 
 /// Counts an exchange once, also one that is given up.

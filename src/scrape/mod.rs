@@ -90,6 +90,11 @@ impl Scraper {
         self.clusters.iter().map(|cluster| cluster.inventory.cluster().to_owned()).collect()
     }
 
+    /// How long a round may be shared by scrapes that come later.
+    pub fn max_age(&self) -> Duration {
+        self.settings.max_age
+    }
+
     /// Checks the names of a request: `cluster` and `collect[]`, both repeatable; none means all.
     pub fn select(&self, clusters: &[String], collect: &[String]) -> Result<Selection, UnknownName> {
         let collectors: Vec<&'static str> = self.collectors.iter().map(|collector| collector.name).collect();

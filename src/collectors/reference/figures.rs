@@ -3,7 +3,7 @@
 use super::super::shared::{self, Column, flag};
 use super::super::{guest, node, pool, storage, tell};
 use super::{Part, Reference, Source};
-use crate::inventory::{Guest, Node, Pool, Storage, Traffic};
+use crate::inventory::{Figure, Guest, GuestList, Node, Pool, Storage, Traffic};
 use crate::metrics::{Desc, Family, Kind, Labels, Table};
 
 pub(super) const GUEST: Reference = Reference {
@@ -100,7 +100,7 @@ const TRAFFIC: [&Desc; 8] = [
     &OLD_WRITTEN,
 ];
 
-fn guests(guests: &[Guest]) -> Vec<Family> {
+fn guests(guests: &GuestList) -> Vec<Family> {
     let rows = guests.len();
     let [cpu, cpus, memory, memory_size, disk, disk_size, uptime] = USAGE;
     let [received, transmitted, read, written, old_received, old_transmitted, old_read, old_written] = TRAFFIC;
@@ -125,7 +125,7 @@ fn guests(guests: &[Guest]) -> Vec<Family> {
     let mut figures = Table::new(columns, rows);
     let mut info = Table::new([&INFO], rows);
     let mut id = String::new();
-    for guest in guests {
+    for guest in guests.iter() {
         id.clear();
         guest.identity.write_id(&mut id);
         figures.push(&[("id", &id)], values(guest));
@@ -139,6 +139,7 @@ fn values(guest: &Guest) -> [Option<f64>; 16] {
     let up = told.status.map(|status| flag(status == "running"));
     let [cpu, cpus, memory, memory_size, disk, disk_size, uptime] = shared::usage(&told.usage);
     let Traffic { received, transmitted, read, written } = told.traffic;
+    let [received, transmitted, read, written] = [received, transmitted, read, written].map(Figure::get);
     [
         up,
         cpu,

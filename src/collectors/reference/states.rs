@@ -4,7 +4,7 @@
 use super::super::shared::flag;
 use super::super::{ha, lock, tell};
 use super::{Part, Reference, Source};
-use crate::inventory::{Guest, Resources};
+use crate::inventory::{GuestList, Resources};
 use crate::metrics::{Desc, Family, Kind, Table};
 
 pub(super) const HA: Reference = Reference {
@@ -54,7 +54,7 @@ fn ha_states(resources: &Resources) -> Vec<Family> {
     let rows = resources.guests.len() * GUEST_STATES.len() + resources.nodes.len() * NODE_STATES.len();
     let mut table = Table::new([&HA_STATE], rows);
     let mut id = String::new();
-    for guest in &resources.guests {
+    for guest in resources.guests.iter() {
         id.clear();
         guest.identity.write_id(&mut id);
         push(&mut table, &id, &GUEST_STATES, guest.ha_state.as_deref());
@@ -65,10 +65,10 @@ fn ha_states(resources: &Resources) -> Vec<Family> {
     table.into_families().collect()
 }
 
-fn lock_states(guests: &[Guest]) -> Vec<Family> {
+fn lock_states(guests: &GuestList) -> Vec<Family> {
     let mut table = Table::new([&LOCK_STATE], guests.len() * LOCKS.len());
     let mut id = String::new();
-    for guest in guests {
+    for guest in guests.iter() {
         id.clear();
         guest.identity.write_id(&mut id);
         push(&mut table, &id, &LOCKS, guest.lock.as_deref());

@@ -41,7 +41,7 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         references: Box::new(|_, _| async { Ok(Vec::new()) }.boxed()),
         clusters: vec!["home".to_owned(), "my lab".to_owned()],
         own: Arc::new(Own::new("0.1.0")),
-        compressed: gzip::Pages::default(),
+        compressed: gzip::Pages::new(Duration::from_secs(1)),
         version: "0.1.0".to_owned(),
         limits,
         door: Door::default(),

@@ -1,0 +1,112 @@
+//! The bytes of an answer.
+
+use memmap2::{MmapMut, MmapOptions};
+
+/// Bodies from this size on have pages of their own, which go back to the system the moment they are dropped: what an
+/// allocator does with a buffer of megabytes that comes and goes depends on all that lies beside it.
+const LARGE: usize = 128 * 1024;
+
+/// Bytes as they come in.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// On the heap.
+    Small(Vec<u8>),
+    /// In pages of its own, filled up to a length.
+    Large(MmapMut, usize),
+}
+
+impl Body {
+    /// For about so many bytes, 0 if that is not known.
+    pub(super) fn new(announced: usize) -> Self {
+        if announced >= LARGE
+            // All at once is cheaper than page by page as they are written to.
+            && let Ok(pages) = MmapOptions::new().len(announced).populate().map_anon()
+        {
+            return Self::Large(pages, 0);
+        }
+        Self::Small(Vec::with_capacity(announced))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    pub(super) fn push(&mut self, chunk: &[u8]) {
+        if let Self::Large(pages, filled) = self {
+            if let Some(room) = pages.get_mut(*filled..*filled + chunk.len()) {
+                room.copy_from_slice(chunk);
+                *filled += chunk.len();
+                return;
+            }
+            // More than was announced.
+            *self = Self::Small(self.as_slice().to_vec());
+        }
+        if let Self::Small(bytes) = self {
+            bytes.extend_from_slice(chunk);
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(pages, filled) => pages.get(..*filled).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes alone.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(..) => self.as_slice().to_vec(),
+        }
+    }
+
+    /// One name with a wrong byte is not to cost all others: what is no text becomes a replacement character.
+    pub(super) fn into_text(self) -> Self {
+        if std::str::from_utf8(self.as_slice()).is_ok() {
+            return self;
+        }
+        Self::Small(String::from_utf8_lossy(self.as_slice()).into_owned().into_bytes())
+    }
+
+    /// All of it; empty where [`Self::into_text`] was not called and there is something else than text.
+    pub(super) fn as_text(&self) -> &str {
+        std::str::from_utf8(self.as_slice()).unwrap_or_default()
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_as_they_came_in() {
+        for announced in [0, 10, LARGE, LARGE + 5] {
+            for size in [0, 10, LARGE, LARGE + 5, 3 * LARGE] {
+                let bytes: Vec<u8> = (0..size).map(|place| (place % 251) as u8).collect();
+                let mut body = Body::new(announced);
+                bytes.chunks(40_000).for_each(|chunk| body.push(chunk));
+                assert!(body.as_slice() == bytes && body.len() == size, "{announced} {size}");
+            }
+        }
+        assert!(matches!(Body::new(LARGE), Body::Large(..)));
+    }
+
+    #[test]
+    fn a_wrong_byte_is_replaced() {
+        for announced in [0, LARGE] {
+            let mut body = Body::new(announced);
+            body.push(b"a\xffb");
+            assert_eq!(body.into_text().as_text(), "a\u{fffd}b");
+        }
+        let mut body = Body::default();
+        body.push("é".as_bytes());
+        assert_eq!(body.into_text().as_text(), "é");
+    }
+}
