@@ -3,8 +3,9 @@
 //! ```text
 //! load        the file's bytes → Loaded { config, warnings } or every fault
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
-//!   raw       what was typed, each value with its place (auth: who asks)
-//!   check     what it means; listen, endpoint, modules, credential (source), tls, units know one kind of value each
+//!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
+//!             know one kind of value each
 //!   files     the files that the configuration names
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
@@ -18,6 +19,7 @@ mod credential;
 mod endpoint;
 mod fault;
 pub(crate) mod files;
+mod host;
 mod listen;
 mod load;
 mod modules;
@@ -28,7 +30,11 @@ mod reader;
 mod secret;
 mod source;
 mod ssh;
+mod ssh_check;
 mod ssh_key;
+mod ssh_raw;
+#[cfg(test)]
+mod ssh_tests;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -47,7 +53,7 @@ pub use fault::Fault;
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{HostKeys, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Service, ServiceKind, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
@@ -59,6 +65,8 @@ pub struct Config {
     pub scrape: Scrape,
     /// `[[clusters]]`: at least one, names unique, in the order of the file.
     pub clusters: Vec<Cluster>,
+    /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
+    pub hosts: Vec<Host>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
 }
@@ -98,6 +106,8 @@ pub struct Cluster {
     pub credential: Credential,
     /// `tls`: how an endpoint proves who it is.
     pub tls: Tls,
+    /// `ssh`: set where the nodes are hosts.
+    pub ssh: Option<ClusterSsh>,
 }
 
 /// One API address; always https.

@@ -4,7 +4,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::fault::{At, Place, Report};
+use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
+use super::ssh_raw::{self, RawSsh};
 use super::words;
 
 /// The whole file. What is absent here was left out, or was reported.
@@ -15,6 +17,10 @@ pub(super) struct RawConfig<'t> {
     pub(super) scrape: RawScrape<'t>,
     /// `[[clusters]]`.
     pub(super) clusters: Vec<RawCluster<'t>>,
+    /// `[ssh]`.
+    pub(super) ssh: Option<RawSsh<'t>>,
+    /// `[[hosts]]`.
+    pub(super) hosts: Vec<RawHost<'t>>,
     /// `[collectors]`: names and whether each is on.
     pub(super) collectors: Vec<(At<&'t str>, bool)>,
 }
@@ -45,6 +51,8 @@ pub(super) struct RawCluster<'t> {
     pub(super) auth: Option<RawAuth<'t>>,
     /// `tls`.
     pub(super) tls: RawTls<'t>,
+    /// `ssh`.
+    pub(super) ssh: Option<RawSsh<'t>>,
 }
 
 /// `tls`: at most one is there.
@@ -69,9 +77,11 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     });
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
+    let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
+    let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     root.close(report);
-    RawConfig { listen_addresses, scrape, clusters, collectors: collectors.unwrap_or_default() }
+    RawConfig { listen_addresses, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {
@@ -98,9 +108,10 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
     let auth = auth::read(&mut table, report);
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
+    let ssh = table.table("ssh", report).map(|ssh| ssh_raw::read_cluster(ssh, report));
     table.close(report);
     let node_addresses = node_addresses.unwrap_or_default();
-    RawCluster { name, endpoints, modules, node_addresses, auth, tls }
+    RawCluster { name, endpoints, modules, node_addresses, auth, tls, ssh }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {

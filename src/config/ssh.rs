@@ -1,9 +1,12 @@
 //! How hosts are reached over SSH.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::SshKey;
-use crate::ids::SshFingerprint;
+use crate::ids::{SshAddress, SshFingerprint};
 
 /// Who we are on a host, and how the host proves who it is.
 #[derive(Debug, Clone)]
@@ -37,4 +40,58 @@ pub enum HostKeys {
     },
     /// The key with this fingerprint.
     Pinned(SshFingerprint),
+}
+
+/// `clusters.ssh`: its nodes are hosts.
+#[derive(Debug, Clone)]
+pub struct ClusterSsh {
+    /// The same for all nodes.
+    pub settings: Arc<Ssh>,
+    /// Of nodes without an address of their own here.
+    pub port: u16,
+    /// Where nodes are asked, by name; the others at the address that `/cluster/status` tells.
+    pub addresses: BTreeMap<String, SshAddress>,
+}
+
+/// One of `[[hosts]]`.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The value of the `host` label, unique among hosts.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// `hostname` with the port of SSH.
+    pub address: SshAddress,
+    /// Whom the magic packet wakes.
+    pub mac_address: Option<[u8; 6]>,
+    /// Where the magic packet goes.
+    pub wake_address: SocketAddr,
+    /// Set where any key with `ssh_` was given; only then the host is asked.
+    pub ssh: Option<Arc<Ssh>>,
+    /// What is to be looked at from outside.
+    pub services: Vec<Service>,
+}
+
+/// A service of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// For people.
+    pub name: String,
+    /// On the host's address.
+    pub port: u16,
+    /// What is looked at.
+    pub kind: ServiceKind,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// Whether a connection comes about.
+    Tcp,
+    /// Whether HTTP is answered, and with which status.
+    Http,
+    /// The same over TLS, and when the certificate runs out.
+    Https,
+    /// Whether SSH greets.
+    Ssh,
 }

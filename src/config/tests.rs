@@ -238,6 +238,7 @@ fn authority() -> String {
 pub(super) fn example(folder: &Path) -> String {
     write(&folder.join("home.token"), SECRET, 0o600);
     write(&folder.join("pve-root-ca.pem"), &authority(), 0o644);
+    write(&folder.join("id_ed25519"), ssh_tests::KEY, 0o600);
     let text = std::fs::read_to_string(manifest_dir().join("config.example.toml")).unwrap();
     text.replace("/etc/pve-sentinel/", &format!("{}/", folder.display()))
 }
@@ -285,14 +286,22 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
             .map(|(other, line)| if other == index || replaced(line) { bare } else { line })
             .collect();
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
-        // Node addresses and modules are there or not: no default could be shown.
-        if instead.is_none() && !["node_addresses", "modules"].contains(&name.as_str()) {
+        // Node addresses, modules and ssh are there or not: no default could be shown.
+        if instead.is_none() && !["node_addresses", "modules", "ssh"].contains(&name.as_str()) {
             assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
         }
         seen.push(name);
     }
-    let keys =
-        ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses", "modules"];
+    let keys = [
+        "token_secret_env",
+        "token_secret_credential",
+        "token_secret",
+        "tls",
+        "tls",
+        "node_addresses",
+        "modules",
+        "ssh",
+    ];
     let defaults = ["listen_addresses", "timeout", "margin", "max_age", "max_body", "guest", "node"];
     assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
 }
