@@ -1,5 +1,8 @@
 //! The composition root: the only file that knows every room, reads the environment and listens to signals.
 
+mod reload;
+mod rooms;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,41 +10,60 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::config::{Cluster, Config, Tls};
 use crate::ids::Fingerprint;
-use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::scrape::Scraper;
 use crate::{http, pve};
+use reload::Reloader;
+use rooms::Rooms;
+
+pub use reload::Source;
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A configured exporter that does not listen yet.
 pub struct App {
-    site: Arc<http::Site>,
+    front: Arc<http::Front>,
+    reloading: Option<(Arc<Reloader>, mpsc::Receiver<http::Reload>)>,
 }
 
 impl App {
     /// Puts the rooms together. Fails with a sentence for the administrator; nothing has been asked yet.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let own = Arc::new(Own::new(env!("CARGO_PKG_VERSION")));
-        let roots = pve::Roots::default();
-        let limits = pve::Limits { max_body: config.scrape.max_body };
-        let mut inventories = Vec::with_capacity(config.clusters.len());
-        for cluster in &config.clusters {
-            inventories.push(Inventory::new(pve::Client::new(cluster, limits, &roots, Arc::clone(&own))?));
-        }
-        let scraper = Scraper::new(inventories, config, &own);
-        Ok(Self {
-            site: Arc::new(http::Site::new(Arc::new(scraper), own, env!("CARGO_PKG_VERSION"), http::Limits::default())),
-        })
+        let mut rooms = Rooms::new();
+        let (site, _) = rooms.site(config, None)?;
+        rooms.own().config_read(Some(unix_time()));
+        Ok(Self { front: Arc::new(http::Front::new(site)), reloading: None })
     }
 
-    /// Answers on the listeners until `stop`, then drains.
-    pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) {
-        http::serve(listeners, self.site, stop).await;
+    /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it.
+    pub fn reloadable(config: &Config, source: Source) -> Result<Self, String> {
+        let mut rooms = Rooms::new();
+        let (wishes, heard) = mpsc::channel(1);
+        let (site, _) = rooms.site(config, Some(wishes.clone()))?;
+        rooms.own().config_read(Some(unix_time()));
+        let front = Arc::new(http::Front::new(site));
+        let reloader = Reloader::new(source, rooms, &front, wishes, config);
+        Ok(Self { front, reloading: Some((Arc::new(reloader), heard)) })
+    }
+
+    /// Answers on the listeners until `stop`, then drains. Fails where signals cannot be received.
+    pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> Result<(), String> {
+        let reloads = match self.reloading {
+            Some((reloader, wishes)) => {
+                let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+                Some(tokio::spawn(reloader.run(hangups, wishes)))
+            }
+            None => None,
+        };
+        http::serve(listeners, self.front, stop).await;
+        if let Some(reloads) = reloads {
+            reloads.abort();
+        }
+        Ok(())
     }
 }
 
@@ -107,9 +129,8 @@ pub fn unix_time() -> i64 {
 
 /// Ends at SIGTERM or SIGINT; from then on, a second one ends the process at once. Must run on the runtime.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, String> {
-    let fault = |error| format!("signals cannot be received: {error}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut next = async move || {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -125,4 +146,8 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, String> {
             std::process::exit(1);
         });
     })
+}
+
+fn no_signals(error: std::io::Error) -> String {
+    format!("signals cannot be received: {error}")
 }

@@ -6,6 +6,7 @@
 //! 1 told      config       what the administrator wrote: raw → checked, secrets
 //! 2 asking    pve          the read-only API client: endpoints, credential, TLS, lenient parsing
 //!             ssh          hosts over SSH: host keys, one kept connection each, the fixed probe
+//!             checks       TCP and TLS checks of services, without trust and without credentials
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
 //!             hosts        what a probe answered → node_exporter's families (pure)
@@ -28,6 +29,7 @@
 //! * Nothing panics on input from outside.
 
 pub mod app;
+pub mod checks;
 pub mod collectors;
 pub mod commands;
 pub mod config;

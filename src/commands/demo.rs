@@ -46,8 +46,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
         let text = config_text(&sims);
         let config = parse(&text)?;
         say(&welcome(options, address, &text));
-        app::App::new(&config)?.serve(listeners, stop).await;
-        Ok(())
+        app::App::new(&config)?.serve(listeners, stop).await
     })
 }
 

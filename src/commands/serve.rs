@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigFile, Log, listen_address, load, log};
-use crate::app;
+use crate::config::{self, Loaded};
+use crate::{app, collectors};
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -22,20 +23,29 @@ pub(super) struct Options {
 
 pub(super) fn run(options: Options) -> ExitCode {
     let loaded = match load(&options.file) {
-        Ok(loaded) => loaded,
+        Ok(loaded) => on_addresses(loaded, &options.listen_addresses),
         Err(code) => return code,
     };
     log::start(&options.log);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let mut config = loaded.config;
-    if !options.listen_addresses.is_empty() {
-        config.web.listen_addresses = options.listen_addresses;
-    }
+    let config = loaded.config;
+    let source: app::Source = Box::new(move || {
+        config::load(&options.file.config_file, &config::Env::new(&app::environment), &collectors::names())
+            .map(|loaded| on_addresses(loaded, &options.listen_addresses))
+            .map_err(|error| error.to_string())
+    });
     super::run(async move {
-        let app = app::App::new(&config)?;
-        app.serve(app::bind(&config.web.listen_addresses)?, app::stop_signal()?).await;
-        Ok(())
+        let app = app::App::reloadable(&config, source)?;
+        app.serve(app::bind(&config.web.listen_addresses)?, app::stop_signal()?).await
     })
+}
+
+/// What the command line says of addresses stands above the file.
+fn on_addresses(mut loaded: Loaded, addresses: &[SocketAddr]) -> Loaded {
+    if !addresses.is_empty() {
+        loaded.config.web.listen_addresses = addresses.to_vec();
+    }
+    loaded
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
-use super::{Cluster, Config, Scrape, Web};
-use super::{credential, endpoint, host, listen, modules, ssh_check, tls, units, words};
+use super::{Cluster, Config, Scrape};
+use super::{credential, endpoint, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -37,7 +37,7 @@ impl<'a> Context<'a> {
 
 /// Checks the whole file. `None` only after a fault was reported.
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
-    let listen_addresses = listen::addresses(raw.listen_addresses.as_ref(), &mut context.report);
+    let web = web::web(&raw.web, context);
     let scrape = scrape(&raw.scrape, &mut context.report);
     let ssh = ssh_check::defaults(raw.ssh.as_ref(), context);
     let mut names = HashSet::new();
@@ -49,7 +49,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     // What is wrong with [ssh] was told.
     let (hosts, _) = (hosts?, ssh?);
-    Some(Config { web: Web { listen_addresses }, scrape: scrape?, clusters, hosts, disabled_collectors })
+    Some(Config { web: web?, scrape: scrape?, clusters, hosts, disabled_collectors })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {

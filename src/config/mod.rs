@@ -4,6 +4,7 @@
 //! load        the file's bytes → Loaded { config, warnings } or every fault
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
+//!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
 //!             know one kind of value each
 //!   files     the files that the configuration names
@@ -17,9 +18,12 @@ mod auth;
 mod check;
 mod credential;
 mod endpoint;
+#[cfg(test)]
+mod example;
 mod fault;
 pub(crate) mod files;
 mod host;
+mod identity;
 mod listen;
 mod load;
 mod modules;
@@ -40,6 +44,7 @@ mod summary;
 mod tests;
 mod tls;
 mod units;
+mod web;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;
@@ -50,6 +55,7 @@ use std::time::Duration;
 use crate::ids::Fingerprint;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
+pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
@@ -76,6 +82,23 @@ pub struct Config {
 pub struct Web {
     /// `listen_addresses`; default `[::]:9221`. Port 0 lets the system choose.
     pub listen_addresses: Vec<SocketAddr>,
+    /// `tls`: how we prove who we are, and clients who they are; without it, plain HTTP is spoken.
+    pub tls: Option<WebTls>,
+    /// `basic_auth_users`: names and bcrypt hashes of passwords; empty: no password is asked for.
+    pub basic_auth_users: BTreeMap<String, Secret>,
+    /// `enable_lifecycle`: whether `POST /-/reload` reads the configuration again; default no.
+    pub enable_lifecycle: bool,
+}
+
+/// `tls` of `[web]`: PEM files, which are read again whenever they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebTls {
+    /// `cert_file`: our certificate, and those between it and its authority.
+    pub cert_file: PathBuf,
+    /// `key_file`: the key of our certificate.
+    pub key_file: PathBuf,
+    /// `client_ca_file`: authorities of clients' certificates; with it, a client without such a certificate is refused.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `[scrape]`.
@@ -91,8 +114,8 @@ pub struct Scrape {
     pub max_body: u64,
 }
 
-/// One `[[clusters]]` entry: a PVE cluster or a stand-alone node.
-#[derive(Debug, Clone)]
+/// One `[[clusters]]` entry: a PVE cluster or a stand-alone node. Equal ones have equal secrets, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// `name`: the value of the `cluster` label.
     pub name: String,
@@ -118,7 +141,7 @@ pub struct Endpoint {
 }
 
 /// How we prove to the API who we are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// An API token.
     Token {
@@ -137,7 +160,7 @@ pub enum Credential {
 }
 
 /// How an endpoint's certificate is verified.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
     /// Against the certificate authorities of the system.
     SystemRoots,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::tests::{COLLECTORS, SECRET, cluster, example, hides_secrets, load_example, output, write};
+use super::example::{example, load_example};
+use super::tests::{COLLECTORS, SECRET, cluster, hides_secrets, output, write};
 use super::*;
 
 /// With all that a token's secret may not have.

@@ -7,12 +7,13 @@ use super::fault::{At, Place, Report};
 use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
 use super::ssh_raw::{self, RawSsh};
+use super::web::{self, RawWeb};
 use super::words;
 
 /// The whole file. What is absent here was left out, or was reported.
 pub(super) struct RawConfig<'t> {
-    /// `web.listen_addresses`.
-    pub(super) listen_addresses: Option<At<Vec<At<&'t str>>>>,
+    /// `[web]`.
+    pub(super) web: RawWeb<'t>,
     /// `[scrape]`.
     pub(super) scrape: RawScrape<'t>,
     /// `[[clusters]]`.
@@ -70,18 +71,14 @@ pub(super) enum RawTls<'t> {
 /// Reads a document; all faults of shape are reported.
 pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> RawConfig<'t> {
     let mut root = Reader::root(document);
-    let listen_addresses = root.table("web", report).and_then(|mut web| {
-        let addresses = web.strings("listen_addresses", r#"["[::]:9221"]"#, report);
-        web.close(report);
-        addresses
-    });
+    let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     root.close(report);
-    RawConfig { listen_addresses, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
+    RawConfig { web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

@@ -7,8 +7,12 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 20] = [
+const HOMES: [(&str, &str); 24] = [
     ("listen_addresses", "[web]"),
+    ("basic_auth_users", "[web]"),
+    ("enable_lifecycle", "[web]"),
+    ("cert_file", "tls of [web]"),
+    ("client_ca_file", "tls of [web]"),
     ("timeout", "[scrape]"),
     ("margin", "[scrape]"),
     ("max_age", "[scrape]"),
@@ -26,7 +30,7 @@ const HOMES: [(&str, &str); 20] = [
     ("hostname", "[[hosts]]"),
     ("mac_address", "[[hosts]]"),
     ("ssh_user", "[[hosts]]"),
-    ("key_file", "[ssh] or ssh of [[clusters]]"),
+    ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
     ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),
 ];
 

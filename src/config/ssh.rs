@@ -9,7 +9,7 @@ use super::SshKey;
 use crate::ids::{SshAddress, SshFingerprint};
 
 /// Who we are on a host, and how the host proves who it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
     /// The user there.
     pub user: String,
@@ -20,7 +20,7 @@ pub struct Ssh {
 }
 
 /// What we sign with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SshKeys {
     /// A key file.
     File(SshKey),
@@ -29,7 +29,7 @@ pub enum SshKeys {
 }
 
 /// Which host keys are right.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeys {
     /// Those in `known_hosts` files.
     Known {
@@ -43,7 +43,7 @@ pub enum HostKeys {
 }
 
 /// `clusters.ssh`: its nodes are hosts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSsh {
     /// The same for all nodes.
     pub settings: Arc<Ssh>,
@@ -54,7 +54,7 @@ pub struct ClusterSsh {
 }
 
 /// One of `[[hosts]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// The value of the `host` label, unique among hosts.
     pub id: String,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, Config, Credential, Tls, units};
+use super::{Cluster, Config, Credential, Tls, units, web};
 
 impl Config {
     /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
@@ -16,7 +16,7 @@ impl Config {
             let _ = write!(text, "\n  {}", of_cluster(cluster));
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
-        let _ = write!(text, "\nlistening on {}", addresses.join(", "));
+        let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
         let (timeout, margin) = (units::written(self.scrape.timeout), units::written(self.scrape.margin));
         let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
         if !self.disabled_collectors.is_empty() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::example::authority;
 use super::*;
 
 pub(super) const COLLECTORS: [&str; 13] = [
@@ -27,9 +28,12 @@ pub(super) const COLLECTORS: [&str; 13] = [
 pub(super) const SECRET: &str = "5ec2e7ab-0bad-4cab-8bad-5ec2e7ab0bad";
 
 /// Pieces of secrets that no output may hold.
-const PIECES: [&str; 4] = ["5ec2e7ab", "0bad-4cab", "hunter2", "5202020202020"];
+const PIECES: [&str; 5] = ["5ec2e7ab", "0bad-4cab", "hunter2", "5202020202020", "MALGJVRUyf"];
 
-fn environment(name: &str) -> Option<String> {
+/// The hash of a password that nobody kept.
+pub(super) const HASH: &str = "$2b$10$abcdefghijklmnopqrstuuqCcjMALGJVRUyfMGNUFJvOI7kBFbLDi";
+
+pub(super) fn environment(name: &str) -> Option<String> {
     match name {
         "PVE_TOKEN" => Some(format!("{SECRET}\n")),
         "BLANK" => Some(" \n".to_owned()),
@@ -37,7 +41,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn parsed(text: &str) -> Result<Loaded, LoadError> {
+pub(super) fn parsed(text: &str) -> Result<Loaded, LoadError> {
     parse(text, Path::new("x.toml"), &Env::new(&environment), &COLLECTORS)
 }
 
@@ -60,7 +64,7 @@ pub(super) fn cluster(more: &str) -> String {
     )
 }
 
-fn manifest_dir() -> PathBuf {
+pub(super) fn manifest_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -229,88 +233,12 @@ fn files_that_cannot_be_read_say_why() {
     assert!(fail("large.toml").contains("larger than 1048576 bytes"), "{}", fail("large.toml"));
 }
 
-fn authority() -> String {
-    let key = rcgen::KeyPair::generate().unwrap();
-    rcgen::CertificateParams::new(vec!["pve1".to_owned()]).unwrap().self_signed(&key).unwrap().pem()
-}
-
-/// The example with the files it names in a folder of the test.
-pub(super) fn example(folder: &Path) -> String {
-    write(&folder.join("home.token"), SECRET, 0o600);
-    write(&folder.join("pve-root-ca.pem"), &authority(), 0o644);
-    write(&folder.join("id_ed25519"), ssh_tests::KEY, 0o600);
-    let text = std::fs::read_to_string(manifest_dir().join("config.example.toml")).unwrap();
-    text.replace("/etc/pve-sentinel/", &format!("{}/", folder.display()))
-}
-
-pub(super) fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadError> {
-    let environment = |name: &str| match name {
-        "PVE_TOKEN_SECRET" => Some(SECRET.to_owned()),
-        "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
-        _ => None,
-    };
-    parse(text, Path::new("config.example.toml"), &Env::new(&environment), &COLLECTORS)
-}
-
-#[test]
-fn the_example_loads_and_its_first_six_lines_suffice() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = example(folder.path());
-    let whole = load_example(&text, folder.path()).unwrap();
-    let minimum: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).take(6).collect();
-    let least = load_example(&minimum.join("\n"), folder.path()).unwrap();
-    assert_eq!(whole.config.summary(), least.config.summary());
-    assert!(whole.warnings.is_empty(), "{:?}", whole.warnings);
-}
-
-#[test]
-fn each_commented_key_of_the_example_works_and_shows_the_default() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = example(folder.path());
-    let default = load_example(&text, folder.path()).unwrap().config;
-    let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned()).filter(|key| !key.contains(' '));
-    let mut seen = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let Some((bare, name)) = line.strip_prefix("# ").and_then(|bare| Some((bare, key(bare)?))) else { continue };
-        // Two lines, which work together only: see passwords.rs.
-        if ["username", "password_file"].contains(&name.as_str()) {
-            continue;
-        }
-        let instead = ["token_secret", "tls"].into_iter().find(|family| name.starts_with(family));
-        let replaced = |other: &str| instead.is_some_and(|family| other.starts_with(family));
-        // An alternative takes the place of the line that it replaces.
-        let changed: Vec<&str> = text
-            .lines()
-            .enumerate()
-            .filter(|(other, _)| instead.is_none() || *other != index)
-            .map(|(other, line)| if other == index || replaced(line) { bare } else { line })
-            .collect();
-        let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
-        // Node addresses, modules and ssh are there or not: no default could be shown.
-        if instead.is_none() && !["node_addresses", "modules", "ssh"].contains(&name.as_str()) {
-            assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
-        }
-        seen.push(name);
-    }
-    let keys = [
-        "token_secret_env",
-        "token_secret_credential",
-        "token_secret",
-        "tls",
-        "tls",
-        "node_addresses",
-        "modules",
-        "ssh",
-    ];
-    let defaults = ["listen_addresses", "timeout", "margin", "max_age", "max_body", "guest", "node"];
-    assert_eq!(seen, [keys.as_slice(), defaults.as_slice()].concat());
-}
-
 /// A file that names every key.
 fn full() -> String {
     let fingerprint = "AB".repeat(32);
     format!(
-        "[web]\nlisten_addresses = [\"[::]:9221\", \"localhost:0\"]\n\n[scrape]\ntimeout = \"10s\"\nmargin = \"500ms\"\n\
+        "[web]\nlisten_addresses = [\"[::]:9221\", \"localhost:0\"]\nbasic_auth_users = {{ a = \"{HASH}\" }}\n\
+         enable_lifecycle = true\n\n[scrape]\ntimeout = \"10s\"\nmargin = \"500ms\"\n\
          max_body = \"64MiB\"\n\n{}tls = {{ fingerprints = [\"{fingerprint}\"] }}\n\n{}\n[clusters.tls]\n\
          insecure_skip_verify = true\n\n[collectors]\nguest = false\nnode = {{ enabled = true }}\n",
         cluster(&format!(

@@ -64,7 +64,7 @@ fn ca_file(found: &At<&str>, context: &mut Context<'_>) -> Option<Tls> {
 }
 
 /// Whether a PEM file holds at least one authority, and no private key; the error names what was found instead.
-fn certificates(pem: &[u8], path: &Path) -> Result<(), String> {
+pub(super) fn certificates(pem: &[u8], path: &Path) -> Result<(), String> {
     if contains(pem, b"PRIVATE KEY-----") {
         return Err("a private key; name a copy that holds only certificates, the key belongs to the server".to_owned());
     }
@@ -112,7 +112,8 @@ fn fingerprints(list: &At<Vec<At<&str>>>, context: &mut Context<'_>) -> Option<T
     Some(Tls::Fingerprints(fingerprints))
 }
 
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+/// Whether the bytes hold those of `needle`.
+pub(super) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 

@@ -1,40 +1,65 @@
-//! One connection, from its first request to its end.
+//! One connection, from its first byte to its end.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Request;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
 use tokio::net::TcpStream;
-use tokio_io_timeout::TimeoutStream;
 
-use super::phase::{Stream, Track};
-use super::{Site, routes};
+use super::door::{self, Way};
+use super::phase::{Stream, Track, Tracked};
+use super::wire::Wire;
+use super::{Front, routes};
 
 /// What is buffered per connection; a page comes in chunks of the same size.
 const BUFFER: usize = 64 * 1024;
 
+/// Who is at the other end.
+struct Guest {
+    client: Option<SocketAddr>,
+    way: Way,
+    front: Arc<Front>,
+    track: Arc<Track>,
+}
+
 /// Answers requests until the client leaves, or has used up what [`Limits`](super::Limits) gives it.
-pub(super) async fn connection(stream: TcpStream, site: Arc<Site>, watcher: Watcher, track: Arc<Track>) {
-    let limits = site.limits;
-    // Without it the last piece of a page can wait for an acknowledgement that the client delays.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+pub(super) async fn connection(stream: TcpStream, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
+    let (client, limits) = (door::address(&stream), *front.limits());
+    let talk = talk(stream, client, front, watcher, Arc::clone(&track));
+    tokio::select! {
+        // What has arrived is read before the connection is judged.
+        biased;
+        () = talk => {}
+        why = track.overdue(&limits) => tracing::debug!(client = client.map(tracing::field::display), why, "closed a connection"),
     }
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write_timeout));
-    let stream = Stream::new(stream, Arc::clone(&track));
-    let requests = Arc::clone(&track);
+}
+
+async fn talk(stream: TcpStream, client: Option<SocketAddr>, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
+    let limits = *front.limits();
+    let shown = client.map(tracing::field::display);
+    let (wire, way) = match Wire::open(stream, &front.site().door, limits.write_timeout).await {
+        Ok(Some(opened)) => opened,
+        Ok(None) => {
+            tracing::debug!(client = shown, "refused plain HTTP where TLS is spoken");
+            return;
+        }
+        Err(error) => {
+            tracing::debug!(client = shown, %error, "a connection did not come about");
+            return;
+        }
+    };
+    let stream = Stream::new(wire, Arc::clone(&track));
+    let guest = Arc::new(Guest { client, way, front, track });
     let service = service_fn(move |request: Request<Incoming>| {
-        let site = Arc::clone(&site);
-        let answering = requests.begin();
-        // No page wants a body: it is dropped unread, and the connection closed after the answer if it was long.
-        let (head, _) = request.into_parts();
-        async move { Ok::<_, Infallible>(routes::answer(site, head).await.map(|body| answering.send(body))) }
+        let guest = Arc::clone(&guest);
+        async move { Ok::<_, Infallible>(guest.answer(request).await) }
     });
     // Without a timer of hyper's own: the track bounds heads, too.
     let connection = http1::Builder::new()
@@ -42,14 +67,24 @@ pub(super) async fn connection(stream: TcpStream, site: Arc<Site>, watcher: Watc
         .max_headers(limits.headers)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        // What has arrived is read before the connection is judged.
-        biased;
-        ended = watcher.watch(connection) => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            }
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(client = shown, %error, "a connection ended early");
+    }
+}
+
+impl Guest {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Tracked> {
+        let site = self.front.site();
+        // Until it is known whose request this is, and it is whole, the client counts as one that waits: it may be
+        // closed to make room, and its time is bounded.
+        let visit = routes::admit(&site, request, self.client).await;
+        let answering = self.track.begin();
+        let stays = site.door.way() == self.way;
+        let mut response = routes::answer(site, visit).await;
+        if !stays {
+            // It came in by a way that is shut by now.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        why = track.overdue(&limits) => tracing::debug!(why, "closed a connection"),
+        response.map(|body| answering.send(body))
     }
 }

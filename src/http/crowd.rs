@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::Site;
+use super::Front;
 use super::connection::connection;
 use super::phase::Track;
 
@@ -37,9 +37,9 @@ impl Crowd {
         self.tasks.len() < self.limit
     }
 
-    pub(super) fn add(&mut self, stream: TcpStream, site: &Arc<Site>) {
+    pub(super) fn add(&mut self, stream: TcpStream, front: &Arc<Front>) {
         let track = Arc::new(Track::new(Arc::clone(&self.news)));
-        let task = connection(stream, Arc::clone(site), self.graceful.watcher(), Arc::clone(&track));
+        let task = connection(stream, Arc::clone(front), self.graceful.watcher(), Arc::clone(&track));
         let id = self.tasks.spawn(task).id();
         self.tracks.insert(id, track);
     }

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! listen     an address → a listener
+//! front      what all connections share: the site as it is now, which a reload replaces as a whole
 //! serve      the loop: accept (clients), crowd (all connections: room for new ones, the end)
-//! connection one client: phase (what it is doing, and how long it may)
-//! routes     the table: path → page; 404, 405, counting and logging
+//! connection one client: phase (what it is doing, and how long it may), wire (TCP, or TLS over it)
+//! door       who may come in: tls (certificates, read again when they change), guard (names and passwords)
+//! routes     the table: path → page; 401, 404, 405, counting and logging
 //! landing    GET /            health     GET /-/healthy, /-/ready
 //! exposition GET /metrics:    query (cluster, collect[]), negotiate (format, gzip), body (chunks as they are pulled),
 //!            gzip (compressed once for all who ask at once)
 //! reference  GET /pve: the same for one target, in the reference exporter's words
+//! reload     POST /-/reload
 //! reply      what all answers share
 //! ```
 
@@ -16,7 +19,10 @@ mod accept;
 mod body;
 mod connection;
 mod crowd;
+mod door;
 mod exposition;
+mod front;
+mod guard;
 mod gzip;
 mod health;
 mod landing;
@@ -25,11 +31,14 @@ mod negotiate;
 mod phase;
 mod query;
 mod reference;
+mod reload;
 mod reply;
 mod routes;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,14 +46,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use crate::metrics::{Own, Part};
 use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
+pub use door::Door;
+pub use front::Front;
 pub use listen::bind;
+pub use reload::Reload;
 pub use serve::serve;
 
-/// What the pages are made from; shared by all connections.
+/// What the pages are made from, and who may see them: all that one reading of the configuration says.
 pub struct Site {
     rounds: Rounds,
     references: References,
@@ -53,7 +66,10 @@ pub struct Site {
     compressed: gzip::Pages,
     version: String,
     limits: Limits,
-    draining: AtomicBool,
+    door: Door,
+    /// Where wishes to read the configuration again go; none where there is no file to read.
+    reloads: Option<mpsc::Sender<Reload>>,
+    draining: Arc<AtomicBool>,
 }
 
 /// What a client may use up.
@@ -62,7 +78,8 @@ pub struct Limits {
     /// Connections at once; for a further one that is closed which has waited longest without a request, if any.
     /// Default 512.
     pub connections: usize,
-    /// How long a new connection may take to send the head of its first request. Default 10 s.
+    /// How long a new connection may take for TLS, the head of its first request and the check of its password.
+    /// Default 10 s.
     pub first_request_timeout: Duration,
     /// How long after an answer the head of the next request may take. Default 75 s, so that a scraper that comes
     /// every minute keeps its connection.
@@ -122,12 +139,24 @@ impl Site {
             compressed: gzip::Pages::default(),
             version: version.to_owned(),
             limits,
-            draining: AtomicBool::new(false),
+            door: Door::default(),
+            reloads: None,
+            draining: Arc::default(),
         }
     }
 
-    fn start_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    /// The same behind `door`; without, everybody may come in.
+    #[must_use]
+    pub fn behind(mut self, door: Door) -> Self {
+        self.door = door;
+        self
+    }
+
+    /// The same with somebody who reads the configuration again.
+    #[must_use]
+    pub fn reloading(mut self, wishes: mpsc::Sender<Reload>) -> Self {
+        self.reloads = Some(wishes);
+        self
     }
 
     fn is_draining(&self) -> bool {

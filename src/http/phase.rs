@@ -8,17 +8,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_io_timeout::TimeoutStream;
 
 use super::Limits;
 use super::body::Body;
+use super::wire::Wire;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No request has come yet, or not whole.
+    /// No request has come yet, or not whole, or its sender is not known yet.
     Fresh,
     /// A page is being made; the deadline of the scrape bounds that.
     Asked,
@@ -57,7 +56,7 @@ pub(super) struct Tracked {
 
 /// A stream that tells its track when all that was written is out.
 pub(super) struct Stream {
-    inner: Pin<Box<TimeoutStream<TcpStream>>>,
+    inner: Wire,
     track: Arc<Track>,
 }
 
@@ -181,20 +180,20 @@ impl http_body::Body for Tracked {
 }
 
 impl Stream {
-    pub(super) fn new(stream: TimeoutStream<TcpStream>, track: Arc<Track>) -> Self {
-        Self { inner: Box::pin(stream), track }
+    pub(super) fn new(inner: Wire, track: Arc<Track>) -> Self {
+        Self { inner, track }
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().inner.as_mut().poll_read(cx, buffer)
+        Pin::new(&mut self.get_mut().inner).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().inner.as_mut().poll_write(cx, data)
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, data)
     }
 
     fn poll_write_vectored(
@@ -202,7 +201,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().inner.as_mut().poll_write_vectored(cx, data)
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, data)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -212,7 +211,7 @@ impl AsyncWrite for Stream {
     /// The server flushes when it has written all that it holds.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = this.inner.as_mut().poll_flush(cx);
+        let flushed = Pin::new(&mut this.inner).poll_flush(cx);
         if matches!(flushed, Poll::Ready(Ok(()))) {
             this.track.flushed();
         }
@@ -220,6 +219,6 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().inner.as_mut().poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }

@@ -6,30 +6,33 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use super::Site;
+use super::Front;
 use super::accept::Acceptor;
 use super::crowd::Crowd;
 
-/// Serves `site` on all `listeners` until `shutdown` is done; then takes no more connections, closes those that wait
+/// Serves what stands at the `front` on all `listeners` until `shutdown` is done; then takes no more connections, closes those that wait
 /// for a request, lets the requests under way finish within [`Limits::drain`](super::Limits::drain), cuts the rest
 /// off, and returns.
-pub async fn serve(listeners: Vec<TcpListener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listeners: Vec<TcpListener>, front: Arc<Front>, shutdown: impl Future<Output = ()>) {
     for listener in &listeners {
         match listener.local_addr() {
-            Ok(address) => tracing::info!(version = site.version, "serving metrics on http://{address}/metrics"),
+            Ok(address) => {
+                let (site, scheme) = (front.site(), front.site().door.scheme());
+                tracing::info!(version = site.version, "serving metrics on {scheme}://{address}/metrics");
+            }
             Err(error) => tracing::warn!(%error, "a listener has no address"),
         }
     }
     let mut shutdown = pin!(shutdown);
     let mut acceptor = Acceptor::new(listeners);
-    let mut crowd = Crowd::new(site.limits.connections);
+    let mut crowd = Crowd::new(front.limits().connections);
     // A client for whom there is no room yet; the ones after it stay in the backlog.
     let mut next = None;
     loop {
         if next.is_some() && !crowd.has_room() {
             crowd.make_room();
         } else if let Some(stream) = next.take() {
-            crowd.add(stream, &site);
+            crowd.add(stream, &front);
         }
         let somebody_waits = next.is_some();
         tokio::select! {
@@ -38,7 +41,7 @@ pub async fn serve(listeners: Vec<TcpListener>, site: Arc<Site>, shutdown: impl 
             () = crowd.change(somebody_waits) => {}
         }
     }
-    site.start_draining();
+    front.start_draining();
     drop(acceptor);
-    crowd.drain(site.limits.drain).await;
+    crowd.drain(front.limits().drain).await;
 }

@@ -19,6 +19,8 @@ pub struct Own {
     collector_errors: Family<CollectorError, Counter>,
     http_requests: Family<HttpRequest, Counter>,
     slow_lane_backlog: Family<Cluster, Gauge>,
+    config_read_well: Gauge,
+    config_read_at: Gauge,
     ssh_connections: Family<SshAttempt, Counter>,
     ssh_requests: Family<SshAttempt, Counter>,
 }
@@ -68,6 +70,8 @@ impl Own {
             collector_errors: Family::default(),
             http_requests: Family::default(),
             slow_lane_backlog: Family::default(),
+            config_read_well: Gauge::default(),
+            config_read_at: Gauge::default(),
             ssh_connections: Family::default(),
             ssh_requests: Family::default(),
         };
@@ -99,6 +103,16 @@ impl Own {
             "pve_sentinel_slow_lane_backlog",
             "Calls of the slow lane that wait for their turn or their answer",
             self.slow_lane_backlog.clone(),
+        );
+        registry.register(
+            "pve_sentinel_config_last_reload_successful",
+            "Whether the configuration was usable when it was last read",
+            self.config_read_well.clone(),
+        );
+        registry.register(
+            "pve_sentinel_config_last_reload_success_timestamp_seconds",
+            "When a usable configuration was last read, since the Unix epoch",
+            self.config_read_at.clone(),
         );
         registry.register(
             "pve_sentinel_ssh_connections",
@@ -139,6 +153,21 @@ impl Own {
         self.slow_lane_backlog.get_or_create(&labels).set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
+    /// Leaves a cluster's slow lane out, because the cluster is not asked any more.
+    pub fn forget_slow_lane(&self, cluster: &str) {
+        self.slow_lane_backlog.remove(&Cluster { cluster: cluster.into() });
+    }
+
+    /// Tells how the last attempt to read the configuration ended: `pve_sentinel_config_last_reload_successful` and,
+    /// where it went well, `pve_sentinel_config_last_reload_success_timestamp_seconds`. `at` is when it did, in seconds
+    /// since the Unix epoch.
+    pub fn config_read(&self, at: Option<i64>) {
+        self.config_read_well.set(i64::from(at.is_some()));
+        if let Some(at) = at {
+            self.config_read_at.set(at);
+        }
+    }
+
     /// Counts an attempt to connect to a host and log in: `pve_sentinel_ssh_connections_total`. `outcome` is one of few
     /// words.
     pub fn ssh_connection(&self, host: &str, outcome: &'static str) {
@@ -175,6 +204,8 @@ mod tests {
         own.collector_error("ho\"me\\\n", "guest", "timeout");
         own.http_request("other", 404);
         own.http_request("/metrics", 200);
+        own.config_read(Some(1_750_000_000));
+        own.config_read(None);
         own.ssh_connection("nas", "host_key");
         own.ssh_request("nas", "ok");
         own
@@ -198,6 +229,12 @@ pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
 # HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_config_last_reload_success_timestamp_seconds When a usable configuration was last read, since the Unix epoch.
+# TYPE pve_sentinel_config_last_reload_success_timestamp_seconds gauge
+pve_sentinel_config_last_reload_success_timestamp_seconds 1750000000
+# HELP pve_sentinel_config_last_reload_successful Whether the configuration was usable when it was last read.
+# TYPE pve_sentinel_config_last_reload_successful gauge
+pve_sentinel_config_last_reload_successful 0
 # HELP pve_sentinel_http_requests_total Answered requests to our own pages by path and status code.
 # TYPE pve_sentinel_http_requests_total counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
@@ -226,6 +263,12 @@ pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
 # HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_config_last_reload_success_timestamp_seconds When a usable configuration was last read, since the Unix epoch.
+# TYPE pve_sentinel_config_last_reload_success_timestamp_seconds gauge
+pve_sentinel_config_last_reload_success_timestamp_seconds 1750000000
+# HELP pve_sentinel_config_last_reload_successful Whether the configuration was usable when it was last read.
+# TYPE pve_sentinel_config_last_reload_successful gauge
+pve_sentinel_config_last_reload_successful 0
 # HELP pve_sentinel_http_requests Answered requests to our own pages by path and status code.
 # TYPE pve_sentinel_http_requests counter
 pve_sentinel_http_requests_total{path="/metrics",code="200"} 1
@@ -268,7 +311,7 @@ pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
     fn all_names_are_known_as_ours() {
         let text = counted().encode(Format::Text004);
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 13, "{names:?}");
+        assert_eq!(names.len(), 15, "{names:?}");
         for name in names {
             assert!(is_own(name), "{name}");
         }

@@ -19,7 +19,7 @@ use crate::metrics::Own;
 pub struct Client(Arc<Asking>);
 
 /// Bounds of every call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest body that is read, in bytes.
     pub max_body: u64,

@@ -43,7 +43,7 @@ const LEAST_TELLING: Duration = Duration::from_millis(400);
 
 /// Orders and waits for the collectors of all clusters.
 pub struct Scraper {
-    clusters: Vec<Cluster>,
+    clusters: Vec<Arc<Cluster>>,
     targets: Targets,
     collectors: Vec<&'static Collector>,
     settings: config::Scrape,
@@ -57,7 +57,10 @@ pub struct Round {
     pub own_metrics: bool,
 }
 
-struct Cluster {
+/// One cluster with all that outlives a scrape: its connections, the round under way, what the slow lane knows.
+///
+/// Where a configuration is read again, it is handed on to the next [`Scraper`] if its own part did not change.
+pub struct Cluster {
     inventory: Arc<Inventory>,
     labels: Labels,
     rounds: Rounds,
@@ -69,14 +72,17 @@ struct Cluster {
 impl Scraper {
     /// Nothing is asked before the first scrape.
     ///
-    /// `inventories` are those of the clusters of `config`, in its order.
-    pub fn new(inventories: Vec<Inventory>, config: &Config, own: &Arc<Own>) -> Self {
+    /// `clusters` are those of `config`, in its order.
+    pub fn new(clusters: Vec<Arc<Cluster>>, config: &Config) -> Self {
         let (disabled, settings) = (&config.disabled_collectors, config.scrape);
         let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
         let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
-        let cluster = |inventory| Cluster::new(Arc::new(inventory), &collectors, settings.max_age, own);
+        for cluster in &clusters {
+            cluster.rounds.keep_for(settings.max_age);
+            cluster.lane.take_on(&collectors);
+        }
         let targets = Targets::new(&config.clusters);
-        Self { clusters: inventories.into_iter().map(cluster).collect(), targets, collectors, settings }
+        Self { clusters, targets, collectors, settings }
     }
 
     /// The configured names of the clusters.
@@ -113,11 +119,13 @@ impl Scraper {
 }
 
 impl Cluster {
-    fn new(inventory: Arc<Inventory>, collectors: &[&'static Collector], max_age: Duration, own: &Arc<Own>) -> Self {
+    /// Nothing was asked yet. Which collectors there are, the [`Scraper`] says.
+    pub fn new(inventory: Inventory, own: &Arc<Own>) -> Self {
+        let inventory = Arc::new(inventory);
         let labels = Labels::new(&[("cluster", inventory.cluster())]);
         Self {
-            rounds: Rounds::new(Arc::clone(&inventory), labels.clone(), Arc::clone(own), max_age),
-            lane: Lane::new(Arc::clone(&inventory), collectors, Arc::clone(own)),
+            rounds: Rounds::new(Arc::clone(&inventory), labels.clone(), Arc::clone(own)),
+            lane: Lane::new(Arc::clone(&inventory), Arc::clone(own)),
             health: Health::default(),
             own: Arc::clone(own),
             labels,
@@ -209,5 +217,12 @@ impl Cluster {
             let resources = timeout_at(deadline, round.view().resources()).await;
             self.lane.ask(names, resources.ok().and_then(Result::ok).as_deref(), Reach::All);
         }
+    }
+}
+
+impl Drop for Cluster {
+    /// The last scrape that knew it is over, and no other will come.
+    fn drop(&mut self) {
+        self.lane.close();
     }
 }

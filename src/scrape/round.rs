@@ -18,7 +18,7 @@ pub(super) struct Rounds {
     inventory: Arc<Inventory>,
     labels: Labels,
     own: Arc<Own>,
-    max_age: Duration,
+    max_age: Mutex<Duration>,
     current: Arc<Mutex<Current>>,
 }
 
@@ -81,8 +81,13 @@ enum Current {
 }
 
 impl Rounds {
-    pub(super) fn new(inventory: Arc<Inventory>, labels: Labels, own: Arc<Own>, max_age: Duration) -> Self {
-        Self { inventory, labels, own, max_age, current: Arc::default() }
+    pub(super) fn new(inventory: Arc<Inventory>, labels: Labels, own: Arc<Own>) -> Self {
+        Self { inventory, labels, own, max_age: Mutex::default(), current: Arc::default() }
+    }
+
+    /// Rounds that end from now on are kept for so long.
+    pub(super) fn keep_for(&self, max_age: Duration) {
+        *lock(&self.max_age) = max_age;
     }
 
     /// The round under way, the last one if it is young enough, or a new one.
@@ -110,6 +115,7 @@ impl Rounds {
 
     /// A scrape got all it wanted of a round: others may have it too for a while, if it is worth having.
     pub(super) fn finish(&self, round: &Arc<Round>, whole: bool) {
+        let max_age = *lock(&self.max_age);
         let mut current = lock(&self.current);
         let (ours, kept) = match &*current {
             Current::None => (false, false),
@@ -119,11 +125,11 @@ impl Rounds {
         if !ours || (kept && whole) {
             return;
         }
-        if !whole || self.max_age.is_zero() {
+        if !whole || max_age.is_zero() {
             *current = Current::None;
             return;
         }
-        let until = Instant::now() + self.max_age;
+        let until = Instant::now() + max_age;
         *current = Current::Kept(Arc::clone(round), until);
         drop(current);
         // Snapshots of large clusters are not to lie in memory until the next scrape.

@@ -15,14 +15,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["ids"]),
     ("pve", &["ids", "config", "metrics"]),
     ("ssh", &["ids", "config", "metrics"]),
+    ("checks", &["ids", "config", "metrics"]),
     ("inventory", &["ids", "pve"]),
     ("hosts", &["ids", "metrics"]),
-    ("collectors", &["ids", "config", "pve", "inventory", "metrics"]),
+    ("collectors", &["ids", "config", "pve", "checks", "inventory", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve"]),
     ("http", &["ids", "config", "scrape", "metrics"]),
     ("sim", &["ids"]),
     ("commands", &["ids", "config", "sim", "collectors", "app"]),
-    ("app", &["ids", "config", "pve", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
+    ("app", &["ids", "config", "pve", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
     ("main", &["commands"]),
 ];
 

@@ -8,6 +8,7 @@ mod support;
 
 mod commands;
 mod demo;
+mod door;
 #[cfg(feature = "external-programs")]
 mod drop_in;
 mod endpoints;
@@ -16,6 +17,8 @@ mod hosts;
 mod house;
 mod import;
 mod life;
+#[cfg(feature = "external-programs")]
+mod locked;
 mod matrix;
 #[cfg(feature = "external-programs")]
 mod node_exporter;
@@ -25,6 +28,8 @@ mod probe;
 #[cfg(feature = "external-programs")]
 mod programs;
 mod pve;
+mod reload;
+mod slow_clients;
 mod slow_collectors;
 mod slow_lane;
 mod soak;

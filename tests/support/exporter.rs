@@ -21,7 +21,7 @@ pub struct Exporter {
     log: Arc<Log>,
     stdout: Arc<Log>,
     pub address: SocketAddr,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// A process that has ended.
@@ -90,10 +90,7 @@ impl Exporter {
     pub fn serve_with(config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
-        // Tests that follow a change ask again at once.
-        let fresh = if config.contains("[scrape]") { "" } else { "[scrape]\nmax_age = \"0s\"\n" };
-        let fast = if config.contains("[collectors]") { String::new() } else { without_slow_lane() };
-        write_private(&file, &format!("{fresh}{config}\n{fast}"));
+        write_private(&file, &completed(config));
         let mut command = binary();
         command
             .arg("serve")
@@ -109,14 +106,15 @@ impl Exporter {
         let mut child = command.spawn().expect("the binary starts");
         let log = Log::follow(child.stderr.take().expect("stderr"));
         let stdout = Log::follow(child.stdout.take().expect("stdout"));
-        let line = log.wait_for("serving metrics on http://");
+        let line = log.wait_for("serving metrics on http");
         let address = line
-            .split("serving metrics on http://")
+            .split("serving metrics on http")
             .nth(1)
-            .and_then(|rest| rest.split("/metrics").next())
+            .and_then(|rest| rest.split_once("://"))
+            .and_then(|(_, rest)| rest.split("/metrics").next())
             .and_then(|address| address.parse().ok())
             .expect("the address in the log");
-        Self { child, log, stdout, address, _folder: folder }
+        Self { child, log, stdout, address, folder }
     }
 
     pub fn get(&self, path: &str) -> Reply {
@@ -164,9 +162,27 @@ impl Exporter {
     }
 
     /// SIGTERM.
-    #[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        self.signal("-TERM");
+    }
+
+    /// Puts another configuration in the place of the one it was started with; nobody is told.
+    pub fn rewrite(&self, config: &str) {
+        let folder = self.folder.as_ref().expect("a folder of its own");
+        write_private(&folder.path().join("config.toml"), &completed(config));
+    }
+
+    /// SIGHUP; waits until the log tells `count` times what came of such signals.
+    pub fn hang_up(&self, count: usize) {
+        self.signal("-HUP");
+        let of = |log: &str, words: &str| log.matches(words).count();
+        let told = |log: &str| of(log, "read again and is in force") + of(log, "the configuration is refused");
+        drop(self.log.wait_until("what came of SIGHUP", |log| told(log) >= count));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
         assert!(status.success());
     }
 
@@ -211,15 +227,26 @@ impl Log {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_for(&self, words: &str) -> String {
+    fn wait_until(&self, what: &str, there: impl Fn(&str) -> bool) -> MutexGuard<'_, String> {
         let text = self.text();
-        let (text, waited) = self
-            .grown
-            .wait_timeout_while(text, PATIENCE, |text| !text.contains(words))
-            .unwrap_or_else(PoisonError::into_inner);
-        assert!(!waited.timed_out(), "never seen: {words:?}");
+        let (text, waited) =
+            self.grown.wait_timeout_while(text, PATIENCE, |text| !there(text)).unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "never seen: {what:?}");
+        text
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        let text = self.wait_until(words, |text| text.contains(words));
         text.lines().find(|line| line.contains(words)).unwrap_or_default().to_owned()
     }
+}
+
+/// A configuration as tests want it, unless it says otherwise: pages are never shared, and there is no slow lane.
+fn completed(config: &str) -> String {
+    // Tests that follow a change ask again at once.
+    let fresh = if config.contains("[scrape]") { "" } else { "[scrape]\nmax_age = \"0s\"\n" };
+    let fast = if config.contains("[collectors]") { String::new() } else { without_slow_lane() };
+    format!("{fresh}{config}\n{fast}")
 }
 
 /// A `[collectors]` section that leaves the fast lane only.

@@ -30,9 +30,19 @@ pub fn get(address: SocketAddr, path: &str) -> Reply {
 
 /// Any request without a body.
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
-    let mut stream = TcpStream::connect(address).expect("a connection");
+    exchange(connect(address), method, path, headers)
+}
+
+/// A connection that a test does not wait for for ever.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    stream
+}
+
+/// One request on a connection of its own, whatever carries it.
+pub fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -73,5 +83,44 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
         let start = end + 2;
         body.extend_from_slice(&rest[start..start + size]);
         rest = &rest[start + size + 2..];
+    }
+}
+
+/// A connection that is kept for several requests.
+pub struct Kept<S> {
+    stream: S,
+}
+
+impl<S: Read + Write> Kept<S> {
+    /// Takes over a connection on which nothing was said yet.
+    pub fn new(stream: S) -> Self {
+        Self { stream }
+    }
+
+    /// `GET path`; an error where the connection is no more.
+    pub fn get(&mut self, path: &str, headers: &str) -> std::io::Result<Reply> {
+        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").as_bytes())?;
+        let mut bytes = Vec::new();
+        loop {
+            let mut piece = [0; 4096];
+            let read = self.stream.read(&mut piece)?;
+            if read == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.extend_from_slice(&piece[..read]);
+            if is_whole(&bytes) {
+                return Ok(parse(&bytes, false));
+            }
+        }
+    }
+}
+
+/// Whether an answer has arrived to its end.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let (head, body) = (String::from_utf8_lossy(&bytes[..end]).to_lowercase(), &bytes[end + 4..]);
+    match head.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        Some(length) => body.len() >= length.parse().expect("a length"),
+        None => body.ends_with(b"0\r\n\r\n"),
     }
 }

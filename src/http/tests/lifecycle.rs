@@ -107,14 +107,13 @@ async fn an_answer_on_its_way_is_sent_whole_at_the_end() {
 
 #[tokio::test]
 async fn a_draining_site_is_healthy_but_not_ready() {
-    let site = Arc::new(site(small(), Limits::default()));
-    let answer = |path: &str| {
-        let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
-        routes::answer(Arc::clone(&site), head).map(|response| response.status().as_u16())
-    };
-    assert_eq!((answer("/-/healthy").await, answer("/-/ready").await), (200, 200));
-    site.start_draining();
-    assert_eq!((answer("/-/healthy").await, answer("/-/ready").await), (200, 503));
+    let server = start(small(), Limits::default());
+    let mut client = Client::connect(&server).await;
+    assert_eq!((client.get("/-/healthy").await.status, client.get("/-/ready").await.status), (200, 200));
+    server.front.start_draining();
+    assert_eq!((client.get("/-/healthy").await.status, client.get("/-/ready").await.status), (200, 503));
+    server.front.replace(site(small(), Limits::default()));
+    assert_eq!(client.get("/-/ready").await.status, 503, "a reload does not hold up the end");
 }
 
 #[tokio::test]
@@ -179,7 +178,7 @@ async fn all_listeners_are_served() {
     let listeners: Vec<_> = (0..3).map(|_| bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(listeners, Arc::new(site), stopped.map(|_| ())));
+    let task = tokio::spawn(serve(listeners, Arc::new(Front::new(site)), stopped.map(|_| ())));
     for address in addresses {
         let mut client = Client { stream: TcpStream::connect(address).await.unwrap(), rest: Vec::new() };
         assert_eq!(client.get("/-/healthy").await.status, 200);

@@ -1,5 +1,6 @@
 //! The server over real sockets: a site with made-up rounds, and a client that writes HTTP by hand.
 
+mod door;
 mod lifecycle;
 mod limits;
 mod pages;
@@ -11,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Asked, Limits, Rounds, Site, bind, gzip, routes, serve};
+use super::{Asked, Door, Front, Limits, Rounds, Site, bind, gzip, serve};
 use crate::metrics::{Desc, Family, Format, Kind, Labels, Own, Part, Sample};
 use crate::scrape::{Round, UnknownName};
 
@@ -29,6 +30,7 @@ static READ: Desc = Desc { name: "pve_read_bytes_total", help: "Bytes read.", ki
 struct Server {
     address: SocketAddr,
     own: Arc<Own>,
+    front: Arc<Front>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -42,19 +44,25 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         compressed: gzip::Pages::default(),
         version: "0.1.0".to_owned(),
         limits,
-        draining: false.into(),
+        door: Door::default(),
+        reloads: None,
+        draining: Arc::default(),
     }
 }
 
 /// Serves on a port of its own until it is stopped or the test ends.
 fn start(rounds: Rounds, limits: Limits) -> Server {
-    let site = site(rounds, limits);
+    start_site(site(rounds, limits))
+}
+
+fn start_site(site: Site) -> Server {
     let own = Arc::clone(&site.own);
+    let front = Arc::new(Front::new(site));
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(vec![listener], Arc::new(site), stopped.map(|_| ())));
-    Server { address, own, stop, task }
+    let task = tokio::spawn(serve(vec![listener], Arc::clone(&front), stopped.map(|_| ())));
+    Server { address, own, front, stop, task }
 }
 
 /// A round that says the same to all.
@@ -114,8 +122,8 @@ impl Reply {
     }
 }
 
-struct Client {
-    stream: TcpStream,
+struct Client<S = TcpStream> {
+    stream: S,
     /// Read, but not yet used.
     rest: Vec<u8>,
 }
@@ -131,7 +139,9 @@ impl Client {
         socket.set_recv_buffer_size(4096).unwrap();
         Self { stream: socket.connect(server.address).await.unwrap(), rest: Vec::new() }
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn send(&mut self, request: &str) {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }

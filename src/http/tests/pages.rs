@@ -49,10 +49,13 @@ async fn each_path_has_its_page() {
 async fn unknown_paths_and_methods_are_explained() {
     let server = start(small(), Limits::default());
     let mut client = Client::connect(&server).await;
-    for path in ["/metric", "/metrics/", "//", "/-/reload", "/%6Detrics"] {
+    for path in ["/metric", "/metrics/", "//", "/-/reloads", "/%6Detrics"] {
         let reply = client.get(path).await;
         assert_eq!(reply.status, 404, "{path}");
-        assert_eq!(reply.text(), "there is no such page here; there are:\n/\n/metrics\n/pve\n/-/healthy\n/-/ready\n");
+        assert_eq!(
+            reply.text(),
+            "there is no such page here; there are:\n/\n/metrics\n/pve\n/-/healthy\n/-/ready\n/-/reload\n"
+        );
     }
     for path in ["/", "/metrics", "/pve", "/-/healthy", "/-/ready"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "BREW"] {

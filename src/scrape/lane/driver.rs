@@ -117,9 +117,11 @@ impl Shared {
         if job.in_turn {
             state.taking_turns.remove(&job.shelf);
         }
-        let backlog = state.backlog();
+        let (backlog, closed) = (state.backlog(), state.closed);
         drop(state);
         self.settled.notify_waiters();
-        self.own.slow_lane_backlog(cluster, backlog);
+        if !closed {
+            self.own.slow_lane_backlog(cluster, backlog);
+        }
     }
 }

@@ -51,6 +51,8 @@ struct State {
     /// Shelves whose calls are made in turn and one of which is under way.
     taking_turns: BTreeSet<usize>,
     driving: bool,
+    /// Nobody will ask any more.
+    closed: bool,
 }
 
 impl State {
@@ -70,15 +72,38 @@ pub(super) struct Said {
 
 impl Lane {
     /// At rest; nothing is asked before a scrape wants it.
-    pub(super) fn new(inventory: Arc<Inventory>, collectors: &[&'static Collector], own: Arc<Own>) -> Self {
-        let shelf = |collector: &&'static Collector| match collector.lane {
-            Kind::Slow(slow) => Some(Shelf::new(collector, slow)),
-            Kind::Fast(_) => None,
+    pub(super) fn new(inventory: Arc<Inventory>, own: Arc<Own>) -> Self {
+        let state = State {
+            shelves: Vec::new(),
+            queue: Queue::default(),
+            under_way: 0,
+            taking_turns: BTreeSet::new(),
+            driving: false,
+            closed: false,
         };
-        let shelves = collectors.iter().filter_map(shelf).collect();
-        let state =
-            State { shelves, queue: Queue::default(), under_way: 0, taking_turns: BTreeSet::new(), driving: false };
         Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new(), settled: Notify::new() }))
+    }
+
+    /// Makes room for what these collectors learn; what the lane has already stays, wanted or not.
+    pub(super) fn take_on(&self, collectors: &[&'static Collector]) {
+        let shelves = &mut self.0.lock().shelves;
+        for collector in collectors {
+            if let Kind::Slow(slow) = collector.lane
+                && !shelves.iter().any(|shelf| shelf.collector.name == collector.name)
+            {
+                shelves.push(Shelf::new(collector, slow));
+            }
+        }
+    }
+
+    /// Nobody will ask any more: what waits for its turn is dropped, what is under way comes to its end unheard.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.queue = Queue::default();
+        drop(state);
+        self.0.own.forget_slow_lane(self.0.inventory.cluster());
+        self.0.news.notify_one();
     }
 
     /// Notes that a scrape wants these collectors. `resources` says what there is to ask about; without it, what was
