@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{credential, endpoint, host, modules, ssh_check, tls, units, web, words};
+use super::{credential, endpoint, files, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -39,7 +39,8 @@ impl<'a> Context<'a> {
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
     let web = web::web(&raw.web, context);
     let scrape = scrape(&raw.scrape, &mut context.report);
-    let ssh = ssh_check::defaults(raw.ssh.as_ref(), context);
+    let state_dir = raw.state_dir.as_ref().map(|found| files::resolve(context.file, found.value));
+    let ssh = ssh_check::defaults(raw.ssh.as_ref(), state_dir.is_some(), context);
     let mut names = HashSet::new();
     // Every cluster is checked, also after a bad one.
     let mut check = |raw| cluster(raw, ssh.as_ref(), &mut names, context);
@@ -47,9 +48,10 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
     let disabled_collectors = disabled(&raw.collectors, collectors, &mut context.report);
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
+    host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.
     let (hosts, _) = (hosts?, ssh?);
-    Some(Config { web: web?, scrape: scrape?, clusters, hosts, disabled_collectors })
+    Some(Config { state_dir, web: web?, scrape: scrape?, clusters, hosts, disabled_collectors })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {

@@ -74,7 +74,9 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
             .collect();
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
         // These are there or not: no default could be shown.
-        if instead.is_none() && !["node_addresses", "modules", "ssh", "tls", "basic_auth_users"].contains(&name.as_str()) {
+        if instead.is_none()
+            && !["node_addresses", "modules", "ssh", "tls", "basic_auth_users"].contains(&name.as_str())
+        {
             assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
         }
         seen.push(name);

@@ -59,12 +59,14 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{ClusterSsh, Host, HostKeys, Service, ServiceKind, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// `state_dir`: where host keys are written down that `accept_new` trusts.
+    pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
     /// `[scrape]`: bounds of a scrape.

@@ -12,6 +12,8 @@ use super::words;
 
 /// The whole file. What is absent here was left out, or was reported.
 pub(super) struct RawConfig<'t> {
+    /// A path.
+    pub(super) state_dir: Option<At<&'t str>>,
     /// `[web]`.
     pub(super) web: RawWeb<'t>,
     /// `[scrape]`.
@@ -71,6 +73,7 @@ pub(super) enum RawTls<'t> {
 /// Reads a document; all faults of shape are reported.
 pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> RawConfig<'t> {
     let mut root = Reader::root(document);
+    let state_dir = root.string("state_dir", "a folder such as \"/var/lib/pve-sentinel\"", report);
     let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
@@ -78,7 +81,7 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     root.close(report);
-    RawConfig { web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
+    RawConfig { state_dir, web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

@@ -7,7 +7,7 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 24] = [
+const HOMES: [(&str, &str); 23] = [
     ("listen_addresses", "[web]"),
     ("basic_auth_users", "[web]"),
     ("enable_lifecycle", "[web]"),
@@ -28,7 +28,6 @@ const HOMES: [(&str, &str); 24] = [
     ("fingerprints", "tls of [[clusters]]"),
     ("insecure_skip_verify", "tls of [[clusters]]"),
     ("hostname", "[[hosts]]"),
-    ("mac_address", "[[hosts]]"),
     ("ssh_user", "[[hosts]]"),
     ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
     ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),

@@ -1,7 +1,6 @@
 //! How hosts are reached over SSH.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -62,36 +61,6 @@ pub struct Host {
     pub name: String,
     /// `hostname` with the port of SSH.
     pub address: SshAddress,
-    /// Whom the magic packet wakes.
-    pub mac_address: Option<[u8; 6]>,
-    /// Where the magic packet goes.
-    pub wake_address: SocketAddr,
-    /// Set where any key with `ssh_` was given; only then the host is asked.
-    pub ssh: Option<Arc<Ssh>>,
-    /// What is to be looked at from outside.
-    pub services: Vec<Service>,
-}
-
-/// A service of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// For people.
-    pub name: String,
-    /// On the host's address.
-    pub port: u16,
-    /// What is looked at.
-    pub kind: ServiceKind,
-}
-
-/// What is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceKind {
-    /// Whether a connection comes about.
-    Tcp,
-    /// Whether HTTP is answered, and with which status.
-    Http,
-    /// The same over TLS, and when the certificate runs out.
-    Https,
-    /// Whether SSH greets.
-    Ssh,
+    /// Who we are there, and how it proves who it is.
+    pub ssh: Arc<Ssh>,
 }

@@ -24,16 +24,22 @@ const KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 pub(super) struct Defaults<'r, 't> {
     raw: Option<&'r RawSsh<'t>>,
     keys: Option<SshKeys>,
+    /// Whether there is a folder to write host keys to.
+    can_learn: bool,
 }
 
 /// Checks `[ssh]`. `None` only after a fault was reported.
-pub(super) fn defaults<'r, 't>(raw: Option<&'r RawSsh<'t>>, context: &mut Context<'_>) -> Option<Defaults<'r, 't>> {
+pub(super) fn defaults<'r, 't>(
+    raw: Option<&'r RawSsh<'t>>,
+    can_learn: bool,
+    context: &mut Context<'_>,
+) -> Option<Defaults<'r, 't>> {
     let keys = match raw.filter(|raw| raw.key_file.is_some() || raw.agent_socket.is_some()) {
         None => None,
         // Read once: to decrypt a key takes a tenth of a second.
         Some(raw) => Some(own_keys(raw, context)?),
     };
-    Some(Defaults { raw, keys })
+    Some(Defaults { raw, keys, can_learn })
 }
 
 /// Checks `clusters.ssh`. `None` only after a fault was reported.
@@ -153,6 +159,11 @@ fn host_keys(raw: &RawSsh<'_>, defaults: &Defaults<'_, '_>, context: &mut Contex
         return fingerprint.map(HostKeys::Pinned);
     }
     let accept_new = raw.accept_new.as_ref().or_else(|| defaults.raw?.accept_new.as_ref());
+    if let Some(found) = accept_new.filter(|accept| accept.value && !defaults.can_learn) {
+        let message = "expected state_dir at the top of the file, a folder to write host keys to, found none";
+        context.report.fault(&found.place, message);
+        return None;
+    }
     let accept_new = accept_new.is_some_and(|accept| accept.value);
     if let (true, Some(found)) = (accept_new, &raw.accept_new) {
         let message = "the first key that a new host shows is trusted: whoever is on the way then stays trusted; add host \

@@ -10,8 +10,6 @@ use super::reader::{Reader, wrong_type};
 pub(super) struct RawSsh<'t> {
     /// The table.
     pub(super) place: Place,
-    /// Whether anything was said.
-    pub(super) is_given: bool,
     pub(super) user: Option<At<&'t str>>,
     /// A path.
     pub(super) key_file: Option<At<&'t str>>,
@@ -103,8 +101,6 @@ fn read<'t>(table: &mut Reader<'t, '_>, names: &Names, report: &mut Report<'_>) 
     let Names {
         user, key_file, agent_socket, known_hosts_file, known_hosts_files, fingerprint, port, accept_new, ..
     } = *names;
-    let keys = [user, key_file, agent_socket, known_hosts_file, known_hosts_files, fingerprint, port, accept_new];
-    let is_given = keys.into_iter().chain(names.passphrase).any(|key| table.has(key));
     one_of(table, [key_file, agent_socket], "source of keys", report);
     one_of(table, [known_hosts_file, known_hosts_files], "way to name known_hosts files", report);
     one_of(table, [known_hosts_file, fingerprint], "way to verify host keys", report);
@@ -116,7 +112,6 @@ fn read<'t>(table: &mut Reader<'t, '_>, names: &Names, report: &mut Report<'_>) 
     let several = table.strings(known_hosts_files, r#"["/etc/ssh/ssh_known_hosts"]"#, report);
     RawSsh {
         place: table.place().clone(),
-        is_given,
         user,
         key_file,
         passphrase: auth::passphrase(table, names.passphrase, report),

@@ -41,8 +41,9 @@ fn loaded(ssh: &str, more: &str) -> Result<Loaded, String> {
     file("id", KEY);
     file("locked", ENCRYPTED);
     file("phrase", &format!("{PASSPHRASE}\n"));
+    let top = if ssh.contains("no state_dir") { "" } else { "state_dir = \"/var\"\n" };
     let text = format!(
-        "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"monitor@pve!prometheus\"\n\
+        "{top}[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"monitor@pve!prometheus\"\n\
          token_secret = \"x\"\n{ssh}\n{more}\n"
     );
     let environment = |name: &str| (name == "SSH_AUTH_SOCK").then(|| "/run/agent".to_owned());
@@ -94,8 +95,6 @@ fn what_a_host_leaves_out_the_table_at_the_top_says() {
         "[ssh]\nuser = \"sentinel\"\nkey_file = \"id\"\nknown_hosts_files = [\"/a\", \"/b\"]\nport = 2200\n\
          accept_new = true\n\
          [[hosts]]\nid = \"nas\"\nname = \"NAS\"\nhostname = \"nas.example.com\"\nssh_user = \"other\"\n\
-         mac_address = \"AA:bb:cc:dd:ee:0f\"\nwake_address = \"192.0.2.255\"\n\
-         services = [{ name = \"Web UI\", port = 443, type = \"https\" }, { name = \"x\", port = 0x16, type = \"ssh\" }]\n\
          [[hosts]]\nid = \"backup\"\nhostname = \"2001:db8::1\"\nssh_port = 22\nssh_agent_socket = \"/agent\"\n\
          ssh_known_hosts_file = \"/c\"\nssh_accept_new = false\n\
          [[hosts]]\nid = \"tv\"\nhostname = \"tv\"\n",
@@ -109,19 +108,13 @@ fn what_a_host_leaves_out_the_table_at_the_top_says() {
     let [nas, backup, tv] = config.hosts.as_slice() else { panic!("{} hosts", config.hosts.len()) };
     assert_eq!((nas.id.as_str(), nas.name.as_str()), ("nas", "NAS"));
     assert_eq!(nas.address, SshAddress::parse("nas.example.com:2200", 22).unwrap());
-    assert_eq!(nas.mac_address, Some([0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0x0f]));
-    assert_eq!(nas.wake_address, "192.0.2.255:9".parse().unwrap());
-    let settings = nas.ssh.as_ref().unwrap();
+    let settings = &nas.ssh;
     assert_eq!((settings.user.as_str(), files(settings).1), ("other", true));
-    let service = |name: &str, port, kind| Service { name: name.to_owned(), port, kind };
-    assert_eq!(nas.services, [service("Web UI", 443, ServiceKind::Https), service("x", 22, ServiceKind::Ssh)]);
-
     assert_eq!((backup.name.as_str(), backup.address.to_string().as_str()), ("backup", "[2001:db8::1]:22"));
-    let settings = backup.ssh.as_ref().unwrap();
+    let settings = &backup.ssh;
     assert!(matches!(&settings.keys, SshKeys::Agent(socket) if socket == Path::new("/agent")));
     assert_eq!(files(settings), (vec!["/c".into()], false));
-    assert_eq!(backup.wake_address, "255.255.255.255:9".parse().unwrap());
-    assert!(tv.ssh.is_none() && tv.services.is_empty(), "a host without ssh_ keys is not asked");
+    assert_eq!((tv.ssh.user.as_str(), files(&tv.ssh).1), ("sentinel", true));
 }
 
 #[test]
@@ -152,4 +145,6 @@ fn a_first_key_that_is_trusted_draws_a_warning() {
     let found = warnings("accept_new = true");
     assert!(matches!(found.as_slice(), [only] if only.contains("clusters[0].ssh.accept_new: ")), "{found:?}");
     assert!(warnings("accept_new = false").is_empty());
+    let faults = loaded("# no state_dir\nssh = { user = \"a\", accept_new = true }", "").unwrap_err();
+    assert!(faults.contains("clusters[0].ssh.accept_new: expected state_dir"), "{faults}");
 }
