@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{credential, endpoint, files, host, modules, ssh_check, tls, units, web, words};
+use super::{credential, endpoint, files, filters, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -46,12 +46,14 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let mut check = |raw| cluster(raw, ssh.as_ref(), &mut names, context);
     let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(&mut check).collect();
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
-    let disabled_collectors = disabled(&raw.collectors, collectors, &mut context.report);
+    let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
+    let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.
-    let (hosts, _) = (hosts?, ssh?);
-    Some(Config { state_dir, web: web?, scrape: scrape?, clusters, hosts, disabled_collectors })
+    let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
+    let (web, scrape) = (web?, scrape?);
+    Some(Config { state_dir, web, scrape, clusters, hosts, disabled_collectors, host_filters })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {

@@ -8,6 +8,7 @@
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
 //!             know one kind of value each
 //!   files     the files that the configuration names
+//!   filters   what is not told of hosts
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
 //! ```
@@ -22,6 +23,7 @@ mod endpoint;
 mod example;
 mod fault;
 pub(crate) mod files;
+mod filters;
 mod host;
 mod identity;
 mod listen;
@@ -55,6 +57,7 @@ use std::time::Duration;
 use crate::ids::Fingerprint;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
+pub use filters::{HostFilters, NameFilter, Pattern};
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
@@ -77,6 +80,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
+    /// `[collectors.host]`: what is not told of hosts.
+    pub host_filters: HostFilters,
 }
 
 /// `[web]`.

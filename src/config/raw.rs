@@ -4,11 +4,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::fault::{At, Place, Report};
+use super::filters::{self, RawFilters};
 use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
 use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
 use super::words;
+
+/// The collector with options.
+const HOST: &str = "host";
 
 /// The whole file. What is absent here was left out, or was reported.
 pub(super) struct RawConfig<'t> {
@@ -24,8 +28,17 @@ pub(super) struct RawConfig<'t> {
     pub(super) ssh: Option<RawSsh<'t>>,
     /// `[[hosts]]`.
     pub(super) hosts: Vec<RawHost<'t>>,
-    /// `[collectors]`: names and whether each is on.
-    pub(super) collectors: Vec<(At<&'t str>, bool)>,
+    /// `[collectors]`.
+    pub(super) collectors: RawCollectors<'t>,
+}
+
+/// `[collectors]`.
+#[derive(Default)]
+pub(super) struct RawCollectors<'t> {
+    /// Names and whether each is on.
+    pub(super) named: Vec<(At<&'t str>, bool)>,
+    /// Of the collector `host`.
+    pub(super) filters: RawFilters<'t>,
 }
 
 /// `[scrape]`.
@@ -148,14 +161,19 @@ fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawTls<'t
     }
 }
 
-fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(At<&'t str>, bool)> {
-    let mut found = Vec::new();
+fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCollectors<'t> {
+    let mut found = RawCollectors::default();
     for (name, entry) in table.entries() {
         let enabled = match entry.value {
             DeValue::Boolean(enabled) => *enabled,
             _ => match as_table(&entry) {
                 Some(mut options) => {
-                    options.require("enabled", "true or false", report);
+                    if name == HOST {
+                        found.filters = filters::read(&mut options, report);
+                    }
+                    if !(name == HOST && filters::are_in(&options)) {
+                        options.require("enabled", "true or false", report);
+                    }
                     let enabled = options.boolean("enabled", report);
                     options.close(report);
                     enabled.is_none_or(|enabled| enabled.value)
@@ -165,7 +183,7 @@ fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(A
                 }
             },
         };
-        found.push((At { place: entry.place, value: name }, enabled));
+        found.named.push((At { place: entry.place, value: name }, enabled));
     }
     found
 }
