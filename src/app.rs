@@ -121,10 +121,14 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// Seconds since the Unix epoch; 0 where the clock stands before it.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub fn unix_time() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The same with what is left of a second.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn unix_now() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Ends at SIGTERM or SIGINT; from then on, a second one ends the process at once. Must run on the runtime.

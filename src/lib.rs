@@ -11,7 +11,7 @@
 //!             collectors   one file per subject: snapshot → families (pure)
 //!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
-//!             scrape       one round: deadline, which collectors of which clusters, what failed
+//!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
 //! 5 answering http         listeners, routes, limits, pages
 //!
 //! beside them sim          a simulated PVE API for `demo` and the tests

@@ -1,5 +1,6 @@
 //! What is kept while configurations come and go: counters, and the clusters whose own part did not change.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -7,15 +8,21 @@ use tokio::sync::mpsc;
 use crate::config::{self, Config};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::scrape::{Cluster, Scraper};
-use crate::{http, pve};
+use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
+use crate::{http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// In `state_dir`: the host keys that `accept_new` took.
+const LEARNED: &str = "known_hosts";
 
 /// Makes a site of each configuration.
 pub(super) struct Rooms {
     own: Arc<Own>,
     clusters: Vec<Tenant>,
+    hosts: Vec<(config::Host, Arc<Host>)>,
+    /// With the file that host keys are learned in.
+    ssh: Option<(Option<PathBuf>, Asker)>,
 }
 
 /// A cluster, and all that it was made from.
@@ -36,7 +43,7 @@ pub(super) struct Changes {
 
 impl Rooms {
     pub(super) fn new() -> Self {
-        Self { own: Arc::new(Own::new(VERSION)), clusters: Vec::new() }
+        Self { own: Arc::new(Own::new(VERSION)), clusters: Vec::new(), hosts: Vec::new(), ssh: None }
     }
 
     pub(super) fn own(&self) -> &Own {
@@ -51,21 +58,49 @@ impl Rooms {
         reloads: Option<mpsc::Sender<http::Reload>>,
     ) -> Result<(http::Site, Changes), String> {
         let door = http::Door::new(&config.web)?;
-        let (clusters, changes) = self.clusters(config)?;
-        let scraper = Scraper::new(clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect(), config);
+        let learned = config.state_dir.as_ref().map(|folder| folder.join(LEARNED));
+        let (same_file, asker) = self.asker(&learned);
+        let (clusters, changes) = self.clusters(config, same_file, &asker)?;
+        let hosts = self.hosts(config, same_file, &asker);
+        let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
+        let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
         let site = http::Site::new(Arc::new(scraper), Arc::clone(&self.own), VERSION, http::Limits::default());
         let site = site.behind(door);
-        self.clusters = clusters;
+        (self.clusters, self.hosts) = (clusters, hosts);
+        self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
 
-    fn clusters(&self, config: &Config) -> Result<(Vec<Tenant>, Changes), String> {
+    /// What hosts are made with, and whether it is what those that there are were made with.
+    fn asker(&self, learned: &Option<PathBuf>) -> (bool, Asker) {
+        if let Some((file, asker)) = &self.ssh
+            && file == learned
+        {
+            return (true, asker.clone());
+        }
+        let client = ssh::Client::new(Arc::clone(&self.own), learned.clone(), ssh::Limits::default(), super::unix_time);
+        let asker = Asker { client, now: super::unix_now };
+        (false, asker)
+    }
+
+    fn hosts(&self, config: &Config, same_file: bool, asker: &Asker) -> Vec<(config::Host, Arc<Host>)> {
+        let host = |told: &config::Host| {
+            let same = self.hosts.iter().find(|(before, _)| same_file && before == told);
+            let host = same.map_or_else(|| Arc::new(Host::new(asker, told)), |(_, host)| Arc::clone(host));
+            (told.clone(), host)
+        };
+        config.hosts.iter().map(host).collect()
+    }
+
+    fn clusters(&self, config: &Config, same_file: bool, asker: &Asker) -> Result<(Vec<Tenant>, Changes), String> {
         let (roots, limits) = (pve::Roots::default(), pve::Limits { max_body: config.scrape.max_body });
         let mut changes = Changes::default();
         let mut clusters = Vec::with_capacity(config.clusters.len());
         for told in &config.clusters {
             let before = self.clusters.iter().find(|tenant| tenant.config.name == told.name);
-            let same = before.filter(|tenant| tenant.config == *told && tenant.limits == limits);
+            let same = before.filter(|tenant| {
+                tenant.config == *told && tenant.limits == limits && (same_file || told.ssh.is_none())
+            });
             let list = match (before, same) {
                 (_, Some(_)) => &mut changes.kept,
                 (Some(_), None) => &mut changes.changed,
@@ -76,7 +111,8 @@ impl Rooms {
                 Some(tenant) => Arc::clone(&tenant.cluster),
                 None => {
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
-                    Arc::new(Cluster::new(Inventory::new(client), &self.own))
+                    let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
+                    Arc::new(Cluster::new(Inventory::new(client), &self.own, nodes))
                 }
             };
             clusters.push(Tenant { config: told.clone(), limits, cluster });

@@ -4,16 +4,19 @@
 //! (pure) → tests. Adding one is a file and a line in [`ALL`].
 //!
 //! The fast lane is told anew at each scrape from calls that cost the same for any number of guests. Everything else is
-//! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age.
+//! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
+//! over SSH at each scrape, or now and then, as these two.
 
 mod backup_coverage;
 mod cluster;
 mod guest;
 mod guest_config;
 mod ha;
+pub mod host;
 mod lock;
 mod node;
 mod node_load;
+mod over_ssh;
 mod pool;
 mod qdevice;
 pub mod reference;
@@ -33,6 +36,7 @@ use crate::inventory::View;
 use crate::metrics::{Desc, Family};
 use crate::pve::Error;
 
+pub use over_ssh::{Failure, Heard, HostOptions, OverSsh, filters};
 pub use slow::{Ask, Asking, Per, Slow, Subject};
 
 /// Every collector there is, in the order of the README's table.
@@ -50,6 +54,7 @@ pub const ALL: &[&Collector] = &[
     &replication::COLLECTOR,
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
+    &host::COLLECTOR,
 ];
 
 /// One subject of the page.
@@ -74,6 +79,8 @@ pub enum Lane {
     Fast(for<'a> fn(&'a View) -> Running<'a>),
     /// In the background.
     Slow(Slow),
+    /// Of hosts, over SSH.
+    Host(OverSsh),
 }
 
 /// A privilege on a path, as PVE's access control names them.

@@ -5,6 +5,7 @@ mod demo;
 mod import;
 mod log;
 mod serve;
+mod ssh_probe;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -46,6 +47,10 @@ enum Command {
     /// Exit code 0: it is complete; 1: a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
+    /// Print the program that hosts are asked to run over SSH, to read it or to install it there.
+    ///
+    /// Installed as a forced command, it is all that the exporter's key can run.
+    SshProbe,
 }
 
 /// Where to read the configuration.
@@ -88,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Import(options) => import::run(options),
+        Command::SshProbe => ssh_probe::run(),
     }
 }
 

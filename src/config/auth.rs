@@ -38,12 +38,14 @@ pub(super) enum RawSecret<'t> {
 /// The keys of one way, and the words for what they hold.
 struct Keys {
     name: &'static str,
-    /// File, environment variable, systemd credential, the secret itself.
-    sources: [&'static str; 4],
+    sources: Sources,
     name_expected: &'static str,
     file_expected: &'static str,
     secret: &'static str,
 }
+
+/// Keys of the sources of one secret: file, environment variable, systemd credential, the secret itself.
+pub(super) type Sources = [&'static str; 4];
 
 const TOKEN: Keys = Keys {
     name: "token_id",
@@ -89,6 +91,23 @@ pub(super) fn read<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> O
     );
     let (name, secret) = if way == Way::Token { token } else { user };
     (!is_mixed).then_some(RawAuth { way, name, secret })
+}
+
+/// Reads where the passphrase of a private key comes from, if it is said.
+pub(super) fn passphrase<'t>(
+    table: &mut Reader<'t, '_>,
+    sources: Sources,
+    report: &mut Report<'_>,
+) -> Option<RawSecret<'t>> {
+    let is_wanted = sources.into_iter().any(|key| table.has(key));
+    let keys = Keys {
+        name: "",
+        sources,
+        name_expected: "",
+        file_expected: "the path of a file that holds the passphrase",
+        secret: "the key's passphrase",
+    };
+    read_secret(table, &keys, is_wanted, report)
 }
 
 fn given(table: &Reader<'_, '_>, keys: &Keys) -> Vec<&'static str> {

@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{credential, endpoint, modules, tls, units, web, words};
+use super::{credential, endpoint, files, filters, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -39,12 +39,21 @@ impl<'a> Context<'a> {
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
     let web = web::web(&raw.web, context);
     let scrape = scrape(&raw.scrape, &mut context.report);
+    let state_dir = raw.state_dir.as_ref().map(|found| files::resolve(context.file, found.value));
+    let ssh = ssh_check::defaults(raw.ssh.as_ref(), state_dir.is_some(), context);
     let mut names = HashSet::new();
     // Every cluster is checked, also after a bad one.
-    let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(|raw| cluster(raw, &mut names, context)).collect();
-    let disabled_collectors = disabled(&raw.collectors, collectors, &mut context.report);
+    let mut check = |raw| cluster(raw, ssh.as_ref(), &mut names, context);
+    let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(&mut check).collect();
+    let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
+    let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
+    let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
-    Some(Config { web: web?, scrape: scrape?, clusters, disabled_collectors })
+    host::apart(&raw.hosts, &clusters, &mut context.report);
+    // What is wrong with [ssh] was told.
+    let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
+    let (web, scrape) = (web?, scrape?);
+    Some(Config { state_dir, web, scrape, clusters, hosts, disabled_collectors, host_filters })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {
@@ -84,7 +93,12 @@ fn duration(raw: Option<&At<&str>>, default: &str, report: &mut Report<'_>) -> O
     value
 }
 
-fn cluster<'t>(raw: &RawCluster<'t>, names: &mut HashSet<&'t str>, context: &mut Context<'_>) -> Option<Cluster> {
+fn cluster<'t>(
+    raw: &RawCluster<'t>,
+    defaults: Option<&ssh_check::Defaults<'_, '_>>,
+    names: &mut HashSet<&'t str>,
+    context: &mut Context<'_>,
+) -> Option<Cluster> {
     let name = raw.name.as_ref().and_then(|found| name(found, names, &mut context.report));
     let endpoints = raw.endpoints.as_ref().and_then(|found| endpoint::endpoints(found, &mut context.report));
     let modules = modules::modules(raw.modules.as_ref(), &mut context.report);
@@ -92,9 +106,13 @@ fn cluster<'t>(raw: &RawCluster<'t>, names: &mut HashSet<&'t str>, context: &mut
     let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);
+    let ssh = match (&raw.ssh, defaults) {
+        (Some(raw), Some(defaults)) => Some(ssh_check::cluster(raw, defaults, context)?),
+        _ => None,
+    };
     let (credential, tls) = (credential?, tls?);
     let (endpoints, modules, node_addresses) = (endpoints?, modules?, node_addresses?);
-    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, tls })
+    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, tls, ssh })
 }
 
 fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {

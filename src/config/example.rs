@@ -24,6 +24,7 @@ pub(super) fn example(folder: &Path) -> String {
     let (certificate, key) = identity();
     write(&folder.join("web.pem"), &certificate, 0o644);
     write(&folder.join("web.key"), &key, 0o600);
+    write(&folder.join("id_ed25519"), ssh_tests::KEY, 0o600);
     let text = std::fs::read_to_string(manifest_dir().join("config.example.toml")).unwrap();
     text.replace("/etc/pve-sentinel/", &format!("{}/", folder.display()))
 }
@@ -73,13 +74,23 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
             .collect();
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
         // These are there or not: no default could be shown.
-        if instead.is_none() && !["node_addresses", "modules", "tls", "basic_auth_users"].contains(&name.as_str()) {
+        if instead.is_none()
+            && !["node_addresses", "modules", "ssh", "tls", "basic_auth_users"].contains(&name.as_str())
+        {
             assert_eq!(format!("{:?}", loaded.config), format!("{default:?}"), "{line} is not the default");
         }
         seen.push(name);
     }
-    let keys =
-        ["token_secret_env", "token_secret_credential", "token_secret", "tls", "tls", "node_addresses", "modules"];
+    let keys = [
+        "token_secret_env",
+        "token_secret_credential",
+        "token_secret",
+        "tls",
+        "tls",
+        "node_addresses",
+        "modules",
+        "ssh",
+    ];
     let defaults = [
         "listen_addresses",
         "tls",

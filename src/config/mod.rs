@@ -3,10 +3,12 @@
 //! ```text
 //! load        the file's bytes → Loaded { config, warnings } or every fault
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
-//!   raw       what was typed, each value with its place (auth: who asks)
+//!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   check     what it means; listen, endpoint, modules, credential (source), tls, units know one kind of value each
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
+//!             know one kind of value each
 //!   files     the files that the configuration names
+//!   filters   what is not told of hosts
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
 //! ```
@@ -21,6 +23,8 @@ mod endpoint;
 mod example;
 mod fault;
 pub(crate) mod files;
+mod filters;
+mod host;
 mod identity;
 mod listen;
 mod load;
@@ -32,7 +36,11 @@ mod reader;
 mod secret;
 mod source;
 mod ssh;
+mod ssh_check;
 mod ssh_key;
+mod ssh_raw;
+#[cfg(test)]
+mod ssh_tests;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -49,24 +57,31 @@ use std::time::Duration;
 use crate::ids::Fingerprint;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
+pub use filters::{HostFilters, NameFilter, Pattern};
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{HostKeys, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// `state_dir`: where host keys are written down that `accept_new` trusts.
+    pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
     /// `[scrape]`: bounds of a scrape.
     pub scrape: Scrape,
     /// `[[clusters]]`: at least one, names unique, in the order of the file.
     pub clusters: Vec<Cluster>,
+    /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
+    pub hosts: Vec<Host>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
+    /// `[collectors.host]`: what is not told of hosts.
+    pub host_filters: HostFilters,
 }
 
 /// `[web]`.
@@ -121,6 +136,8 @@ pub struct Cluster {
     pub credential: Credential,
     /// `tls`: how an endpoint proves who it is.
     pub tls: Tls,
+    /// `ssh`: set where the nodes are hosts.
+    pub ssh: Option<ClusterSsh>,
 }
 
 /// One API address; always https.

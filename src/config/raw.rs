@@ -4,20 +4,41 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::fault::{At, Place, Report};
+use super::filters::{self, RawFilters};
+use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
+use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
 use super::words;
 
+/// The collector with options.
+const HOST: &str = "host";
+
 /// The whole file. What is absent here was left out, or was reported.
 pub(super) struct RawConfig<'t> {
+    /// A path.
+    pub(super) state_dir: Option<At<&'t str>>,
     /// `[web]`.
     pub(super) web: RawWeb<'t>,
     /// `[scrape]`.
     pub(super) scrape: RawScrape<'t>,
     /// `[[clusters]]`.
     pub(super) clusters: Vec<RawCluster<'t>>,
-    /// `[collectors]`: names and whether each is on.
-    pub(super) collectors: Vec<(At<&'t str>, bool)>,
+    /// `[ssh]`.
+    pub(super) ssh: Option<RawSsh<'t>>,
+    /// `[[hosts]]`.
+    pub(super) hosts: Vec<RawHost<'t>>,
+    /// `[collectors]`.
+    pub(super) collectors: RawCollectors<'t>,
+}
+
+/// `[collectors]`.
+#[derive(Default)]
+pub(super) struct RawCollectors<'t> {
+    /// Names and whether each is on.
+    pub(super) named: Vec<(At<&'t str>, bool)>,
+    /// Of the collector `host`.
+    pub(super) filters: RawFilters<'t>,
 }
 
 /// `[scrape]`.
@@ -46,6 +67,8 @@ pub(super) struct RawCluster<'t> {
     pub(super) auth: Option<RawAuth<'t>>,
     /// `tls`.
     pub(super) tls: RawTls<'t>,
+    /// `ssh`.
+    pub(super) ssh: Option<RawSsh<'t>>,
 }
 
 /// `tls`: at most one is there.
@@ -63,12 +86,15 @@ pub(super) enum RawTls<'t> {
 /// Reads a document; all faults of shape are reported.
 pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> RawConfig<'t> {
     let mut root = Reader::root(document);
+    let state_dir = root.string("state_dir", "a folder such as \"/var/lib/pve-sentinel\"", report);
     let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
+    let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
+    let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     root.close(report);
-    RawConfig { web, scrape, clusters, collectors: collectors.unwrap_or_default() }
+    RawConfig { state_dir, web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {
@@ -95,9 +121,10 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
     let auth = auth::read(&mut table, report);
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
+    let ssh = table.table("ssh", report).map(|ssh| ssh_raw::read_cluster(ssh, report));
     table.close(report);
     let node_addresses = node_addresses.unwrap_or_default();
-    RawCluster { name, endpoints, modules, node_addresses, auth, tls }
+    RawCluster { name, endpoints, modules, node_addresses, auth, tls, ssh }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {
@@ -134,14 +161,19 @@ fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawTls<'t
     }
 }
 
-fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(At<&'t str>, bool)> {
-    let mut found = Vec::new();
+fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCollectors<'t> {
+    let mut found = RawCollectors::default();
     for (name, entry) in table.entries() {
         let enabled = match entry.value {
             DeValue::Boolean(enabled) => *enabled,
             _ => match as_table(&entry) {
                 Some(mut options) => {
-                    options.require("enabled", "true or false", report);
+                    if name == HOST {
+                        found.filters = filters::read(&mut options, report);
+                    }
+                    if !(name == HOST && filters::are_in(&options)) {
+                        options.require("enabled", "true or false", report);
+                    }
                     let enabled = options.boolean("enabled", report);
                     options.close(report);
                     enabled.is_none_or(|enabled| enabled.value)
@@ -151,7 +183,7 @@ fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(A
                 }
             },
         };
-        found.push((At { place: entry.place, value: name }, enabled));
+        found.named.push((At { place: entry.place, value: name }, enabled));
     }
     found
 }

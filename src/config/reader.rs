@@ -7,12 +7,11 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 20] = [
+const HOMES: [(&str, &str); 23] = [
     ("listen_addresses", "[web]"),
     ("basic_auth_users", "[web]"),
     ("enable_lifecycle", "[web]"),
     ("cert_file", "tls of [web]"),
-    ("key_file", "tls of [web]"),
     ("client_ca_file", "tls of [web]"),
     ("timeout", "[scrape]"),
     ("margin", "[scrape]"),
@@ -28,6 +27,10 @@ const HOMES: [(&str, &str); 20] = [
     ("ca_file", "tls of [[clusters]]"),
     ("fingerprints", "tls of [[clusters]]"),
     ("insecure_skip_verify", "tls of [[clusters]]"),
+    ("hostname", "[[hosts]]"),
+    ("ssh_user", "[[hosts]]"),
+    ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
+    ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),
 ];
 
 /// What the parser says of a key that is there twice; the rest of the file is as readable as before.
@@ -154,6 +157,22 @@ impl<'t, 'i> Reader<'t, 'i> {
         match found.value {
             DeValue::Boolean(value) => Some(At { place: found.place, value: *value }),
             other => wrong_type(&found.place, "true or false", other, report),
+        }
+    }
+
+    /// A port.
+    pub(super) fn port(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<At<u16>> {
+        const EXPECTED: &str = "a port from 1 to 65535";
+        let found = self.take(key)?;
+        let DeValue::Integer(number) = found.value else {
+            return wrong_type(&found.place, &format!("{EXPECTED}, without quotes"), found.value, report);
+        };
+        match u16::from_str_radix(number.as_str(), number.radix()) {
+            Ok(port @ 1..) => Some(At { place: found.place, value: port }),
+            _ => {
+                report.fault(&found.place, format!("expected {EXPECTED}, found another number"));
+                None
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! How hosts are reached over SSH.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::SshKey;
-use crate::ids::SshFingerprint;
+use crate::ids::{SshAddress, SshFingerprint};
 
 /// Who we are on a host, and how the host proves who it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
     /// The user there.
     pub user: String,
@@ -17,7 +19,7 @@ pub struct Ssh {
 }
 
 /// What we sign with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SshKeys {
     /// A key file.
     File(SshKey),
@@ -26,7 +28,7 @@ pub enum SshKeys {
 }
 
 /// Which host keys are right.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeys {
     /// Those in `known_hosts` files.
     Known {
@@ -37,4 +39,28 @@ pub enum HostKeys {
     },
     /// The key with this fingerprint.
     Pinned(SshFingerprint),
+}
+
+/// `clusters.ssh`: its nodes are hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSsh {
+    /// The same for all nodes.
+    pub settings: Arc<Ssh>,
+    /// Of nodes without an address of their own here.
+    pub port: u16,
+    /// Where nodes are asked, by name; the others at the address that `/cluster/status` tells.
+    pub addresses: BTreeMap<String, SshAddress>,
+}
+
+/// One of `[[hosts]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The value of the `host` label, unique among hosts.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// `hostname` with the port of SSH.
+    pub address: SshAddress,
+    /// Who we are there, and how it proves who it is.
+    pub ssh: Arc<Ssh>,
 }

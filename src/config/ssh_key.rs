@@ -13,7 +13,7 @@ use super::Secret;
 use crate::ids::SshFingerprint;
 
 /// A private key, ready to sign with; hidden in `Debug`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SshKey {
     path: PathBuf,
     key: Arc<PrivateKey>,

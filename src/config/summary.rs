@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, Config, Credential, Tls, units, web};
+use super::{Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Ssh, SshKeys, Tls, units, web};
 
 impl Config {
     /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
@@ -14,6 +14,12 @@ impl Config {
         for cluster in &self.clusters {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  {}", of_cluster(cluster));
+        }
+        if !self.hosts.is_empty() {
+            let _ = write!(text, "\n{}:", counted(self.hosts.len(), "host"));
+        }
+        for Host { id, address, ssh, .. } in &self.hosts {
+            let _ = write!(text, "\n  {id} ({}@{address}, {})", ssh.user, of_ssh(ssh));
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
@@ -46,7 +52,27 @@ fn of_cluster(cluster: &Cluster) -> String {
         [] => String::new(),
         modules => format!("modules {}, ", modules.join(" and ")),
     };
-    format!("{} ({endpoints}, {direct}{modules}{credential}, {tls})", cluster.name)
+    let nodes = match &cluster.ssh {
+        None => String::new(),
+        Some(ClusterSsh { settings, .. }) => format!(", nodes over ssh as {} with {}", settings.user, of_ssh(settings)),
+    };
+    format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes})", cluster.name)
+}
+
+fn of_ssh(ssh: &Ssh) -> String {
+    let keys = match &ssh.keys {
+        SshKeys::File(key) => key.path().display().to_string(),
+        SshKeys::Agent(_) => "an agent's keys".to_owned(),
+    };
+    let host_keys = match &ssh.host_keys {
+        HostKeys::Known { accept_new: true, .. } => "host keys NOT verified the first time".to_owned(),
+        HostKeys::Known { files, .. } => {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            format!("host keys by {}", files.join(" and "))
+        }
+        HostKeys::Pinned(_) => "host key by fingerprint".to_owned(),
+    };
+    format!("{keys}, {host_keys}")
 }
 
 fn counted(count: usize, noun: &str) -> String {

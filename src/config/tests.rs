@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::example::authority;
 use super::*;
 
-pub(super) const COLLECTORS: [&str; 13] = [
+pub(super) const COLLECTORS: [&str; 14] = [
+    "host",
     "backup_coverage",
     "cluster",
     "guest",

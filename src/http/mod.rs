@@ -10,6 +10,7 @@
 //! landing    GET /            health     GET /-/healthy, /-/ready
 //! exposition GET /metrics:    query (cluster, collect[]), negotiate (format, gzip), body (chunks as they are pulled),
 //!            gzip (compressed once for all who ask at once)
+//! host       GET /host: one host over SSH, by itself
 //! reference  GET /pve: the same for one target, in the reference exporter's words
 //! reload     POST /-/reload
 //! reply      what all answers share
@@ -25,6 +26,7 @@ mod front;
 mod guard;
 mod gzip;
 mod health;
+mod host;
 mod landing;
 mod listen;
 mod negotiate;
@@ -61,6 +63,7 @@ pub use serve::serve;
 pub struct Site {
     rounds: Rounds,
     references: References,
+    hosts: Hosts,
     clusters: Vec<String>,
     own: Arc<Own>,
     compressed: gzip::Pages,
@@ -111,6 +114,10 @@ struct Asked {
 type References =
     Box<dyn Fn(ReferenceQuery, Option<Duration>) -> BoxFuture<'static, Result<Vec<Arc<Part>>, Refusal>> + Send + Sync>;
 
+/// Where pages of single hosts come from.
+type Hosts =
+    Box<dyn Fn(Option<String>, Option<Duration>) -> BoxFuture<'static, Result<Vec<Arc<Part>>, Refusal>> + Send + Sync>;
+
 /// Where rounds come from: the scraper, or what a test makes up.
 type Rounds = Box<dyn Fn(Asked) -> BoxFuture<'static, Result<Round, UnknownName>> + Send + Sync>;
 
@@ -124,6 +131,11 @@ impl Site {
             async move { scraper.reference(&query, timeout).await }.boxed()
         });
         let keep = scraper.max_age();
+        let telling = Arc::clone(&scraper);
+        let hosts: Hosts = Box::new(move |target, timeout| {
+            let scraper = Arc::clone(&telling);
+            async move { scraper.host(target.as_deref(), timeout).await }.boxed()
+        });
         let rounds: Rounds = Box::new(move |asked| {
             let scraper = Arc::clone(&scraper);
             async move {
@@ -135,6 +147,7 @@ impl Site {
         Self {
             rounds,
             references,
+            hosts,
             clusters,
             own,
             compressed: gzip::Pages::new(keep),

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::guard::Verdict;
-use super::{Site, exposition, health, landing, reference, reload, reply};
+use super::{Site, exposition, health, host, landing, reference, reload, reply};
 
 struct Route {
     path: &'static str,
@@ -36,6 +36,7 @@ const ROUTES: &[Route] = &[
     Route { path: "/", methods: READ, open: false, page: |site, _| future::ready(landing::page(&site)).boxed() },
     Route { path: "/metrics", methods: READ, open: false, page: |site, asked| exposition::page(site, asked).boxed() },
     Route { path: "/pve", methods: READ, open: false, page: |site, asked| reference::page(site, asked).boxed() },
+    Route { path: "/host", methods: READ, open: false, page: |site, asked| host::page(site, asked).boxed() },
     Route { path: "/-/healthy", methods: READ, open: true, page: |_, _| future::ready(health::healthy()).boxed() },
     Route { path: "/-/ready", methods: READ, open: false, page: |site, _| future::ready(health::ready(&site)).boxed() },
     Route { path: "/-/reload", methods: POST, open: false, page: |site, _| reload::page(site).boxed() },

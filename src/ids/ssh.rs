@@ -41,7 +41,7 @@ impl SshAddress {
         } else if host.len() > LONGEST {
             "expected a host name of at most 253 characters, found a longer one"
         } else if host.contains(':') {
-            "expected one colon, before the port, or an IPv6 address such as [2001:db8::1]:22, found more colons"
+            "expected a host name, or an IPv6 address such as [2001:db8::1], found a colon too many"
         } else if host.starts_with('-')
             || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
         {

@@ -35,6 +35,8 @@ pub struct Member {
     pub level: String,
     /// Whether it is a member of the cluster now.
     pub online: Option<bool>,
+    /// Where it is; empty where PVE does not say.
+    pub address: String,
 }
 
 /// What `/version` says; fields are empty where PVE does not say.
@@ -56,6 +58,7 @@ impl ClusterStatus {
                 nodeid: owned(&entry.nodeid),
                 level: owned(&entry.level),
                 online: entry.online.0,
+                address: owned(&entry.ip),
             })
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -101,11 +104,19 @@ mod tests {
 
     #[test]
     fn a_stand_alone_node_has_no_cluster() {
-        let status = status(r#"{"data":[{"type":"node","name":"pve","nodeid":0,"online":1,"local":1,"level":""}]}"#);
+        let status = status(
+            r#"{"data":[{"type":"node","name":"pve","nodeid":0,"online":1,"local":1,"level":"","ip":"192.0.2.1"}]}"#,
+        );
         assert_eq!(status.cluster, None);
         assert_eq!(
             status.members,
-            [Member { name: "pve".into(), nodeid: "0".into(), level: String::new(), online: Some(true) }]
+            [Member {
+                name: "pve".into(),
+                nodeid: "0".into(),
+                level: String::new(),
+                online: Some(true),
+                address: "192.0.2.1".into()
+            }]
         );
     }
 

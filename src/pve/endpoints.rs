@@ -343,6 +343,7 @@ mod tests {
             node_addresses: direct.iter().map(|(node, number)| ((*node).to_owned(), endpoint(*number))).collect(),
             credential: Credential::Token { id: "a@pve!b".into(), secret: Secret::new("x".into()) },
             tls: Tls::SystemRoots,
+            ssh: None,
         })
     }
 

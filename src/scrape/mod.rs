@@ -4,14 +4,18 @@
 //! a scrape → selection   what it asks for
 //!          → round       the fast lane: joined by all scrapes that overlap
 //!          → lane        the slow lane: what is known by now
+//!          → hosts       hosts over SSH, meanwhile
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
 //! a target → targets     which cluster it is, for the drop-in page
 //!          → reference   the same round and lane in the reference exporter's words
+//!          → one_host    one host, for a page of its own
 //! ```
 
 mod health;
+mod hosts;
 mod lane;
+mod one_host;
 mod outcome;
 mod reference;
 mod round;
@@ -31,6 +35,8 @@ use crate::inventory::Inventory;
 use crate::metrics::{Labels, Own, Part};
 use crate::pve::{Error, Reason};
 use health::Health;
+pub use hosts::{Asker, Host, Nodes};
+use hosts::{Page as HostPage, Said as HostSaid, Settings as HostSettings, Wanted as HostWanted};
 use lane::{Lane, Reach};
 use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};
@@ -44,6 +50,8 @@ const LEAST_TELLING: Duration = Duration::from_millis(400);
 /// Orders and waits for the collectors of all clusters.
 pub struct Scraper {
     clusters: Vec<Arc<Cluster>>,
+    hosts: Vec<Arc<Host>>,
+    host_settings: HostSettings,
     targets: Targets,
     collectors: Vec<&'static Collector>,
     settings: config::Scrape,
@@ -51,7 +59,8 @@ pub struct Scraper {
 
 /// What one round had to say.
 pub struct Round {
-    /// The parts of each cluster, in the order of the configuration. Scrapes that share a round get the same ones.
+    /// The parts of each cluster and then of each host, in the order of the configuration. Scrapes that share a round get
+    /// the same ones.
     pub parts: Vec<Arc<Part>>,
     /// Whether the process' own metrics belong on the page.
     pub own_metrics: bool,
@@ -65,6 +74,8 @@ pub struct Cluster {
     labels: Labels,
     rounds: Rounds,
     lane: Lane,
+    /// Where its nodes are hosts.
+    nodes: Option<Nodes>,
     health: Health,
     own: Arc<Own>,
 }
@@ -72,8 +83,8 @@ pub struct Cluster {
 impl Scraper {
     /// Nothing is asked before the first scrape.
     ///
-    /// `clusters` are those of `config`, in its order.
-    pub fn new(clusters: Vec<Arc<Cluster>>, config: &Config) -> Self {
+    /// `clusters` and `hosts` are those of `config`, in its order.
+    pub fn new(clusters: Vec<Arc<Cluster>>, hosts: Vec<Arc<Host>>, config: &Config) -> Self {
         let (disabled, settings) = (&config.disabled_collectors, config.scrape);
         let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
         let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
@@ -82,7 +93,8 @@ impl Scraper {
             cluster.lane.take_on(&collectors);
         }
         let targets = Targets::new(&config.clusters);
-        Self { clusters, targets, collectors, settings }
+        let host_settings = HostSettings::new(&config.host_filters, settings.max_age);
+        Self { clusters, hosts, host_settings, targets, collectors, settings }
     }
 
     /// The configured names of the clusters.
@@ -104,15 +116,49 @@ impl Scraper {
     /// Runs a round that ends `margin` before `timeout` (the caller's, else the configured one), or joins one.
     pub async fn scrape(&self, selection: &Selection, timeout: Option<Duration>) -> Round {
         let time = self.time(timeout);
-        let clusters = self.clusters.iter().filter(|cluster| selection.has_cluster(cluster.inventory.cluster()));
-        let collectors: Vec<&'static Collector> =
-            self.collectors.iter().filter(|collector| selection.has_collector(collector.name)).copied().collect();
-        let parts = if collectors.is_empty() {
-            Vec::new()
-        } else {
-            join_all(clusters.map(|cluster| cluster.scrape(&collectors, time))).await.concat()
-        };
+        let is_wanted = |collector: &&&Collector| selection.has_collector(collector.name);
+        let (of_hosts, collectors): (Vec<&'static Collector>, Vec<_>) =
+            self.collectors.iter().filter(is_wanted).partition(|collector| matches!(collector.lane, Kind::Host(_)));
+        let wanted = self.host_wanted(HostPage::Metrics, &of_hosts, time);
+        let (mut parts, of_hosts) =
+            tokio::join!(self.of_clusters(selection, &collectors, time), self.of_hosts(selection, &wanted));
+        parts.extend(of_hosts);
         Round { parts, own_metrics: selection.own_metrics }
+    }
+
+    async fn of_clusters(
+        &self,
+        selection: &Selection,
+        collectors: &[&'static Collector],
+        time: Duration,
+    ) -> Vec<Arc<Part>> {
+        if collectors.is_empty() {
+            return Vec::new();
+        }
+        let clusters = self.clusters.iter().filter(|cluster| selection.has_cluster(cluster.inventory.cluster()));
+        join_all(clusters.map(|cluster| cluster.scrape(collectors, time))).await.concat()
+    }
+
+    /// Hosts that are no nodes belong to no cluster.
+    async fn of_hosts(&self, selection: &Selection, wanted: &HostWanted<'_>) -> Vec<Arc<Part>> {
+        if wanted.collectors.is_empty() {
+            return Vec::new();
+        }
+        let clusters = self.clusters.iter().filter(|cluster| selection.has_cluster(cluster.inventory.cluster()));
+        let nodes = clusters.map(|cluster| cluster.node_hosts(wanted));
+        let others = self.hosts.iter().filter(|_| selection.has_all_clusters()).map(|host| host.scrape(wanted));
+        let (mut parts, others) = tokio::join!(join_all(nodes), join_all(others));
+        parts.extend(others.into_iter().map(|HostSaid { parts, .. }| parts));
+        parts.concat()
+    }
+
+    fn host_wanted<'a>(
+        &'a self,
+        page: HostPage,
+        collectors: &'a [&'static Collector],
+        time: Duration,
+    ) -> HostWanted<'a> {
+        HostWanted { page, collectors, settings: &self.host_settings, deadline: Instant::now() + time, time }
     }
 
     /// What a caller's timeout leaves to the calls.
@@ -125,16 +171,25 @@ impl Scraper {
 
 impl Cluster {
     /// Nothing was asked yet. Which collectors there are, the [`Scraper`] says.
-    pub fn new(inventory: Inventory, own: &Arc<Own>) -> Self {
+    /// `nodes` where they are hosts.
+    pub fn new(inventory: Inventory, own: &Arc<Own>, nodes: Option<Nodes>) -> Self {
         let inventory = Arc::new(inventory);
         let labels = Labels::new(&[("cluster", inventory.cluster())]);
         Self {
             rounds: Rounds::new(Arc::clone(&inventory), labels.clone(), Arc::clone(own)),
             lane: Lane::new(Arc::clone(&inventory), Arc::clone(own)),
+            nodes,
             health: Health::default(),
             own: Arc::clone(own),
             labels,
             inventory,
+        }
+    }
+
+    async fn node_hosts(&self, wanted: &HostWanted<'_>) -> Vec<Arc<Part>> {
+        match &self.nodes {
+            Some(nodes) => nodes.scrape(self.rounds.join().view(), wanted).await,
+            None => Vec::new(),
         }
     }
 
@@ -148,7 +203,7 @@ impl Cluster {
         }
         let teller = |collector: &&'static Collector| match collector.lane {
             Kind::Fast(run) => Some(Teller { page: Page::Metrics, collector, run }),
-            Kind::Slow(_) => None,
+            Kind::Slow(_) | Kind::Host(_) => None,
         };
         let tellers = collectors.iter().filter_map(teller);
         let fast = tellers.map(|teller| self.fast(&round, teller, deadline, time));

@@ -15,6 +15,14 @@ pub(super) struct Outcome {
     pub(super) age: Option<Duration>,
 }
 
+/// What is said of a collector's work.
+pub(super) struct Figures {
+    pub(super) collector: &'static str,
+    pub(super) success: bool,
+    pub(super) duration: Duration,
+    pub(super) age: Option<Duration>,
+}
+
 static SUCCESS: Desc = Desc {
     name: "pve_scrape_collector_success",
     help: "Whether the collector told all it could; absent before a collector of the slow lane has its first answer.",
@@ -32,12 +40,20 @@ static AGE: Desc = Desc {
 };
 
 pub(super) fn families(outcomes: &[Outcome]) -> Vec<Family> {
+    let figures = |outcome: &Outcome| {
+        let &Outcome { collector, ref error, duration, age } = outcome;
+        Figures { collector, success: error.is_none(), duration, age }
+    };
+    told(outcomes.iter().map(figures))
+}
+
+pub(super) fn told(figures: impl Iterator<Item = Figures>) -> Vec<Family> {
     let mut families =
         [&SUCCESS, &DURATION, &AGE].map(|desc| Family { desc: desc.into(), samples: Samples::default() });
-    for outcome in outcomes {
-        let labels = Labels::new(&[("collector", outcome.collector)]);
-        let success = f64::from(u8::from(outcome.error.is_none()));
-        let values = [Some(success), Some(outcome.duration.as_secs_f64()), outcome.age.map(|age| age.as_secs_f64())];
+    for Figures { collector, success, duration, age } in figures {
+        let labels = Labels::new(&[("collector", collector)]);
+        let success = f64::from(u8::from(success));
+        let values = [Some(success), Some(duration.as_secs_f64()), age.map(|age| age.as_secs_f64())];
         for (family, value) in families.iter_mut().zip(values) {
             family.samples.extend(value.map(|value| Sample { labels: labels.clone(), value }));
         }

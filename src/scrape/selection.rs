@@ -48,6 +48,11 @@ impl Selection {
         self.clusters.as_ref().is_none_or(|clusters| clusters.iter().any(|cluster| cluster == name))
     }
 
+    /// Whether nothing was narrowed to some clusters.
+    pub(super) fn has_all_clusters(&self) -> bool {
+        self.clusters.is_none()
+    }
+
     pub(super) fn has_collector(&self, name: &str) -> bool {
         self.collectors.as_ref().is_none_or(|collectors| collectors.iter().any(|collector| collector == name))
     }

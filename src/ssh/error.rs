@@ -99,6 +99,17 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the host was never logged in to. Changes of that are in the log.
+    pub fn is_of_connection(&self) -> bool {
+        match &self.reason {
+            Reason::Unreachable(_) | Reason::HostKey(_) | Reason::Auth(_) => true,
+            Reason::Timeout { step, .. } => *step != Step::Command,
+            Reason::TooLarge(_) | Reason::Closed(_) | Reason::Exit { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ssh {} ({}): {}", one_line(&self.host), self.address, self.reason)

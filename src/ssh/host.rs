@@ -79,6 +79,11 @@ impl Session {
         &self.0.id
     }
 
+    /// What went wrong with this host, as an error.
+    pub fn error(&self, reason: Reason) -> Error {
+        self.0.error(reason)
+    }
+
     /// Where it is asked.
     pub fn address(&self) -> &SshAddress {
         &self.0.address

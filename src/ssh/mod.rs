@@ -36,7 +36,8 @@ pub use host::Session;
 pub use probe::{Mode, PROBE};
 pub use run::{Command, Exit, Limits, Output};
 
-/// What all hosts share: files that were read, the file of learned keys, counters.
+/// What all hosts share: files that were read, the file of learned keys, counters. Cheap to clone.
+#[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
 struct Shared {

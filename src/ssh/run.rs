@@ -48,7 +48,11 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// How it ended.
     pub exit: Exit,
-    /// From asking for it until its end, without connecting.
+    /// When it was asked for.
+    pub asked: Instant,
+    /// From then until the first piece of standard output came, or the end where there was none.
+    pub answered: Duration,
+    /// From then until its end.
     pub took: Duration,
 }
 
@@ -82,7 +86,6 @@ pub(super) async fn run(
     command: &Command,
     limits: Limits,
 ) -> Result<Output, Option<Reason>> {
-    let started = Instant::now();
     connection.settled().await;
     if connection.is_closed() {
         return Err(None);
@@ -107,11 +110,12 @@ pub(super) async fn run(
         let _ = write.eof().await;
         std::future::pending::<Infallible>().await
     };
+    let asked = Instant::now();
     let collected = tokio::select! {
         collected = collect(read, limits) => collected,
         never = asking => match never {},
     };
-    let (stdout, stderr, exit) = collected.map_err(|stop| {
+    let Collected { stdout, stderr, exit, answered } = collected.map_err(|stop| {
         Some(match stop {
             Stop::TooLarge => Reason::TooLarge(limits.stdout),
             Stop::Refused => Reason::Closed("the host does not run commands for this user".to_owned()),
@@ -120,7 +124,18 @@ pub(super) async fn run(
         })
     })?;
     running.channel = None;
-    Ok(Output { stdout, stderr, exit, took: started.elapsed() })
+    let took = asked.elapsed();
+    let answered = answered.map_or(took, |at| at.saturating_duration_since(asked));
+    Ok(Output { stdout, stderr, exit, asked, answered, took })
+}
+
+/// A whole output.
+struct Collected {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    exit: Exit,
+    /// When the first of it came.
+    answered: Option<Instant>,
 }
 
 /// Why there is no whole output.
@@ -131,15 +146,16 @@ enum Stop {
     Lost,
 }
 
-async fn collect(read: &mut ChannelReadHalf, limits: Limits) -> Result<(Vec<u8>, Vec<u8>, Exit), Stop> {
+async fn collect(read: &mut ChannelReadHalf, limits: Limits) -> Result<Collected, Stop> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut exit = None;
+    let (mut exit, mut answered) = (None, None);
     loop {
         match read.wait().await {
             Some(ChannelMsg::Data { data }) => {
                 if data.len() > limits.stdout.saturating_sub(stdout.len()) {
                     return Err(Stop::TooLarge);
                 }
+                answered.get_or_insert_with(Instant::now);
                 stdout.extend_from_slice(&data);
             }
             Some(ChannelMsg::ExtendedData { data, .. }) => {
@@ -149,7 +165,9 @@ async fn collect(read: &mut ChannelReadHalf, limits: Limits) -> Result<(Vec<u8>,
             Some(ChannelMsg::ExitStatus { exit_status }) => exit = Some(Exit::Status(exit_status)),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => exit = Some(Exit::Signal(signal(&signal_name))),
             Some(ChannelMsg::Failure) => return Err(Stop::Refused),
-            Some(ChannelMsg::Close) => return exit.map(|exit| (stdout, stderr, exit)).ok_or(Stop::Ended),
+            Some(ChannelMsg::Close) => {
+                return exit.map(|exit| Collected { stdout, stderr, exit, answered }).ok_or(Stop::Ended);
+            }
             None => return Err(Stop::Lost),
             Some(_) => {}
         }

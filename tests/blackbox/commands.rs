@@ -5,9 +5,14 @@ use crate::support::{Cluster, SECRET, check_golden, run_to_end, write_private};
 #[test]
 fn help_texts_are_as_they_were_read() {
     let mut all = String::new();
-    for arguments in
-        [&["--help"][..], &["serve", "--help"], &["demo", "--help"], &["check", "--help"], &["import", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["demo", "--help"],
+        &["check", "--help"],
+        &["import", "--help"],
+        &["ssh-probe", "--help"],
+    ] {
         let ended = run_to_end(arguments);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
         all.push_str(&format!("$ pve-sentinel {}\n{}\n", arguments.join(" "), ended.stdout));

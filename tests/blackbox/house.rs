@@ -18,12 +18,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("checks", &["ids", "config", "metrics"]),
     ("inventory", &["ids", "pve"]),
     ("hosts", &["ids", "metrics"]),
-    ("collectors", &["ids", "config", "pve", "checks", "inventory", "metrics"]),
-    ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve"]),
+    ("collectors", &["ids", "config", "pve", "ssh", "checks", "inventory", "hosts", "metrics"]),
+    ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
     ("http", &["ids", "config", "scrape", "metrics"]),
     ("sim", &["ids"]),
-    ("commands", &["ids", "config", "sim", "collectors", "app"]),
-    ("app", &["ids", "config", "pve", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
+    ("commands", &["ids", "config", "ssh", "sim", "collectors", "app"]),
+    ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
     ("main", &["commands"]),
 ];
 
@@ -95,8 +95,12 @@ fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
         for call in collector.calls.iter().filter(|call| !has_fixture(call)) {
             faults.push(format!("tests/fixtures/pve-9.2-cluster has no answer to {call}, which {name} reads"));
         }
-        let golden = format!("tests/golden/collectors/{name}.prom");
-        if !repository().join(&golden).is_file() {
+        let golden = match collector.lane {
+            // What an answer to this question tells.
+            Lane::Host(over_ssh) => format!("tests/golden/hosts/*.{}.prom", over_ssh.mode.as_str()),
+            Lane::Fast(_) | Lane::Slow(_) => format!("tests/golden/collectors/{name}.prom"),
+        };
+        if !exists(&golden) {
             faults.push(format!("{golden}: missing; UPDATE_GOLDEN=1 writes it"));
         }
         if !readme.contains(&row(collector)) {
@@ -104,6 +108,14 @@ fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Whether there is such a file; a star is any beginning of its name.
+fn exists(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').expect("a folder");
+    let ending = name.strip_prefix('*').map_or_else(|| format!("/{name}"), str::to_owned);
+    let files = fs::read_dir(repository().join(folder)).expect("a folder");
+    files.map(|entry| entry.expect("an entry").path()).any(|path| path.to_string_lossy().ends_with(&ending))
 }
 
 /// Whether a recording answers the call; what stands in braces may be anything.
@@ -135,7 +147,11 @@ fn row(collector: &pve_sentinel::collectors::Collector) -> String {
 
 /// How often, and what for.
 fn asked(lane: &Lane) -> String {
-    let Lane::Slow(slow) = lane else { return "each scrape".to_owned() };
+    let slow = match lane {
+        Lane::Fast(_) => return "each scrape".to_owned(),
+        Lane::Host(_) => return "each scrape, each host".to_owned(),
+        Lane::Slow(slow) => slow,
+    };
     let every = match slow.ttl.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),

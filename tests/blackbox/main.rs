@@ -13,6 +13,7 @@ mod door;
 mod drop_in;
 mod endpoints;
 mod failures;
+mod host_pages;
 mod hosts;
 mod house;
 mod import;

@@ -1,6 +1,6 @@
 //! What prometheus-pve-exporter says of the recorded cluster, we say too; every difference is named here.
 
-use crate::support::{Cluster, Exporter, Page, Series, repository};
+use crate::support::{Cluster, Exporter, Page, Series, of_clusters, repository};
 
 /// Families of the reference that `/metrics` does not have, and why.
 const ABSENT: &[(&str, &str)] = &[
@@ -44,7 +44,7 @@ fn shared_families_have_the_same_series_and_values() {
     let reference = Page::parse(&std::fs::read_to_string(golden).unwrap());
     let cluster = Cluster::recorded();
     let exporter = Exporter::serve_all(&cluster.config("home"));
-    let ours = Page::parse(&exporter.settled_page("/metrics?cluster=home", &pve_sentinel::collectors::names()));
+    let ours = Page::parse(&exporter.settled_page("/metrics?cluster=home", &of_clusters()));
 
     let mut differences = Vec::new();
     let (mut shared, mut compared) = (0, 0);

@@ -249,6 +249,12 @@ fn completed(config: &str) -> String {
     format!("{fresh}{config}\n{fast}")
 }
 
+/// The names of the collectors that ask clusters.
+pub fn of_clusters() -> Vec<&'static str> {
+    let of_clusters = |collector: &&&collectors::Collector| !matches!(collector.lane, collectors::Lane::Host(_));
+    collectors::ALL.iter().filter(of_clusters).map(|collector| collector.name).collect()
+}
+
 /// A `[collectors]` section that leaves the fast lane only.
 pub fn without_slow_lane() -> String {
     let slow = collectors::ALL.iter().filter(|collector| matches!(collector.lane, collectors::Lane::Slow(_)));

@@ -153,7 +153,13 @@ mod tests {
     use crate::pve::{self, Answer};
 
     fn member(name: &str) -> Member {
-        Member { name: name.into(), nodeid: "0".into(), level: String::new(), online: Some(true) }
+        Member {
+            name: name.into(),
+            nodeid: "0".into(),
+            level: String::new(),
+            online: Some(true),
+            address: String::new(),
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
     Site {
         rounds,
         references: Box::new(|_, _| async { Ok(Vec::new()) }.boxed()),
+        hosts: Box::new(|_, _| async { Ok(Vec::new()) }.boxed()),
         clusters: vec!["home".to_owned(), "my lab".to_owned()],
         own: Arc::new(Own::new("0.1.0")),
         compressed: gzip::Pages::new(Duration::from_secs(1)),
