@@ -58,7 +58,7 @@ fn promtool_has_nothing_to_say_of_pages_with_gaps() {
 }
 
 /// What promtool finds fault with.
-fn promtool(page: &str) -> String {
+pub fn promtool(page: &str) -> String {
     let mut child = program("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
