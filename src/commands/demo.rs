@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::demo_hosts::Hosts;
 use super::{Log, listen_address, log, say};
 use crate::sim::{self, Authority, Rights, Sim, Source, Token, World};
 use crate::{app, collectors, config};
@@ -42,19 +43,22 @@ pub(super) fn run(options: &Options) -> ExitCode {
         let stop = app::stop_signal()?;
         let listeners = app::bind(&[options.listen_address])?;
         let address = listeners[0].local_addr().map_err(|error| format!("the own address is unknown: {error}"))?;
-        let sims = start(options).await.map_err(|error| format!("the simulated cluster cannot be started: {error}"))?;
+        let cannot = |error| format!("the simulated cluster cannot be started: {error}");
+        let (sims, hosts) = start(options).await.map_err(cannot)?;
         let text = config_text(&sims);
-        let config = parse(&text)?;
-        say(&welcome(options, address, &text));
+        let mut config = parse(&text)?;
+        config.clusters.iter_mut().for_each(|cluster| cluster.ssh = hosts.config());
+        say(&welcome(options, (address, hosts.first()), &text));
         app::App::new(&config)?.serve(listeners, stop).await
     })
 }
 
-async fn start(options: &Options) -> std::io::Result<Vec<Sim>> {
+async fn start(options: &Options) -> std::io::Result<(Vec<Sim>, Hosts)> {
     let world = World::new(options.seed, usize::from(options.nodes), usize::from(options.guests));
     let world = Arc::new(world.begun_at(app::unix_time()));
     let authority = Arc::new(Authority::new(world.cluster())?);
     let started = Instant::now();
+    let hosts = Hosts::start(&world, started).await?;
     let mut sims = Vec::new();
     for node in 0..world.node_count().min(ENDPOINTS) {
         let options = sim::Options {
@@ -68,7 +72,7 @@ async fn start(options: &Options) -> std::io::Result<Vec<Sim>> {
         };
         sims.push(sim::start(options, Source::World(Arc::clone(&world))).await?);
     }
-    Ok(sims)
+    Ok((sims, hosts))
 }
 
 /// A configuration as an administrator would write it, which the demo itself reads.
@@ -92,7 +96,7 @@ fn parse(text: &str) -> Result<config::Config, String> {
         .map_err(|error| error.to_string())
 }
 
-fn welcome(options: &Options, address: SocketAddr, config: &str) -> String {
+fn welcome(options: &Options, (address, host): (SocketAddr, String), config: &str) -> String {
     let nodes = if options.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", options.nodes) };
     format!(
         "A simulated Proxmox VE cluster: {nodes}, {guests} guests. Loads move, backups run, a VM migrates, one crashes,\n\
@@ -100,6 +104,7 @@ fn welcome(options: &Options, address: SocketAddr, config: &str) -> String {
          \n\
          Open          http://{address}/\n\
          Metrics       curl http://{address}/metrics\n\
+         One host      curl 'http://{address}/host?target={host}'\n\
          \n\
          For Prometheus, in prometheus.yml:\n\
          \n\

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod demo_hosts;
 mod import;
 mod log;
 mod serve;

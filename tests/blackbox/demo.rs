@@ -24,6 +24,33 @@ fn a_demo_needs_nothing_and_says_what_to_do() {
     let kinds = |kind| page.samples["pve_guest_info"].keys().filter(|labels| labels["type"] == kind).count();
     assert!(kinds("qemu") > 0 && kinds("lxc") > 0);
     assert!(page.samples["pve_guest_info"].keys().any(|labels| labels["template"] == "1"));
+    // The nodes are hosts, and tell all that is asked.
+    let first = &page.samples["node_cpu_seconds_total"];
+    assert!(
+        page.samples["pve_host_ssh_up"].len() == 3 && page.samples["pve_host_ssh_up"].values().all(|up| *up == 1.0)
+    );
+    let sections = &page.samples["node_scrape_collector_success"];
+    let silent: Vec<_> = sections.iter().filter(|(_, success)| **success == 0.0).collect();
+    assert!(silent.is_empty(), "{silent:?}\n{}", demo.log());
+    for family in [
+        "node_load1",
+        "node_memory_MemAvailable_bytes",
+        "node_filesystem_avail_bytes",
+        "node_hwmon_temp_celsius",
+        "node_network_receive_bytes_total",
+        "node_disk_written_bytes_total",
+        "node_uname_info",
+        "node_pressure_cpu_waiting_seconds_total",
+    ] {
+        assert!(page.samples.contains_key(family), "{family}");
+    }
+    let host = Page::parse(&demo.page("/host?target=demo-pve1"));
+    for (labels, seconds) in &host.samples["node_cpu_seconds_total"] {
+        let before = first.iter().find(|(known, _)| {
+            known["host"] == "demo-pve1" && labels.iter().all(|(name, value)| known.get(name) == Some(value))
+        });
+        assert!(before.is_some_and(|(_, before)| before <= seconds), "{labels:?}");
+    }
     for family in ["pve_storage_info", "pve_pool_member_info", "pve_ha_state", "pve_cluster_info"] {
         assert!(page.samples.contains_key(family), "{family}");
     }

@@ -37,5 +37,7 @@ mod soak;
 mod ssh;
 #[cfg(feature = "external-programs")]
 mod sshd;
+#[cfg(feature = "external-programs")]
+mod sshd_pages;
 mod tickets;
 mod tls;

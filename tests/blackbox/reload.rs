@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{Cluster, Exporter, Kept, Page, SECRET, connect, request};
+use crate::support::{Cluster, Exporter, Kept, Machine, Page, SECRET, connect, request};
 
 const SLOW: [&str; 5] = ["node_load", "backup_coverage", "guest_config", "replication", "subscription"];
 
@@ -189,4 +189,26 @@ fn another_address_needs_a_restart_and_says_so() {
     exporter.hang_up(1);
     assert!(exporter.wait_for_log("need a restart").contains("listening=127.0.0.1:0"));
     assert_eq!(exporter.get("/-/ready").status, 200);
+}
+
+#[test]
+fn hosts_that_did_not_change_keep_their_connection() {
+    let (cluster, nas, node) = (Cluster::recorded(), Machine::node(), Machine::node());
+    let ssh = node.ssh(&format!("addresses = {{ pve-lab = \"{}\", pve-lab2 = \"127.0.0.1:9\" }}", node.sim.address()));
+    let config = |hosts: &str| format!("{}{ssh}{hosts}\n[collectors]\nsubscription = false\n", cluster.config("home"));
+    let exporter = Exporter::serve(&config(&nas.host("nas")));
+    let hosts = || {
+        let page = Page::parse(&exporter.page("/metrics?collect[]=host"));
+        page.samples["node_load1"].keys().map(|labels| labels["host"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(), ["home-pve-lab", "nas"]);
+    exporter.rewrite(&config(&format!("{}{}", nas.host("nas"), nas.host("again"))));
+    exporter.hang_up(1);
+    assert_eq!(hosts(), ["home-pve-lab", "again", "nas"]);
+    assert_eq!((node.sim.seen().let_in, nas.sim.seen().let_in), (1, 2), "one for each host");
+    exporter.rewrite(&config(""));
+    exporter.hang_up(2);
+    assert_eq!(hosts(), ["home-pve-lab"]);
+    assert_eq!(exporter.get("/host?target=nas").status, 400);
+    assert_eq!(node.sim.seen().let_in, 1);
 }

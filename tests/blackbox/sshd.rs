@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// An sshd of our own with one host key, killed when dropped.
-struct Sshd {
+pub struct Sshd {
     child: Child,
     port: u16,
     folder: TempDir,
@@ -46,7 +46,7 @@ fn keygen(file: &Path, kind: &str, bits: &str, passphrase: &str) {
 
 impl Sshd {
     /// One whose host key is of this kind.
-    fn start(kind: &str, bits: &str) -> Self {
+    pub fn start(kind: &str, bits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         keygen(&folder.path().join("host"), kind, bits, "");
         keygen(&folder.path().join("id"), "ed25519", "256", "");
@@ -88,22 +88,40 @@ impl Sshd {
         sshd
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap()
     }
 
-    fn count(&self, words: &str) -> usize {
+    pub fn count(&self, words: &str) -> usize {
         self.log().matches(words).count()
     }
 
     /// The line that makes the host known.
-    fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let key = fs::read_to_string(self.path("host.pub")).unwrap();
         format!("[127.0.0.1]:{} {key}", self.port)
+    }
+
+    /// What the key `id` may do from now on: the options in front of it.
+    pub fn authorize(&self, options: &str) {
+        let key = fs::read_to_string(self.path("id.pub")).unwrap();
+        fs::write(self.path("authorized"), format!("{options}{key}")).unwrap();
+    }
+
+    /// A `[[hosts]]` entry, with what is known of the host.
+    pub fn host(&self, known_hosts: &str) -> String {
+        fs::write(self.path("known_hosts"), known_hosts).unwrap();
+        let (id, known, port, user) = (self.path("id"), self.path("known_hosts"), self.port, run("id", &["-un"]));
+        format!(
+            "[[hosts]]\nid = \"nas\"\nhostname = \"127.0.0.1\"\nssh_port = {port}\nssh_user = \"{user}\"\n\
+             ssh_key_path = \"{}\"\nssh_known_hosts_file = \"{}\"\n",
+            id.display(),
+            known.display()
+        )
     }
 
     fn key(&self) -> SshKeys {
@@ -134,7 +152,7 @@ fn read_key(path: &Path, passphrase: Option<&str>) -> SshKey {
     SshKey::decode(path, &fs::read(path).unwrap(), passphrase.as_ref()).unwrap()
 }
 
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !condition() {
         assert!(started.elapsed().as_secs() < 60, "{what}");

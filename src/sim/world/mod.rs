@@ -1,13 +1,14 @@
 //! The simulated cluster: a seed, a time and the edits made so far give all facts.
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
-//! there, `plot` what happens when, `guest`, `node`, `storage`, `export`, `settings` and `replication` what PVE says of it.
+//! there, `plot` what happens when, `guest`, `node`, `machine`, `storage`, `export`, `settings` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod cluster;
 mod edit;
 mod export;
 mod guest;
+mod machine;
 mod node;
 mod pages;
 mod plot;
@@ -110,6 +111,14 @@ impl World {
     pub fn cluster_status(&self, now: Duration) -> String {
         let cluster = self.facts();
         cluster.status(now, 0, Shuffle::new(cluster.seed, now.as_secs()))
+    }
+
+    /// What a node answers to the probe over SSH; nodes are counted from 0.
+    pub fn probe(&self, node: usize, now: Duration) -> String {
+        let cluster = self.facts();
+        let node = node.min(cluster.nodes.len().saturating_sub(1));
+        let figures = cluster.node_figures(&self.pages.scene(&cluster, tick(now)), node);
+        cluster.probe(figures, node, now)
     }
 
     /// The body of `GET /version`.
