@@ -28,6 +28,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         &READ,
         &WRITTEN,
     ],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.guests)))),
 };
 

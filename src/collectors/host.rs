@@ -15,6 +15,7 @@ pub static COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &["/cluster/status"],
     families: &[&UP, &DURATION, &INFO],
+    default: true,
     lane: Lane::Host(OverSsh {
         mode: Mode::Probe,
         read: |frame, clock, options| hosts::probe(frame, Some(clock), options),

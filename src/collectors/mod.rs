@@ -69,6 +69,9 @@ pub struct Collector {
     pub calls: &'static [&'static str],
     /// The families it may bring.
     pub families: &'static [&'static Desc],
+    /// Whether it runs where the configuration does not name it; `false`: only where it is named `true`, because a host
+    /// has to be prepared for it.
+    pub default: bool,
     /// How it comes by them.
     pub lane: Lane,
 }
@@ -116,6 +119,13 @@ async fn tell<T>(call: impl Future<Output = Result<Arc<T>, Error>>, families: im
     call.await.map(|snapshot| families(&snapshot)).into()
 }
 
+impl Collector {
+    /// Whether it runs where the configuration names these `true` and those `false`.
+    pub fn is_on(&self, enabled: &[&str], disabled: &[&str]) -> bool {
+        (self.default || enabled.contains(&self.name)) && !disabled.contains(&self.name)
+    }
+}
+
 /// The names of all collectors.
 pub fn names() -> Vec<&'static str> {
     ALL.iter().map(|collector| collector.name).collect()
@@ -133,6 +143,22 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         for name in names {
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_decides() {
+        let collector = |default| Collector { default, ..guest::COLLECTOR };
+        for (default, enabled, disabled, expected) in [
+            (true, &[][..], &[][..], true),
+            (true, &["guest"], &[], true),
+            (true, &["ha"], &["guest"], false),
+            (false, &[], &[], false),
+            (false, &["ha"], &["ha"], false),
+            (false, &["ha", "guest"], &[], true),
+            (false, &[], &["guest"], false),
+        ] {
+            assert_eq!(collector(default).is_on(enabled, disabled), expected, "{default} {enabled:?} {disabled:?}");
         }
     }
 

@@ -12,6 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Datastore.Audit", path: "/storage" }],
     calls: &["/cluster/resources"],
     families: &[&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED, &INFO],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.storages)))),
 };
 

@@ -78,8 +78,10 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
     pub hosts: Vec<Host>,
-    /// `[collectors]`: the names of the collectors that are switched off.
-    pub disabled_collectors: Vec<String>,
+    /// `[collectors]`: the names of the collectors that are switched off, `name = false`.
+    pub disabled_collectors: Vec<&'static str>,
+    /// `[collectors]`: the names of the collectors that are switched on, `name = true`; the others do as by default.
+    pub enabled_collectors: Vec<&'static str>,
     /// `[collectors.host]`: what is not told of hosts.
     pub host_filters: HostFilters,
 }

@@ -25,8 +25,10 @@ impl Config {
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
         let (timeout, margin) = (units::written(self.scrape.timeout), units::written(self.scrape.margin));
         let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
-        if !self.disabled_collectors.is_empty() {
-            let _ = write!(text, "\ncollectors switched off: {}", self.disabled_collectors.join(", "));
+        for (how, names) in [("on", &self.enabled_collectors), ("off", &self.disabled_collectors)] {
+            if !names.is_empty() {
+                let _ = write!(text, "\ncollectors switched {how}: {}", names.join(", "));
+            }
         }
         text
     }

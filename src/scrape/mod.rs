@@ -85,9 +85,9 @@ impl Scraper {
     ///
     /// `clusters` and `hosts` are those of `config`, in its order.
     pub fn new(clusters: Vec<Arc<Cluster>>, hosts: Vec<Arc<Host>>, config: &Config) -> Self {
-        let (disabled, settings) = (&config.disabled_collectors, config.scrape);
-        let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
-        let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
+        let settings = config.scrape;
+        let is_on = |collector: &&&Collector| collector.is_on(&config.enabled_collectors, &config.disabled_collectors);
+        let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(is_on).copied().collect();
         for cluster in &clusters {
             cluster.rounds.keep_for(settings.max_age);
             cluster.lane.take_on(&collectors);

@@ -142,7 +142,9 @@ fn row(collector: &pve_sentinel::collectors::Collector) -> String {
     let code = |texts: Vec<String>| texts.join(", ");
     let needs = code(collector.needs.iter().map(|need| format!("`{}` on `{}`", need.privilege, need.path)).collect());
     let calls = code(collector.calls.iter().map(|call| format!("`{call}`")).collect());
-    format!("| `{}` | {} | {} | {needs} | {calls} |", collector.name, collector.about, asked(&collector.lane))
+    let off = if collector.default { "" } else { "off; " };
+    let asked = asked(&collector.lane);
+    format!("| `{}` | {} | {off}{asked} | {needs} | {calls} |", collector.name, collector.about)
 }
 
 /// How often, and what for.

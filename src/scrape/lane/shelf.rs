@@ -372,6 +372,7 @@ mod tests {
         needs: &[],
         calls: &[],
         families: &[&ONBOOT],
+        default: true,
         lane: crate::collectors::Lane::Slow(SLOW),
     };
 
