@@ -18,6 +18,8 @@ pub static COLLECTOR: Collector = Collector {
     default: true,
     lane: Lane::Host(OverSsh {
         mode: Mode::Probe,
+        ttl: None,
+        sudo: "",
         read: |frame, clock, options| hosts::probe(frame, Some(clock), options),
     }),
 };

@@ -13,6 +13,9 @@ mod guest;
 mod guest_config;
 mod ha;
 pub mod host;
+mod host_smart;
+mod host_updates;
+mod host_zpool;
 mod lock;
 mod node;
 mod node_load;
@@ -55,6 +58,9 @@ pub const ALL: &[&Collector] = &[
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
     &host::COLLECTOR,
+    &host_updates::COLLECTOR,
+    &host_smart::COLLECTOR,
+    &host_zpool::COLLECTOR,
 ];
 
 /// One subject of the page.

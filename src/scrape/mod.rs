@@ -5,6 +5,7 @@
 //!          → round       the fast lane: joined by all scrapes that overlap
 //!          → lane        the slow lane: what is known by now
 //!          → hosts       hosts over SSH, meanwhile
+//!            (demand: how long slow values of both are good)
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
 //! a target → targets     which cluster it is, for the drop-in page
@@ -12,6 +13,7 @@
 //!          → one_host    one host, for a page of its own
 //! ```
 
+mod demand;
 mod health;
 mod hosts;
 mod lane;

@@ -149,21 +149,22 @@ fn row(collector: &pve_sentinel::collectors::Collector) -> String {
 
 /// How often, and what for.
 fn asked(lane: &Lane) -> String {
-    let slow = match lane {
-        Lane::Fast(_) => return "each scrape".to_owned(),
-        Lane::Host(_) => return "each scrape, each host".to_owned(),
-        Lane::Slow(slow) => slow,
+    let (ttl, what) = match lane {
+        Lane::Fast(_) => (None, ""),
+        Lane::Host(over_ssh) => (over_ssh.ttl, ", each host"),
+        Lane::Slow(slow) => match slow.per {
+            Per::Cluster => (Some(slow.ttl), ""),
+            Per::Node => (Some(slow.ttl), ", each node"),
+            Per::Guest => (Some(slow.ttl), ", each guest"),
+        },
     };
-    let every = match slow.ttl.as_secs() {
+    let Some(ttl) = ttl else { return format!("each scrape{what}") };
+    let every = match ttl.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
     };
-    match slow.per {
-        Per::Cluster => every,
-        Per::Node => format!("{every}, each node"),
-        Per::Guest => format!("{every}, each guest"),
-    }
+    format!("{every}{what}")
 }
 
 fn sources() -> Vec<PathBuf> {

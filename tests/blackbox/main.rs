@@ -32,6 +32,7 @@ mod pve;
 mod reload;
 mod slow_clients;
 mod slow_collectors;
+mod slow_hosts;
 mod slow_lane;
 mod soak;
 mod ssh;
@@ -39,5 +40,7 @@ mod ssh;
 mod sshd;
 #[cfg(feature = "external-programs")]
 mod sshd_pages;
+#[cfg(feature = "external-programs")]
+mod sshd_slow;
 mod tickets;
 mod tls;

@@ -257,7 +257,12 @@ pub fn of_clusters() -> Vec<&'static str> {
 
 /// A `[collectors]` section that leaves the fast lane only.
 pub fn without_slow_lane() -> String {
-    let slow = collectors::ALL.iter().filter(|collector| matches!(collector.lane, collectors::Lane::Slow(_)));
+    let is_slow = |collector: &&&collectors::Collector| match collector.lane {
+        collectors::Lane::Fast(_) => false,
+        collectors::Lane::Slow(_) => true,
+        collectors::Lane::Host(over_ssh) => over_ssh.ttl.is_some(),
+    };
+    let slow = collectors::ALL.iter().filter(is_slow);
     let lines: String = slow.map(|collector| format!("{} = false\n", collector.name)).collect();
     format!("[collectors]\n{lines}")
 }
