@@ -1,5 +1,6 @@
 //! The composition root: the only file that knows every room, reads the environment and listens to signals.
 
+mod live;
 mod reload;
 mod rooms;
 
@@ -19,6 +20,7 @@ use crate::{http, pve};
 use reload::Reloader;
 use rooms::Rooms;
 
+pub use live::check as check_live;
 pub use reload::Source;
 
 /// How long one look may take.
@@ -104,7 +106,7 @@ pub async fn look(cluster: &Cluster) -> Result<Seen, String> {
         }
     }
     if let (Tls::Insecure, Some(endpoint)) = (&cluster.tls, cluster.endpoints.first()) {
-        seen.certificate = pve::shown_certificate(endpoint).await.ok();
+        seen.certificate = pve::shown_certificate(endpoint).await.ok().map(|shown| shown.fingerprint);
     }
     Ok(seen)
 }

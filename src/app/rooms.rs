@@ -14,7 +14,7 @@ use crate::{http, pve, ssh};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// In `state_dir`: the host keys that `accept_new` took.
-const LEARNED: &str = "known_hosts";
+pub(super) const LEARNED: &str = "known_hosts";
 
 /// Makes a site of each configuration.
 pub(super) struct Rooms {

@@ -32,6 +32,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::inventory::View;
 use crate::metrics::{Desc, Family};
 use crate::pve::Error;
@@ -114,6 +115,12 @@ impl From<Result<Vec<Family>, Error>> for Told {
 /// The usual collector: one call, one pure function of its answer.
 async fn tell<T>(call: impl Future<Output = Result<Arc<T>, Error>>, families: impl FnOnce(&T) -> Vec<Family>) -> Told {
     call.await.map(|snapshot| families(&snapshot)).into()
+}
+
+/// The collectors that a configuration leaves on.
+pub fn enabled(config: &Config) -> Vec<&'static Collector> {
+    let is_on = |collector: &&&Collector| !config.disabled_collectors.iter().any(|name| name == collector.name);
+    ALL.iter().filter(is_on).copied().collect()
 }
 
 /// The names of all collectors.

@@ -41,7 +41,8 @@ enum Command {
     Demo(demo::Options),
     /// Check a configuration file and report all its faults at once.
     ///
-    /// Nothing is asked over the network. Exit code 0: usable; 2: faults, each with file, line and key.
+    /// Nothing is asked over the network, except with --live. Exit code 0: usable; 1: something that --live tried does not
+    /// work; 2: faults, each with file, line and key.
     Check(check::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
     ///

@@ -166,6 +166,16 @@ pub enum Credential {
     },
 }
 
+impl Credential {
+    /// Who we are: `user@realm!name` or `user@realm`.
+    pub fn identity(&self) -> &str {
+        match self {
+            Self::Token { id, .. } => id,
+            Self::User { name, .. } => name,
+        }
+    }
+}
+
 /// How an endpoint's certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {

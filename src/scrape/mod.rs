@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::collectors::{self, Collector, Lane as Kind};
 use crate::config::{self, Config};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Labels, Own, Part};
 use crate::pve::{Error, Reason};
 use health::Health;
@@ -222,10 +222,14 @@ impl Cluster {
             outcomes.push(Outcome { collector, error, duration, age });
         }
         parts.push(Arc::new(Part { labels: self.labels.clone(), families: slow }));
-        parts.push(Arc::new(Part { labels: self.labels.clone(), families: outcome::families(&outcomes) }));
+        let (resources, client) = (round.view().fetched_resources(), self.inventory.client());
+        let blind = resources.as_deref().is_some_and(Resources::looks_like_a_token_without_rights);
+        let mut families = outcome::families(&outcomes);
+        families.extend(outcome::missing(&outcomes, blind));
+        parts.push(Arc::new(Part { labels: self.labels.clone(), families }));
         // Whoever leaves the calls no time learns nothing of the cluster's health.
         if time >= LEAST_TELLING {
-            self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
+            self.health.note((client.cluster(), client.identity()), &outcomes, resources.as_deref());
         }
         self.rounds.finish(&round, whole);
         if whole { round.keep_page(name, parts) } else { parts }

@@ -21,9 +21,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("collectors", &["ids", "config", "pve", "ssh", "checks", "inventory", "hosts", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
     ("http", &["ids", "config", "scrape", "metrics"]),
+    ("setup", &["ids", "config", "pve", "ssh", "collectors", "checks"]),
     ("sim", &["ids"]),
-    ("commands", &["ids", "config", "ssh", "sim", "collectors", "app"]),
-    ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
+    ("commands", &["ids", "config", "setup", "ssh", "sim", "collectors", "app"]),
+    (
+        "app",
+        &[
+            "ids",
+            "config",
+            "pve",
+            "ssh",
+            "checks",
+            "inventory",
+            "collectors",
+            "metrics",
+            "scrape",
+            "http",
+            "setup",
+            "sim",
+        ],
+    ),
     ("main", &["commands"]),
 ];
 
