@@ -148,6 +148,7 @@ fn scopes(raw: &[At<&str>], report: &mut Report<'_>) -> Option<Vec<Scope>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::{example, load_example};
     use super::super::tests::{SECRET, cluster, output, parsed};
     use super::*;
     use proptest::prelude::*;
@@ -197,6 +198,17 @@ mod tests {
                 assert!(!said.contains(secret), "{text}\n{said}");
             }
         }
+    }
+
+    #[test]
+    fn the_example_shows_what_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = example(folder.path());
+        let changed = text.replace("#   [control]", "[control]").replace("#   tokens = ", "tokens = ");
+        let loaded = load_example(&changed, folder.path()).unwrap();
+        let [token] = loaded.config.control.tokens.as_slice() else { panic!("no token") };
+        assert_eq!((token.name.as_str(), token.hash), ("ops", TokenHash::of("abc")));
+        assert!(load_example(&text, folder.path()).unwrap().config.control.tokens.is_empty());
     }
 
     proptest! {
