@@ -16,6 +16,9 @@ use crate::api::{Admitted, Code, Desk, Error, Head, Refused, Reply};
 /// What is counted of requests whose path means nothing, or may mean nothing to their caller.
 const OTHER: &str = "/api/";
 
+/// Said of a query that cannot be read; without the query, which may hold a token.
+const GARBLED: &str = "the query is not percent-encoded UTF-8 (a literal % is written %25)";
+
 /// A whole request, and whose it is.
 pub(super) struct Asked {
     outcome: Result<Admitted, Reply>,
@@ -33,7 +36,7 @@ pub(super) async fn admit(site: &Site, head: &Parts, body: Incoming, client: Opt
         method: &head.method,
         path: head.uri.path(),
         query: head.uri.query(),
-        pairs: query::pairs(head.uri.query().unwrap_or_default()).map_err(|error| error.to_string()),
+        pairs: query::pairs(head.uri.query().unwrap_or_default()).map_err(|_| GARBLED.to_owned()),
         headers: &head.headers,
         from: client.map(|client| client.ip()),
     });

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use pve_sentinel::sim::{Certificate, SshFault};
 use serde_json::Value;
 
-use crate::support::{Cluster, Exporter, Kept, Machine, Page, Reply, SECRET, connect, parse, request};
+use crate::support::{Cluster, Exporter, Kept, Machine, Page, Reply, SECRET, connect, parse, recorded, request};
 
 /// A token, and its SHA-256.
 const TOKEN: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
@@ -82,6 +83,8 @@ fn a_right_token_reads_and_no_other_way_is_open() {
     let reply = with(&exporter, "GET", &format!("{path}?token={TOKEN}"), TOKEN);
     assert_eq!((reply.status, code(&reply)), (400, "bad_request".to_owned()), "a token in the query is no way in");
     assert!(!reply.text().contains(TOKEN), "{}", reply.text());
+    let garbled = with(&exporter, "GET", &format!("{path}?token={TOKEN}%zz"), TOKEN);
+    assert!(garbled.status == 400 && !garbled.text().contains("pvs_"), "{}", garbled.text());
     assert_eq!(cluster.sims[0].requests().len(), 0, "nothing is asked for its sake");
 
     let log = exporter.log();
@@ -270,6 +273,32 @@ fn clusters_nodes_and_hosts_are_told_as_scrapes_found_them() {
         Some(node.clone()).as_ref(),
         "with the time of then"
     );
+}
+
+#[test]
+fn endpoints_are_told_with_what_is_in_their_way() {
+    let mut cluster = Cluster::start(2, recorded("pve-9.2-cluster", "GET_"), Certificate::Good);
+    let machine = Machine::node();
+    let nodes = machine.ssh(&format!("addresses = {{ pve-lab = \"127.0.0.1:{}\" }}", machine.sim.address().port()));
+    let config = format!("{}{nodes}\n{}", cluster.config("home"), control(&[("ops", TOKEN)]));
+    let exporter = Exporter::serve(&config);
+    let get = |path: &str| json(&with(&exporter, "GET", path, TOKEN));
+    exporter.page("/metrics");
+    let hosts = get("/api/v1/hosts?cluster=home&status=up")["hosts"].clone();
+    assert_eq!((&hosts[0]["id"], &hosts[0]["type"]), (&"home-pve-lab".into(), &"proxmox".into()), "{hosts}");
+    assert_eq!((&hosts[0]["cluster"], &hosts[0]["last_error"]), (&"home".into(), &Value::Null));
+
+    cluster.stop(0);
+    machine.set_fault(SshFault::RefuseCommand);
+    exporter.page("/metrics");
+    let home = get("/api/v1/clusters?cluster=home")["clusters"][0].clone();
+    let endpoint = |index: usize, key: &str| home["endpoints"][index][key].clone();
+    assert_eq!((endpoint(0, "status"), endpoint(0, "in_use")), ("down".into(), false.into()), "{home}");
+    assert!(endpoint(0, "error").as_str().is_some_and(|error| error.contains("no connection")), "{home}");
+    assert_eq!((endpoint(1, "status"), endpoint(1, "in_use")), ("well".into(), true.into()), "{home}");
+    let host = get("/api/v1/hosts?status=down")["hosts"][0].clone();
+    assert!(host["id"] == "home-pve-lab" && host["last_success"].is_u64() && host["last_error"].is_string(), "{host}");
+    assert_eq!(home["health"], "well", "the other one stands in: {home}");
 }
 
 #[test]
