@@ -1,5 +1,6 @@
 //! The composition root: the only file that knows every room, reads the environment and listens to signals.
 
+mod known;
 mod live;
 mod reload;
 mod rooms;

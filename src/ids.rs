@@ -1,10 +1,16 @@
 //! Names that cross the rooms.
 
+mod address;
+mod percent;
 mod ssh;
+mod token;
 
 use std::fmt;
 
+pub use address::neighbourhood;
+pub use percent::percent_decoded;
 pub use ssh::{SshAddress, SshFingerprint};
+pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

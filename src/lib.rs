@@ -13,6 +13,7 @@
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
 //! 5 answering http         listeners, routes, limits, pages
+//!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!
 //! beside them setup       tries a configuration, and says what is missing
 //!             sim          a simulated PVE API for `demo` and the tests
@@ -29,6 +30,7 @@
 //! * Credentials go only to addresses named in the configuration, after the certificate was checked.
 //! * Nothing panics on input from outside.
 
+pub mod api;
 pub mod app;
 pub mod checks;
 pub mod collectors;

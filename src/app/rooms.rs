@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::known;
 use crate::config::{self, Config};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
-use crate::{http, pve, ssh};
+use crate::{api, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -21,6 +22,7 @@ pub(super) struct Rooms {
     own: Arc<Own>,
     clusters: Vec<Tenant>,
     hosts: Vec<(config::Host, Arc<Host>)>,
+    refusals: Arc<api::Refusals>,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
 }
@@ -43,7 +45,13 @@ pub(super) struct Changes {
 
 impl Rooms {
     pub(super) fn new() -> Self {
-        Self { own: Arc::new(Own::new(VERSION)), clusters: Vec::new(), hosts: Vec::new(), ssh: None }
+        Self {
+            own: Arc::new(Own::new(VERSION)),
+            clusters: Vec::new(),
+            hosts: Vec::new(),
+            refusals: Arc::default(),
+            ssh: None,
+        }
     }
 
     pub(super) fn own(&self) -> &Own {
@@ -64,11 +72,19 @@ impl Rooms {
         let hosts = self.hosts(config, same_file, &asker);
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
         let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
-        let site = http::Site::new(Arc::new(scraper), Arc::clone(&self.own), VERSION, http::Limits::default());
-        let site = site.behind(door);
+        let scraper = Arc::new(scraper);
+        let desk = self.desk(config, &scraper);
+        let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
+        let site = site.behind(door).with_desk(desk);
         (self.clusters, self.hosts) = (clusters, hosts);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
+    }
+
+    /// Who answers questions of the API.
+    fn desk(&self, config: &Config, scraper: &Arc<Scraper>) -> api::Desk {
+        let routes = known::routes(scraper, super::unix_now);
+        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION)
     }
 
     /// What hosts are made with, and whether it is what those that there are were made with.

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod demo_hosts;
+mod hash_token;
 mod import;
 mod log;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     /// Nothing is asked over the network, except with --live. Exit code 0: usable; 1: something that --live tried does not
     /// work; 2: faults, each with file, line and key.
     Check(check::Options),
+    /// Print a new token for the API once, and the line with its hash to put in the configuration.
+    HashToken(hash_token::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
     ///
     /// Exit code 0: it is complete; 1: a secret could not be written, or with --live, a target did not answer (the
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
         Command::SshProbe => ssh_probe::run(),
     }

@@ -5,6 +5,7 @@
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
+//!   control   [control]: who may use the API
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
 //!             know one kind of value each
 //!   files     the files that the configuration names
@@ -17,6 +18,7 @@
 
 mod auth;
 mod check;
+mod control;
 mod credential;
 mod endpoint;
 #[cfg(test)]
@@ -54,7 +56,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ids::Fingerprint;
+use crate::ids::{Fingerprint, Scope, TokenHash};
+pub use control::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
@@ -72,6 +75,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
+    /// `[control]`: who may use the API.
+    pub control: Control,
     /// `[scrape]`: bounds of a scrape.
     pub scrape: Scrape,
     /// `[[clusters]]`: at least one, names unique, in the order of the file.
@@ -106,6 +111,24 @@ pub struct WebTls {
     pub key_file: PathBuf,
     /// `client_ca_file`: authorities of clients' certificates; with it, a client without such a certificate is refused.
     pub client_ca_file: Option<PathBuf>,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    /// `tokens`: names and hashes unique; empty: nobody may use the API.
+    pub tokens: Vec<ApiToken>,
+}
+
+/// Who may use the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiToken {
+    /// `name`: who it is, for the log.
+    pub name: String,
+    /// `sha256`: what the token is known by.
+    pub hash: TokenHash,
+    /// `scopes`: what it allows, at least one.
+    pub scopes: Vec<Scope>,
 }
 
 /// `[scrape]`.

@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
+use super::control::{self, RawControl};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::host::{self, RawHost};
@@ -20,6 +21,8 @@ pub(super) struct RawConfig<'t> {
     pub(super) state_dir: Option<At<&'t str>>,
     /// `[web]`.
     pub(super) web: RawWeb<'t>,
+    /// `[control]`.
+    pub(super) control: RawControl<'t>,
     /// `[scrape]`.
     pub(super) scrape: RawScrape<'t>,
     /// `[[clusters]]`.
@@ -88,13 +91,14 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let mut root = Reader::root(document);
     let state_dir = root.string("state_dir", "a folder such as \"/var/lib/pve-sentinel\"", report);
     let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
+    let control = root.table("control", report).map(|table| control::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     root.close(report);
-    RawConfig { state_dir, web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
+    RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

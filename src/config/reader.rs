@@ -7,7 +7,7 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 23] = [
+const HOMES: [(&str, &str); 26] = [
     ("listen_addresses", "[web]"),
     ("basic_auth_users", "[web]"),
     ("enable_lifecycle", "[web]"),
@@ -31,6 +31,9 @@ const HOMES: [(&str, &str); 23] = [
     ("ssh_user", "[[hosts]]"),
     ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
     ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),
+    ("tokens", "[control]"),
+    ("sha256", "tokens of [control]"),
+    ("scopes", "tokens of [control]"),
 ];
 
 /// What the parser says of a key that is there twice; the rest of the file is as readable as before.
@@ -264,10 +267,10 @@ pub(super) fn wrong_type<T>(place: &Place, expected: &str, found: &DeValue<'_>, 
 /// A key path; a key that is no bare one is quoted, and hidden where it may be a secret.
 fn join(parent: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.len() <= 32 && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    let key = if bare {
-        key.to_owned()
-    } else if words::hidden(key) {
+    let key = if words::hidden(key) {
         "(not shown)".to_owned()
+    } else if bare {
+        key.to_owned()
     } else {
         words::shown(key)
     };
@@ -317,6 +320,7 @@ mod tests {
     fn strange_keys_are_quoted_and_secrets_hidden() {
         assert_eq!(join("a", "b-c_1"), "a.b-c_1");
         assert_eq!(join("", "b c"), "\"b c\"");
+        assert!(!join("a", "pvs_5a5a5a5a5a5a").contains("5a5a"));
         assert!(!join("a", "0b9e7a52-1111-4222-8333-5a5a5a5a5a5a").contains("0b9e"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Ssh, SshKeys, Tls, units, web};
+use super::{ApiToken, Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Ssh, SshKeys, Tls, units, web};
 
 impl Config {
     /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
@@ -23,6 +23,10 @@ impl Config {
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
+        if !self.control.tokens.is_empty() {
+            let tokens: Vec<String> = self.control.tokens.iter().map(of_token).collect();
+            let _ = write!(text, "\ntokens of the API: {}", tokens.join(", "));
+        }
         let (timeout, margin) = (units::written(self.scrape.timeout), units::written(self.scrape.margin));
         let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
         if !self.disabled_collectors.is_empty() {
@@ -30,6 +34,11 @@ impl Config {
         }
         text
     }
+}
+
+fn of_token(token: &ApiToken) -> String {
+    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+    format!("{} ({})", token.name, scopes.join(", "))
 }
 
 fn of_cluster(cluster: &Cluster) -> String {

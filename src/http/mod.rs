@@ -13,10 +13,12 @@
 //! host       GET /host: one host over SSH, by itself
 //! reference  GET /pve: the same for one target, in the reference exporter's words
 //! reload     POST /-/reload
+//! api        /api/…: to the desk of the API and back
 //! reply      what all answers share
 //! ```
 
 mod accept;
+mod api;
 mod body;
 mod connection;
 mod crowd;
@@ -50,6 +52,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use crate::api::Desk;
 use crate::metrics::{Own, Part};
 use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
@@ -70,6 +73,8 @@ pub struct Site {
     version: String,
     limits: Limits,
     door: Door,
+    /// Who answers what begins with `/api`.
+    desk: Desk,
     /// Where wishes to read the configuration again go; none where there is no file to read.
     reloads: Option<mpsc::Sender<Reload>>,
     draining: Arc<AtomicBool>,
@@ -84,6 +89,8 @@ pub struct Limits {
     /// How long a new connection may take for TLS, the head of its first request and the check of its password.
     /// Default 10 s.
     pub first_request_timeout: Duration,
+    /// How long the body of a request to the API may take. Default 5 s.
+    pub body_timeout: Duration,
     /// How long after an answer the head of the next request may take. Default 75 s, so that a scraper that comes
     /// every minute keeps its connection.
     pub idle_timeout: Duration,
@@ -154,6 +161,7 @@ impl Site {
             version: version.to_owned(),
             limits,
             door: Door::default(),
+            desk: Desk::default(),
             reloads: None,
             draining: Arc::default(),
         }
@@ -163,6 +171,13 @@ impl Site {
     #[must_use]
     pub fn behind(mut self, door: Door) -> Self {
         self.door = door;
+        self
+    }
+
+    /// The same with `desk` for the API; without, it knows nobody there.
+    #[must_use]
+    pub fn with_desk(mut self, desk: Desk) -> Self {
+        self.desk = desk;
         self
     }
 
@@ -183,6 +198,7 @@ impl Default for Limits {
         Self {
             connections: 512,
             first_request_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(90),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
+use super::node::Node;
 use super::resources::Resources;
 use crate::pve::{self, Client, Error, Reason};
 
@@ -22,6 +23,7 @@ pub struct Inventory {
     client: Client,
     memory: Mutex<Memory>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
+    nodes: Mutex<Option<(Instant, Vec<Node>)>>,
 }
 
 /// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
@@ -40,7 +42,7 @@ type Call<T> = Shared<BoxFuture<'static, Result<Arc<T>, Error>>>;
 impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
-        Self { client, memory: Mutex::default(), release: Mutex::default() }
+        Self { client, memory: Mutex::default(), release: Mutex::default(), nodes: Mutex::default() }
     }
 
     /// The configured name of the cluster.
@@ -51,6 +53,11 @@ impl Inventory {
     /// For what is not part of a view.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The nodes as the last answer told them, and when that was; none before the first one.
+    pub fn last_nodes(&self) -> Option<(Instant, Vec<Node>)> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A view of the cluster from now on.
@@ -87,6 +94,11 @@ impl Inventory {
         };
         let nodes: Vec<&str> = resources.nodes.iter().map(|node| node.name.as_str()).collect();
         self.client.learn(&answer, &nodes, None);
+        // An empty list is no news about any node.
+        if !nodes.is_empty() {
+            let told = Some((Instant::now(), resources.nodes.clone()));
+            *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        }
         Ok(Arc::new(resources))
     }
 

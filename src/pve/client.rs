@@ -7,6 +7,7 @@ use super::asking::Asking;
 use super::endpoints::Endpoints;
 use super::error::{Error, Reason};
 use super::gate::{Gate, Permit};
+use super::known::KnownEndpoint;
 use super::path::Path;
 use super::tls::Roots;
 use super::transport::{Line, Transport};
@@ -106,6 +107,11 @@ impl Client {
     /// The address of the endpoint that is asked first now.
     pub fn asked(&self) -> String {
         self.0.endpoints.url(self.entry()).to_owned()
+    }
+
+    /// What is known of the endpoints, as configured.
+    pub fn endpoints(&self) -> Vec<KnownEndpoint> {
+        self.0.endpoints.known()
     }
 
     /// Told by whoever read an answer: the names of all nodes, lost ones included, and which of them answered

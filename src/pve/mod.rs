@@ -6,6 +6,7 @@
 //! admission  calls of a user: the login before them (login: when; ticket: what it gives), and again after a 401
 //! endpoints  which address is asked first: health of each (health), whether it belongs to the cluster (identity)
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
+//! known      what is known of the endpoints, for those who ask how they do
 //! look       the certificate that an address shows, for those who want to pin it
 //! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
 //! ```
@@ -29,6 +30,7 @@ mod gate;
 mod guest_config;
 mod health;
 mod identity;
+mod known;
 mod login;
 mod look;
 mod node_metrics;
@@ -59,6 +61,7 @@ pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
 pub use guest_config::{GuestConfig, guest_config};
+pub use known::{Condition, KnownEndpoint};
 pub use look::{Shown, shown_certificate};
 pub use node_metrics::{NodeMetric, NodeSample, node_metrics};
 pub use not_backed_up::{Uncovered, not_backed_up};

@@ -1,9 +1,12 @@
 //! The log's view of a cluster: each change once, never the same failure at every scrape.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Outcome;
+use tokio::time::Instant;
+
+use super::{Outcome, Past};
+use crate::collectors::{self, Lane};
 use crate::inventory::Resources;
 use crate::pve;
 
@@ -17,6 +20,7 @@ struct State {
     blind: bool,
     /// Failing collectors, each with the reasons already told since it began to fail.
     failing: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    past: Past,
 }
 
 /// A line for the log: collectors that changed together.
@@ -27,10 +31,21 @@ enum Change {
 }
 
 impl Health {
+    /// What rounds came to so far, and the collectors that fail now.
+    pub(super) fn known(&self) -> (Past, BTreeSet<&'static str>) {
+        let state = self.state();
+        (state.past.clone(), state.failing.keys().copied().collect())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Compares a round with what was told before, and logs what is new.
     /// `identity` is who we are there.
     pub(super) fn note(&self, (cluster, identity): (&str, &str), outcomes: &[Outcome], resources: Option<&Resources>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        state.remember(outcomes);
         let changes = state.changes(outcomes, identity);
         let first = !state.reached && outcomes.iter().any(|outcome| outcome.error.is_none());
         state.reached |= first;
@@ -69,6 +84,21 @@ impl Health {
 }
 
 impl State {
+    /// What the slow lane tells may be from before, so that it says nothing of now.
+    fn remember(&mut self, outcomes: &[Outcome]) {
+        let now = Instant::now();
+        let fast: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_fast(outcome.collector)).collect();
+        if !fast.is_empty() {
+            let answered = fast.iter().any(|outcome| outcome.error.is_none());
+            self.past.answered = Some(answered);
+            self.past.last_success = if answered { Some(now) } else { self.past.last_success };
+        }
+        let first = outcomes.iter().find_map(|outcome| Some((outcome.collector, outcome.error.as_ref()?)));
+        if let Some((collector, error)) = first {
+            self.past.last_failure = Some((now, format!("{collector}: {error}")));
+        }
+    }
+
     fn changes(&mut self, outcomes: &[Outcome], identity: &str) -> Vec<Change> {
         let mut failed: BTreeMap<(String, Option<String>), Vec<&'static str>> = BTreeMap::new();
         let mut recovered = Vec::new();
@@ -95,6 +125,10 @@ impl State {
     }
 }
 
+fn is_fast(name: &str) -> bool {
+    collectors::ALL.iter().any(|collector| collector.name == name && matches!(collector.lane, Lane::Fast(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +138,22 @@ mod tests {
     fn outcome(collector: &'static str, reason: Option<Reason>) -> Outcome {
         let error = reason.map(|reason| Error { endpoint: "https://pve:8006".into(), path: "/version".into(), reason });
         Outcome { collector, error, duration: Duration::ZERO, age: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_slow_lane_kept_does_not_make_a_cluster_well() {
+        let refused = || Some(Reason::Unreachable("refused".into()));
+        let mut state = State::default();
+        state.remember(&[outcome("guest", None), outcome("cluster", refused()), outcome("subscription", None)]);
+        let (then, past) = (Instant::now(), state.past.clone());
+        assert_eq!((past.answered, past.last_success), (Some(true), Some(then)));
+        assert_eq!(past.last_failure, Some((then, "cluster: https://pve:8006: no connection: refused".to_owned())));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        state.remember(&[outcome("guest", refused()), outcome("subscription", None)]);
+        assert_eq!((state.past.answered, state.past.last_success), (Some(false), Some(then)));
+        assert_eq!(state.past.last_failure.clone().map(|(at, _)| at), Some(Instant::now()));
+        state.remember(&[outcome("subscription", None)]);
+        assert_eq!(state.past.answered, Some(false), "nothing was asked");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!          → hosts       hosts over SSH, meanwhile
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
+//! a question → known    what the scrapes so far came to
 //! a target → targets     which cluster it is, for the drop-in page
 //!          → reference   the same round and lane in the reference exporter's words
 //!          → one_host    one host, for a page of its own
@@ -14,6 +15,7 @@
 
 mod health;
 mod hosts;
+mod known;
 mod lane;
 mod one_host;
 mod outcome;
@@ -37,6 +39,7 @@ use crate::pve::{Error, Reason};
 use health::Health;
 pub use hosts::{Asker, Host, Nodes};
 use hosts::{Page as HostPage, Said as HostSaid, Settings as HostSettings, Wanted as HostWanted};
+pub use known::{Failed, KnownCluster, KnownHost, Past};
 use lane::{Lane, Reach};
 use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};

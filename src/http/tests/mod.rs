@@ -1,5 +1,6 @@
 //! The server over real sockets: a site with made-up rounds, and a client that writes HTTP by hand.
 
+mod api;
 mod door;
 mod lifecycle;
 mod limits;
@@ -46,6 +47,7 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         version: "0.1.0".to_owned(),
         limits,
         door: Door::default(),
+        desk: crate::api::Desk::default(),
         reloads: None,
         draining: Arc::default(),
     }
