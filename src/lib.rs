@@ -12,6 +12,7 @@
 //!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
+//!             discovery    guests and hosts known from answer to answer, their addresses, targets for Prometheus
 //! 5 answering http         listeners, routes, limits, pages
 //!
 //! beside them sim          a simulated PVE API for `demo` and the tests
@@ -33,6 +34,7 @@ pub mod checks;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod discovery;
 pub mod hosts;
 pub mod http;
 pub mod ids;

@@ -19,4 +19,4 @@ pub use guest_list::GuestList;
 pub use guests::{Guest, GuestKind, Identity, Traffic};
 pub use node::{Node, Usage};
 pub use resources::{Pool, Resources, Storage};
-pub use view::{Inventory, View};
+pub use view::{Inventory, Snapshot, View};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, ready};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
@@ -22,6 +23,17 @@ pub struct Inventory {
     client: Client,
     memory: Mutex<Memory>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
+    /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
+    news: watch::Sender<Option<Snapshot>>,
+}
+
+/// What `/cluster/resources` said, and when.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The same as those had who asked for it.
+    pub resources: Arc<Resources>,
+    /// When it was answered.
+    pub at: Instant,
 }
 
 /// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
@@ -40,7 +52,13 @@ type Call<T> = Shared<BoxFuture<'static, Result<Arc<T>, Error>>>;
 impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
-        Self { client, memory: Mutex::default(), release: Mutex::default() }
+        Self { client, memory: Mutex::default(), release: Mutex::default(), news: watch::Sender::new(None) }
+    }
+
+    /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
+    /// without a node, or as a token without rights gets them.
+    pub fn watch(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.news.subscribe()
     }
 
     /// The configured name of the cluster.
@@ -87,7 +105,12 @@ impl Inventory {
         };
         let nodes: Vec<&str> = resources.nodes.iter().map(|node| node.name.as_str()).collect();
         self.client.learn(&answer, &nodes, None);
-        Ok(Arc::new(resources))
+        let resources = Arc::new(resources);
+        if resources.tells_of_guests() {
+            // Nobody may watch.
+            let _ = self.news.send(Some(Snapshot { resources: Arc::clone(&resources), at: Instant::now() }));
+        }
+        Ok(resources)
     }
 
     /// Of an address, or of any endpoint.

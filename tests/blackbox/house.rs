@@ -20,10 +20,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hosts", &["ids", "metrics"]),
     ("collectors", &["ids", "config", "pve", "ssh", "checks", "inventory", "hosts", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
-    ("http", &["ids", "config", "scrape", "metrics"]),
+    ("discovery", &["ids", "config", "inventory", "metrics"]),
+    ("http", &["ids", "config", "scrape", "metrics", "discovery"]),
     ("sim", &["ids"]),
     ("commands", &["ids", "config", "ssh", "sim", "collectors", "app"]),
-    ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
+    ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "discovery", "http", "sim"]),
     ("main", &["commands"]),
 ];
 
