@@ -1,9 +1,11 @@
 //! Names that cross the rooms.
 
+mod network;
 mod ssh;
 
 use std::fmt;
 
+pub use network::Network;
 pub use ssh::{SshAddress, SshFingerprint};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.

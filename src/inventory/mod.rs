@@ -1,5 +1,6 @@
 //! What is known of a cluster: one typed snapshot, fetched once for all who ask, and what is remembered of lost guests.
 
+mod addresses;
 mod cluster;
 mod figure;
 mod ghosts;
@@ -12,6 +13,8 @@ mod tests;
 mod view;
 mod words;
 
+pub use crate::pve::Interface;
+pub use addresses::{Addresses, Network, Running};
 pub use cluster::{ClusterEntry, ClusterStatus, Member, Release};
 pub use figure::Figure;
 pub use ghosts::{Ghost, ToldGuest, ToldStorage};
