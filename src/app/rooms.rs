@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
+use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
@@ -20,6 +21,7 @@ const LEARNED: &str = "known_hosts";
 pub(super) struct Rooms {
     own: Arc<Own>,
     clusters: Vec<Tenant>,
+    keeper: Keeper,
     hosts: Vec<(config::Host, Arc<Host>)>,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
@@ -30,6 +32,7 @@ struct Tenant {
     config: config::Cluster,
     limits: pve::Limits,
     cluster: Arc<Cluster>,
+    discovered: Arc<discovery::Cluster>,
 }
 
 /// What a new configuration meant for the clusters: their names.
@@ -43,7 +46,13 @@ pub(super) struct Changes {
 
 impl Rooms {
     pub(super) fn new() -> Self {
-        Self { own: Arc::new(Own::new(VERSION)), clusters: Vec::new(), hosts: Vec::new(), ssh: None }
+        Self {
+            own: Arc::new(Own::new(VERSION)),
+            clusters: Vec::new(),
+            keeper: Keeper::default(),
+            hosts: Vec::new(),
+            ssh: None,
+        }
     }
 
     pub(super) fn own(&self) -> &Own {
@@ -65,7 +74,11 @@ impl Rooms {
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
         let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
         let site = http::Site::new(Arc::new(scraper), Arc::clone(&self.own), VERSION, http::Limits::default());
-        let site = site.behind(door);
+        let discovered = clusters.iter().map(|tenant| Arc::clone(&tenant.discovered)).collect();
+        let discovery = Arc::new(Discovery::new(discovered, config));
+        // What the one before kept is not kept twice.
+        self.keeper = discovery.keep();
+        let site = site.behind(door).discovering(discovery, config.web.tls.is_some());
         (self.clusters, self.hosts) = (clusters, hosts);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
@@ -107,15 +120,17 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let cluster = match same {
-                Some(tenant) => Arc::clone(&tenant.cluster),
+            let (cluster, discovered) = match same {
+                Some(tenant) => (Arc::clone(&tenant.cluster), Arc::clone(&tenant.discovered)),
                 None => {
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
-                    Arc::new(Cluster::new(Inventory::new(client), &self.own, nodes))
+                    let inventory = Arc::new(Inventory::new(client));
+                    let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
+                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered))
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster });
+            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered });
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

@@ -9,6 +9,7 @@
 //!             know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
+//!   discovery [discovery]
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
 //! ```
@@ -18,6 +19,7 @@
 mod auth;
 mod check;
 mod credential;
+mod discovery;
 mod endpoint;
 #[cfg(test)]
 mod example;
@@ -55,6 +57,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Fingerprint;
+pub use discovery::Discovery;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
@@ -78,6 +81,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
     pub hosts: Vec<Host>,
+    /// `[discovery]`: set where guests are kept known.
+    pub discovery: Option<Discovery>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
     /// `[collectors.host]`: what is not told of hosts.

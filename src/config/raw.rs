@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
+use super::discovery::{self, RawDiscovery};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::host::{self, RawHost};
@@ -28,6 +29,8 @@ pub(super) struct RawConfig<'t> {
     pub(super) ssh: Option<RawSsh<'t>>,
     /// `[[hosts]]`.
     pub(super) hosts: Vec<RawHost<'t>>,
+    /// `[discovery]`.
+    pub(super) discovery: Option<RawDiscovery<'t>>,
     /// `[collectors]`.
     pub(super) collectors: RawCollectors<'t>,
 }
@@ -93,8 +96,10 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
+    let discovery = root.table("discovery", report).map(|table| discovery::read(table, report));
     root.close(report);
-    RawConfig { state_dir, web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
+    let collectors = collectors.unwrap_or_default();
+    RawConfig { state_dir, web, scrape, clusters, ssh, hosts, discovery, collectors }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

@@ -78,6 +78,11 @@ pub enum What {
         /// The one before.
         from: Arc<str>,
     },
+    /// It was switched on or off, or both since the answer before.
+    Switched {
+        /// Whether it is on now.
+        on: bool,
+    },
 }
 
 impl Registry {
@@ -170,7 +175,11 @@ impl Known {
             what.push(What::Moved { from: Arc::clone(&self.node) });
         }
         now.first_seen = self.first_seen;
-        now.power_changes = self.power_changes.saturating_add(self.switched(&now));
+        let switched = self.switched(&now);
+        if switched > 0 {
+            what.push(What::Switched { on: now.was_on == Some(true) });
+        }
+        now.power_changes = self.power_changes.saturating_add(switched);
         now.was_on = now.was_on.or(self.was_on);
         now.disk_size = now.disk_size.or(self.disk_size);
         // While its node is lost nobody knows; then it goes on where it was.

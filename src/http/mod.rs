@@ -12,6 +12,7 @@
 //!            gzip (compressed once for all who ask at once)
 //! host       GET /host: one host over SSH, by itself
 //! reference  GET /pve: the same for one target, in the reference exporter's words
+//! sd         GET /sd/clusters, /sd/hosts, /sd/guests: targets for Prometheus
 //! reload     POST /-/reload
 //! reply      what all answers share
 //! ```
@@ -36,6 +37,7 @@ mod reference;
 mod reload;
 mod reply;
 mod routes;
+mod sd;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use crate::discovery::Discovery;
 use crate::metrics::{Own, Part};
 use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
@@ -70,6 +73,9 @@ pub struct Site {
     version: String,
     limits: Limits,
     door: Door,
+    discovery: Arc<Discovery>,
+    /// Whether our own port speaks TLS.
+    tls: bool,
     /// Where wishes to read the configuration again go; none where there is no file to read.
     reloads: Option<mpsc::Sender<Reload>>,
     draining: Arc<AtomicBool>,
@@ -154,6 +160,8 @@ impl Site {
             version: version.to_owned(),
             limits,
             door: Door::default(),
+            discovery: Arc::default(),
+            tls: false,
             reloads: None,
             draining: Arc::default(),
         }
@@ -163,6 +171,13 @@ impl Site {
     #[must_use]
     pub fn behind(mut self, door: Door) -> Self {
         self.door = door;
+        self
+    }
+
+    /// The same with what is known of guests and hosts; `tls`: whether our own port speaks TLS.
+    #[must_use]
+    pub fn discovering(mut self, discovery: Arc<Discovery>, tls: bool) -> Self {
+        (self.discovery, self.tls) = (discovery, tls);
         self
     }
 

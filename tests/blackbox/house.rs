@@ -24,7 +24,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["ids", "config", "scrape", "metrics", "discovery"]),
     ("sim", &["ids"]),
     ("commands", &["ids", "config", "ssh", "sim", "collectors", "app"]),
-    ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "discovery", "http", "sim"]),
+    (
+        "app",
+        &[
+            "ids",
+            "config",
+            "pve",
+            "ssh",
+            "checks",
+            "inventory",
+            "collectors",
+            "metrics",
+            "scrape",
+            "discovery",
+            "http",
+            "sim",
+        ],
+    ),
     ("main", &["commands"]),
 ];
 
