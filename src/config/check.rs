@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{credential, discovery, endpoint, files, filters, host, modules, ssh_check, tls, units, web, words};
+use super::{credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -48,7 +48,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
     let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
-    let discovery = raw.discovery.as_ref().map(|raw| discovery::check(raw, &mut context.report));
+    let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.

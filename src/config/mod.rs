@@ -9,7 +9,7 @@
 //!             know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
-//!   discovery [discovery]
+//!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
 //! ```
@@ -19,13 +19,13 @@
 mod auth;
 mod check;
 mod credential;
-mod discovery;
 mod endpoint;
 #[cfg(test)]
 mod example;
 mod fault;
 pub(crate) mod files;
 mod filters;
+mod guests;
 mod host;
 mod identity;
 mod listen;
@@ -57,10 +57,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Fingerprint;
-pub use discovery::Discovery;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
+pub use guests::Discovery;
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};

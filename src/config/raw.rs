@@ -3,9 +3,9 @@
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
-use super::discovery::{self, RawDiscovery};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
+use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
 use super::ssh_raw::{self, RawSsh};
@@ -96,7 +96,7 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
-    let discovery = root.table("discovery", report).map(|table| discovery::read(table, report));
+    let discovery = root.table("discovery", report).map(|table| guests::read(table, report));
     root.close(report);
     let collectors = collectors.unwrap_or_default();
     RawConfig { state_dir, web, scrape, clusters, ssh, hosts, discovery, collectors }

@@ -8,6 +8,9 @@ mod support;
 
 mod commands;
 mod demo;
+mod discovery;
+#[cfg(feature = "external-programs")]
+mod discovery_prometheus;
 mod door;
 #[cfg(feature = "external-programs")]
 mod drop_in;
