@@ -1,11 +1,13 @@
 //! Names that cross the rooms.
 
 mod network;
+mod selector;
 mod ssh;
 
 use std::fmt;
 
 pub use network::Network;
+pub use selector::GuestSelection;
 pub use ssh::{SshAddress, SshFingerprint};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.

@@ -84,6 +84,24 @@ fn a_recorded_cluster_is_told_with_what_its_guests_said() {
 }
 
 #[test]
+fn addresses_are_on_the_page_where_that_is_wanted() {
+    let cluster = Cluster::recorded();
+    let exporter = Exporter::serve(&format!("{}[discovery]\naddress_info = true\n", cluster.config("home")));
+    let labels = [
+        ("cluster", "home"),
+        ("id", "lxc/200"),
+        ("address", "10.77.2.50"),
+        ("interface", "eth0"),
+        ("scope", "global"),
+        ("primary", "1"),
+    ];
+    wait_for(|| {
+        let page = Some(exporter.page("/metrics?collect[]=discovery")).filter(|page| !page.is_empty())?;
+        Page::parse(&page).value("pve_guest_address_info", &labels).filter(|value| *value == 1.0)
+    });
+}
+
+#[test]
 fn what_is_misspelt_selects_nothing() {
     let lab = Simulated::start(World::new(1, 3, 40), 1);
     let exporter = Exporter::serve(&lab.cluster.config("home"));
