@@ -224,6 +224,7 @@ fn a_thousand_silent_agents_hold_nobody_up() {
         assert!(load().most <= 2 && load().blocking_most <= 1, "{:?}", load());
     }
     // Containers do not wait for VMs.
+    wait_for(|| (exporter.get("/sd/guests?type=lxc").status == 200).then_some(()));
     assert!(targets(&list(&exporter, "/sd/guests?type=lxc")).len() > 100);
     let reply = waiting.join().unwrap();
     assert_eq!(reply.status, 503, "Prometheus keeps what it knows");
