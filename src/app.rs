@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A configured exporter that does not listen yet.
 pub struct App {
     front: Arc<http::Front>,
-    reloading: Option<(Arc<Reloader>, mpsc::Receiver<http::Reload>)>,
+    rooms: Kept,
 }
 
 impl App {
@@ -39,7 +39,7 @@ impl App {
         let mut rooms = Rooms::new();
         let (site, _) = rooms.site(config, None)?;
         rooms.own().config_read(Some(unix_time()));
-        Ok(Self { front: Arc::new(http::Front::new(site)), reloading: None })
+        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(rooms) })
     }
 
     /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it.
@@ -50,24 +50,33 @@ impl App {
         rooms.own().config_read(Some(unix_time()));
         let front = Arc::new(http::Front::new(site));
         let reloader = Reloader::new(source, rooms, &front, wishes, config);
-        Ok(Self { front, reloading: Some((Arc::new(reloader), heard)) })
+        Ok(Self { front, rooms: Kept::Reloading(Arc::new(reloader), heard) })
     }
 
     /// Answers on the listeners until `stop`, then drains. Fails where signals cannot be received.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> Result<(), String> {
-        let reloads = match self.reloading {
-            Some((reloader, wishes)) => {
-                let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
-                Some(tokio::spawn(reloader.run(hangups, wishes)))
+        match self.rooms {
+            Kept::Rooms(rooms) => {
+                http::serve(listeners, self.front, stop).await;
+                drop(rooms);
             }
-            None => None,
-        };
-        http::serve(listeners, self.front, stop).await;
-        if let Some(reloads) = reloads {
-            reloads.abort();
+            Kept::Reloading(reloader, wishes) => {
+                let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+                let reloads = tokio::spawn(reloader.run(hangups, wishes));
+                http::serve(listeners, self.front, stop).await;
+                reloads.abort();
+            }
         }
         Ok(())
     }
+}
+
+/// What lives as long as the exporter serves.
+enum Kept {
+    /// The rooms, with what goes on in the background.
+    Rooms(Rooms),
+    /// The same where the configuration can be read again.
+    Reloading(Arc<Reloader>, mpsc::Receiver<http::Reload>),
 }
 
 /// What an endpoint tells of itself and its cluster.

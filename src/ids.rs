@@ -1,14 +1,18 @@
 //! Names that cross the rooms.
 
 mod address;
+mod network;
 mod percent;
+mod selector;
 mod ssh;
 mod token;
 
 use std::fmt;
 
 pub use address::neighbourhood;
+pub use network::Network;
 pub use percent::percent_decoded;
+pub use selector::GuestSelection;
 pub use ssh::{SshAddress, SshFingerprint};
 pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 

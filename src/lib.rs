@@ -12,6 +12,7 @@
 //!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
+//!             discovery    guests and hosts known from answer to answer, their addresses, targets for Prometheus
 //! 5 answering http         listeners, routes, limits, pages
 //!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!
@@ -36,6 +37,7 @@ pub mod checks;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod discovery;
 pub mod hosts;
 pub mod http;
 pub mod ids;

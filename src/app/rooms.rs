@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::known;
 use crate::config::{self, Config};
+use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
@@ -21,6 +22,7 @@ pub(super) const LEARNED: &str = "known_hosts";
 pub(super) struct Rooms {
     own: Arc<Own>,
     clusters: Vec<Tenant>,
+    keeper: Keeper,
     hosts: Vec<(config::Host, Arc<Host>)>,
     refusals: Arc<api::Refusals>,
     /// With the file that host keys are learned in.
@@ -32,6 +34,7 @@ struct Tenant {
     config: config::Cluster,
     limits: pve::Limits,
     cluster: Arc<Cluster>,
+    discovered: Arc<discovery::Cluster>,
 }
 
 /// What a new configuration meant for the clusters: their names.
@@ -48,6 +51,7 @@ impl Rooms {
         Self {
             own: Arc::new(Own::new(VERSION)),
             clusters: Vec::new(),
+            keeper: Keeper::default(),
             hosts: Vec::new(),
             refusals: Arc::default(),
             ssh: None,
@@ -75,7 +79,11 @@ impl Rooms {
         let scraper = Arc::new(scraper);
         let desk = self.desk(config, &scraper);
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
-        let site = site.behind(door).with_desk(desk);
+        let discovered = clusters.iter().map(|tenant| Arc::clone(&tenant.discovered)).collect();
+        let discovery = Arc::new(Discovery::new(discovered, config));
+        // What the one before kept is not kept twice.
+        self.keeper = discovery.keep();
+        let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
         (self.clusters, self.hosts) = (clusters, hosts);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
@@ -123,15 +131,17 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let cluster = match same {
-                Some(tenant) => Arc::clone(&tenant.cluster),
+            let (cluster, discovered) = match same {
+                Some(tenant) => (Arc::clone(&tenant.cluster), Arc::clone(&tenant.discovered)),
                 None => {
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
-                    Arc::new(Cluster::new(Inventory::new(client), &self.own, nodes))
+                    let inventory = Arc::new(Inventory::new(client));
+                    let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
+                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered))
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster });
+            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered });
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

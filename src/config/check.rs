@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{control, credential, endpoint, files, filters, host, modules, ssh_check, tls, units, web, words};
+use super::{control, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -49,12 +49,17 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
     let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
+    let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
     let (web, control, scrape) = (web?, control?, scrape?);
-    Some(Config { state_dir, web, control, scrape, clusters, hosts, disabled_collectors, host_filters })
+    let discovery = match discovery {
+        Some(checked) => Some(checked?),
+        None => None,
+    };
+    Some(Config { state_dir, web, control, scrape, clusters, hosts, discovery, disabled_collectors, host_filters })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {

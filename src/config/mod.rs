@@ -10,6 +10,7 @@
 //!             know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
+//!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
 //! ```
@@ -26,6 +27,7 @@ mod example;
 mod fault;
 pub(crate) mod files;
 mod filters;
+mod guests;
 mod host;
 mod identity;
 mod listen;
@@ -61,6 +63,7 @@ pub use control::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
+pub use guests::Discovery;
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
@@ -83,6 +86,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
     pub hosts: Vec<Host>,
+    /// `[discovery]`: set where guests are kept known.
+    pub discovery: Option<Discovery>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
     /// `[collectors.host]`: what is not told of hosts.

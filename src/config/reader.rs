@@ -7,7 +7,7 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 26] = [
+const HOMES: &[(&str, &str)] = &[
     ("listen_addresses", "[web]"),
     ("basic_auth_users", "[web]"),
     ("enable_lifecycle", "[web]"),
@@ -30,6 +30,9 @@ const HOMES: [(&str, &str); 26] = [
     ("hostname", "[[hosts]]"),
     ("ssh_user", "[[hosts]]"),
     ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
+    ("interval", "[discovery]"),
+    ("prefer", "[discovery]"),
+    ("address_info", "[discovery]"),
     ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),
     ("tokens", "[control]"),
     ("sha256", "tokens of [control]"),

@@ -29,6 +29,9 @@ impl Config {
         }
         let (timeout, margin) = (units::written(self.scrape.timeout), units::written(self.scrape.margin));
         let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
+        if let Some(discovery) = &self.discovery {
+            let _ = write!(text, "\nguests are read at least every {}", units::written(discovery.interval));
+        }
         if !self.disabled_collectors.is_empty() {
             let _ = write!(text, "\ncollectors switched off: {}", self.disabled_collectors.join(", "));
         }

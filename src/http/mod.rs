@@ -12,6 +12,7 @@
 //!            gzip (compressed once for all who ask at once)
 //! host       GET /host: one host over SSH, by itself
 //! reference  GET /pve: the same for one target, in the reference exporter's words
+//! sd         GET /sd/clusters, /sd/hosts, /sd/guests: targets for Prometheus
 //! reload     POST /-/reload
 //! api        /api/…: to the desk of the API and back
 //! reply      what all answers share
@@ -38,6 +39,7 @@ mod reference;
 mod reload;
 mod reply;
 mod routes;
+mod sd;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -53,6 +55,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::api::Desk;
+use crate::discovery::Discovery;
 use crate::metrics::{Own, Part};
 use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
@@ -75,6 +78,9 @@ pub struct Site {
     door: Door,
     /// Who answers what begins with `/api`.
     desk: Desk,
+    discovery: Arc<Discovery>,
+    /// Whether our own port speaks TLS.
+    tls: bool,
     /// Where wishes to read the configuration again go; none where there is no file to read.
     reloads: Option<mpsc::Sender<Reload>>,
     draining: Arc<AtomicBool>,
@@ -162,6 +168,8 @@ impl Site {
             limits,
             door: Door::default(),
             desk: Desk::default(),
+            discovery: Arc::default(),
+            tls: false,
             reloads: None,
             draining: Arc::default(),
         }
@@ -178,6 +186,13 @@ impl Site {
     #[must_use]
     pub fn with_desk(mut self, desk: Desk) -> Self {
         self.desk = desk;
+        self
+    }
+
+    /// The same with what is known of guests and hosts; `tls`: whether our own port speaks TLS.
+    #[must_use]
+    pub fn discovering(mut self, discovery: Arc<Discovery>, tls: bool) -> Self {
+        (self.discovery, self.tls) = (discovery, tls);
         self
     }
 

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::guard::Verdict;
-use super::{Site, api, exposition, health, host, landing, reference, reload, reply};
+use super::{Site, api, exposition, health, host, landing, reference, reload, reply, sd};
 use crate::api::Desk;
 use crate::ids::holds_token;
 
@@ -39,6 +39,24 @@ const ROUTES: &[Route] = &[
     Route { path: "/metrics", methods: READ, open: false, page: |site, asked| exposition::page(site, asked).boxed() },
     Route { path: "/pve", methods: READ, open: false, page: |site, asked| reference::page(site, asked).boxed() },
     Route { path: "/host", methods: READ, open: false, page: |site, asked| host::page(site, asked).boxed() },
+    Route {
+        path: "/sd/clusters",
+        methods: READ,
+        open: false,
+        page: |site, asked| sd::page(site, asked, sd::List::Clusters).boxed(),
+    },
+    Route {
+        path: "/sd/hosts",
+        methods: READ,
+        open: false,
+        page: |site, asked| sd::page(site, asked, sd::List::Hosts).boxed(),
+    },
+    Route {
+        path: "/sd/guests",
+        methods: READ,
+        open: false,
+        page: |site, asked| sd::page(site, asked, sd::List::Guests).boxed(),
+    },
     Route { path: "/-/healthy", methods: READ, open: true, page: |_, _| future::ready(health::healthy()).boxed() },
     Route { path: "/-/ready", methods: READ, open: false, page: |site, _| future::ready(health::ready(&site)).boxed() },
     Route { path: "/-/reload", methods: POST, open: false, page: |site, _| reload::page(site).boxed() },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, ready};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
@@ -24,6 +25,17 @@ pub struct Inventory {
     memory: Mutex<Memory>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
     nodes: Mutex<Option<(Instant, Vec<Node>)>>,
+    /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
+    news: watch::Sender<Option<Snapshot>>,
+}
+
+/// What `/cluster/resources` said, and when.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The same as those had who asked for it.
+    pub resources: Arc<Resources>,
+    /// When it was answered.
+    pub at: Instant,
 }
 
 /// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
@@ -42,7 +54,14 @@ type Call<T> = Shared<BoxFuture<'static, Result<Arc<T>, Error>>>;
 impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
-        Self { client, memory: Mutex::default(), release: Mutex::default(), nodes: Mutex::default() }
+        let (memory, release, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { client, memory, release, nodes, news: watch::Sender::new(None) }
+    }
+
+    /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
+    /// without a node, or as a token without rights gets them.
+    pub fn watch(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.news.subscribe()
     }
 
     /// The configured name of the cluster.
@@ -99,7 +118,12 @@ impl Inventory {
             let told = Some((Instant::now(), resources.nodes.clone()));
             *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = told;
         }
-        Ok(Arc::new(resources))
+        let resources = Arc::new(resources);
+        if resources.tells_of_guests() {
+            // Nobody may watch.
+            let _ = self.news.send(Some(Snapshot { resources: Arc::clone(&resources), at: Instant::now() }));
+        }
+        Ok(resources)
     }
 
     /// Of an address, or of any endpoint.

@@ -44,7 +44,7 @@ use lane::{Lane, Reach};
 use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};
 use round::{Page, PageName, Round as Shared, Rounds, Teller};
-pub use selection::{PROCESS, Selection, UnknownName};
+pub use selection::{DISCOVERY, PROCESS, Selection, UnknownName};
 use targets::Targets;
 
 /// A scrape that gives the calls less time than this says nothing of a cluster's health when they do not come back.
@@ -67,6 +67,8 @@ pub struct Round {
     pub parts: Vec<Arc<Part>>,
     /// Whether the process' own metrics belong on the page.
     pub own_metrics: bool,
+    /// The clusters of which the page also says what is known of their guests.
+    pub discovered: Vec<String>,
 }
 
 /// One cluster with all that outlives a scrape: its connections, the round under way, what the slow lane knows.
@@ -126,7 +128,8 @@ impl Scraper {
         let (mut parts, of_hosts) =
             tokio::join!(self.of_clusters(selection, &collectors, time), self.of_hosts(selection, &wanted));
         parts.extend(of_hosts);
-        Round { parts, own_metrics: selection.own_metrics }
+        let discovered = self.cluster_names().into_iter().filter(|name| selection.has_discovery(name)).collect();
+        Round { parts, own_metrics: selection.own_metrics, discovered }
     }
 
     async fn of_clusters(
@@ -175,8 +178,7 @@ impl Scraper {
 impl Cluster {
     /// Nothing was asked yet. Which collectors there are, the [`Scraper`] says.
     /// `nodes` where they are hosts.
-    pub fn new(inventory: Inventory, own: &Arc<Own>, nodes: Option<Nodes>) -> Self {
-        let inventory = Arc::new(inventory);
+    pub fn new(inventory: Arc<Inventory>, own: &Arc<Own>, nodes: Option<Nodes>) -> Self {
         let labels = Labels::new(&[("cluster", inventory.cluster())]);
         Self {
             rounds: Rounds::new(Arc::clone(&inventory), labels.clone(), Arc::clone(own)),

@@ -10,6 +10,9 @@ mod api;
 mod check_live;
 mod commands;
 mod demo;
+mod discovery;
+#[cfg(feature = "external-programs")]
+mod discovery_prometheus;
 mod door;
 #[cfg(feature = "external-programs")]
 mod drop_in;

@@ -48,6 +48,8 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         limits,
         door: Door::default(),
         desk: crate::api::Desk::default(),
+        discovery: Arc::default(),
+        tls: false,
         reloads: None,
         draining: Arc::default(),
     }
@@ -72,7 +74,7 @@ fn start_site(site: Site) -> Server {
 fn always(parts: Vec<Arc<Part>>, own_metrics: bool) -> Rounds {
     Box::new(move |_| {
         let parts = parts.clone();
-        async move { Ok(Round { parts, own_metrics }) }.boxed()
+        async move { Ok(Round { parts, own_metrics, discovered: Vec::new() }) }.boxed()
     })
 }
 
@@ -89,7 +91,7 @@ fn asking() -> (Rounds, Arc<Mutex<Vec<Asked>>>) {
         kept.lock().unwrap().push(asked);
         let answer = match unknown {
             Some(value) => Err(UnknownName { parameter: "cluster", value, known: vec!["home".to_owned()] }),
-            None => Ok(Round { parts: vec![part(1)], own_metrics: false }),
+            None => Ok(Round { parts: vec![part(1)], own_metrics: false, discovered: Vec::new() }),
         };
         async move { answer }.boxed()
     });

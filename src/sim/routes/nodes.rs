@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::workers::NodeState;
-use super::super::world::World;
+use super::super::world::{Silent, World};
 use super::{Answer, Call, Parameters, Reply, Rights};
 use super::{audit, check_names, failed, forbidden, invalid, not_implemented, ok, protected};
 
@@ -19,6 +19,18 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             let vmid = vmid_of("vmid", vmid)?;
             audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
             pass_on(world, call, node, |node| guest_config(world, call, (node, *kind == "lxc", vmid)))
+        }
+        [node, "qemu", vmid, "agent", "network-get-interfaces"] => {
+            check_names(parameters, &[])?;
+            let vmid = vmid_of("vmid", vmid)?;
+            audit(call, &format!("/vms/{vmid}"), "VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted")?;
+            pass_on(world, call, node, |node| interfaces(world, call, (node, false, vmid)))
+        }
+        [node, "lxc", vmid, "interfaces"] => {
+            check_names(parameters, &[])?;
+            let vmid = vmid_of("vmid", vmid)?;
+            audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
+            pass_on(world, call, node, |node| interfaces(world, call, (node, true, vmid)))
         }
         [node, "replication"] => {
             check_names(parameters, &["guest"])?;
@@ -42,11 +54,22 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
 fn guest_config(world: &World, call: &Call<'_>, (node, container, vmid): (usize, bool, u64)) -> Reply {
     match world.facts().guest_config((node, container, vmid), call.now, call.order()) {
         Some(body) => ok(body),
-        None => {
-            let folder = if container { "lxc" } else { "qemu-server" };
-            let node = world.node_name(node);
-            failed(&format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
-        }
+        None => no_such_guest(world, (node, container, vmid)),
+    }
+}
+
+fn no_such_guest(world: &World, (node, container, vmid): (usize, bool, u64)) -> Reply {
+    let folder = if container { "lxc" } else { "qemu-server" };
+    let node = world.node_name(node);
+    failed(&format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
+}
+
+fn interfaces(world: &World, call: &Call<'_>, guest: (usize, bool, u64)) -> Reply {
+    match world.facts().interfaces(guest, call.now, call.order()) {
+        Ok(body) => protected(body),
+        Err(Silent::Missing) => no_such_guest(world, guest),
+        Err(Silent::Stopped) if guest.1 => protected("{\"data\":null}".to_owned()),
+        Err(Silent::Stopped) => failed(&format!("VM {} is not running", guest.2)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The simulated cluster: a seed, a time and the edits made so far give all facts.
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
-//! there, `plot` what happens when, `guest`, `node`, `machine`, `storage`, `export`, `settings` and `replication` what PVE says of it.
+//! there, `plot` what happens when, `guest`, `node`, `machine`, `storage`, `export`, `settings`, `network` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod cluster;
@@ -9,6 +9,7 @@ mod edit;
 mod export;
 mod guest;
 mod machine;
+mod network;
 mod node;
 mod pages;
 mod plot;
@@ -31,6 +32,7 @@ use super::workers::Workers;
 use cluster::tick;
 pub(super) use cluster::{Cluster, Kind};
 pub use edit::{Edit, GuestKind};
+pub(super) use network::Silent;
 pub(super) use pages::Page;
 use pages::Pages;
 

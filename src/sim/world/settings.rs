@@ -8,6 +8,7 @@ use super::super::routes::Call;
 use super::super::server::Rights;
 use super::cluster::{Cluster, tick};
 use super::guest::Guest;
+use super::network;
 use super::population::{Condition, GIB, GuestSpec, MIB};
 
 const DAY: i64 = 86_400;
@@ -155,7 +156,7 @@ impl Texts {
                 low & 0xFFFF_FFFF_FFFF
             )
         };
-        let mac: Vec<String> = number(91).to_be_bytes()[..3].iter().map(|byte| format!("{byte:02X}")).collect();
+        let mac: Vec<String> = network::mac(seed, vmid).iter().map(|byte| format!("{byte:02X}")).collect();
         let mac = mac.join(":");
         let base = if spec.condition == Condition::Template { "base" } else { "vm" };
         // Another name is another file.
