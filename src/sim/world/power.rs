@@ -90,10 +90,7 @@ impl Cluster {
             Some((true, _)) if matches!(action, Action::Start | Action::Stop | Action::Shutdown) => {
                 return Ok(self.hand_to_ha(order, now));
             }
-            Some(_) => match self.course(order, now) {
-                Ok(course) => course,
-                Err(refused) => return Err(refused),
-            },
+            Some(_) => self.course(order, now)?,
         };
         self.apply(vmid, course.then);
         Ok(self.begin(Task {
