@@ -1,9 +1,11 @@
 //! Names that cross the rooms.
 
+mod service;
 mod ssh;
 
 use std::fmt;
 
+pub use service::ServiceKind;
 pub use ssh::{SshAddress, SshFingerprint};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.

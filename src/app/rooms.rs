@@ -1,14 +1,17 @@
-//! What is kept while configurations come and go: counters, and the clusters whose own part did not change.
+//! What is kept while configurations come and go: counters, and the clusters, hosts and services whose own part did not
+//! change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::checks::Checker;
+use crate::collectors::Check;
 use crate::config::{self, Config};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
+use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper, Services};
 use crate::{http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -21,6 +24,8 @@ pub(super) struct Rooms {
     own: Arc<Own>,
     clusters: Vec<Tenant>,
     hosts: Vec<(config::Host, Arc<Host>)>,
+    services: Vec<Arc<Services>>,
+    checker: Checker,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
 }
@@ -43,7 +48,14 @@ pub(super) struct Changes {
 
 impl Rooms {
     pub(super) fn new() -> Self {
-        Self { own: Arc::new(Own::new(VERSION)), clusters: Vec::new(), hosts: Vec::new(), ssh: None }
+        Self {
+            own: Arc::new(Own::new(VERSION)),
+            clusters: Vec::new(),
+            hosts: Vec::new(),
+            services: Vec::new(),
+            checker: Checker::new(),
+            ssh: None,
+        }
     }
 
     pub(super) fn own(&self) -> &Own {
@@ -62,11 +74,13 @@ impl Rooms {
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
         let hosts = self.hosts(config, same_file, &asker);
+        let services = self.services(config);
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
-        let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
+        let asked = hosts.iter().map(|(_, host)| Arc::clone(host)).collect();
+        let scraper = Scraper::new(shared, asked, services.clone(), config);
         let site = http::Site::new(Arc::new(scraper), Arc::clone(&self.own), VERSION, http::Limits::default());
         let site = site.behind(door);
-        (self.clusters, self.hosts) = (clusters, hosts);
+        (self.clusters, self.hosts, self.services) = (clusters, hosts, services);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
@@ -84,12 +98,25 @@ impl Rooms {
     }
 
     fn hosts(&self, config: &Config, same_file: bool, asker: &Asker) -> Vec<(config::Host, Arc<Host>)> {
-        let host = |told: &config::Host| {
-            let same = self.hosts.iter().find(|(before, _)| same_file && before == told);
-            let host = same.map_or_else(|| Arc::new(Host::new(asker, told)), |(_, host)| Arc::clone(host));
-            (told.clone(), host)
+        // All but the services, which have no part in the connection.
+        let is_same = |one: &config::Host, other: &config::Host| {
+            let config::Host { id, name, address, ssh, services: _ } = one;
+            (id, name, address, ssh) == (&other.id, &other.name, &other.address, &other.ssh)
         };
-        config.hosts.iter().map(host).collect()
+        let host = |told: &config::Host| {
+            let same = self.hosts.iter().find(|(before, _)| same_file && is_same(before, told));
+            let host = match same {
+                Some((_, host)) => Arc::clone(host),
+                None => Arc::new(Host::new(asker, told)?),
+            };
+            Some((told.clone(), host))
+        };
+        config.hosts.iter().filter_map(host).collect()
+    }
+
+    fn services(&self, config: &Config) -> Vec<Arc<Services>> {
+        let services = |told| Arc::new(Services::new(told, Check::all(told, &self.checker), &self.services));
+        config.hosts.iter().map(services).collect()
     }
 
     fn clusters(&self, config: &Config, same_file: bool, asker: &Asker) -> Result<(Vec<Tenant>, Changes), String> {

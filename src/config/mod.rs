@@ -5,8 +5,8 @@
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
-//!             know one kind of value each
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
+//!             service, units know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   fault     where something is wrong, and in which words (words)
@@ -34,6 +34,7 @@ mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod service;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -62,7 +63,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
