@@ -190,3 +190,114 @@ fn kept(page: &Option<Kept>) -> Option<Arc<Part>> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Checker;
+    use crate::config::{Host, Service};
+    use crate::ids::{ServiceKind, SshAddress};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{advance, pause};
+
+    const TIME: Duration = Duration::from_secs(10);
+
+    /// A host with an SSH service on a port of this machine, and its listener.
+    async fn host() -> (Host, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let services = vec![Service { name: "Shell".into(), port, kind: ServiceKind::Ssh }];
+        let address = SshAddress::new("127.0.0.1", 22).unwrap();
+        (Host { id: "nas".into(), name: "NAS".into(), address, ssh: None, services }, listener)
+    }
+
+    fn services(host: &Host, before: &[Arc<Services>]) -> Arc<Services> {
+        Arc::new(Services::new(host, Check::all(host, &Checker::new()), before))
+    }
+
+    async fn greet(mut stream: TcpStream) {
+        stream.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+
+    async fn scrape(services: &Services) -> Part {
+        Part::clone(&*services.scrape(Instant::now() + TIME, Duration::ZERO).await.unwrap())
+    }
+
+    /// The only sample of a family.
+    fn value(part: &Part, name: &str) -> Option<f64> {
+        let family = part.families.iter().find(|family| family.desc.view().name == name).unwrap();
+        family.samples.iter().next().map(|sample| sample.value)
+    }
+
+    const UP: &str = "pve_service_up";
+
+    #[tokio::test]
+    async fn scrapes_that_overlap_share_a_check() {
+        let (host, listener) = host().await;
+        let services = services(&host, &[]);
+        let scrapes = join_all((0..8).map(|_| scrape(&services)));
+        let (parts, ()) = tokio::join!(scrapes, async {
+            greet(listener.accept().await.unwrap().0).await;
+        });
+        assert!(parts.iter().all(|part| value(part, UP) == Some(1.0)));
+        // Another check is another connection.
+        tokio::join!(scrape(&services), async { greet(listener.accept().await.unwrap().0).await });
+    }
+
+    #[tokio::test]
+    async fn what_was_down_is_not_waited_for_and_is_seen_when_it_returns() {
+        let (host, listener) = host().await;
+        let services = services(&host, &[]);
+        // Nothing is known yet: it is waited for as long as it may take.
+        let first = tokio::join!(scrape(&services), async {
+            let stream = listener.accept().await.unwrap().0;
+            pause();
+            stream
+        });
+        assert_eq!(value(&first.0, UP), Some(0.0));
+        let begun = Instant::now();
+        let second = scrape(&services).await;
+        assert_eq!((value(&second, UP), begun.elapsed() < LIMIT), (Some(0.0), true));
+        assert_eq!(value(&second, "pve_scrape_collector_success"), Some(1.0));
+        assert!(value(&second, "pve_scrape_collector_age_seconds").unwrap() >= GRACE.as_secs_f64());
+        // The check that goes on meanwhile finds it, and nobody has to wait for a second one.
+        tokio::time::resume();
+        greet(listener.accept().await.unwrap().0).await;
+        let mut news = services.watched[0].0.last.subscribe();
+        news.wait_for(|found| found.as_ref().is_some_and(|found| found.checked.is_up() == Some(true))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_found_long_ago_is_not_told() {
+        let (host, listener) = host().await;
+        let services = services(&host, &[]);
+        let (first, ()) = tokio::join!(scrape(&services), async { drop(listener.accept().await.unwrap()) });
+        assert_eq!(value(&first, UP), Some(0.0), "closed without a word");
+        pause();
+        advance(GOOD).await;
+        let begun = Instant::now();
+        let part = services.scrape(begun + Duration::from_secs(1), Duration::ZERO).await.unwrap();
+        assert_eq!((value(&part, UP), value(&part, "pve_scrape_collector_success")), (None, Some(0.0)));
+        assert!(begun.elapsed() >= Duration::from_secs(1), "waited for as if it was never seen");
+    }
+
+    #[tokio::test]
+    async fn checks_of_services_that_are_gone_end() {
+        let (host, listener) = host().await;
+        let before = services(&host, &[]);
+        let asking = Arc::clone(&before);
+        let scrape = tokio::spawn(async move { scrape(&asking).await });
+        let mut stream = listener.accept().await.unwrap().0;
+        scrape.abort();
+        assert!(scrape.await.is_err());
+        let after = services(&host, &[Arc::clone(&before)]);
+        drop(before);
+        assert!(after.watched[0].0.running.lock().unwrap().is_some(), "kept by the next configuration");
+        let begun = Instant::now();
+        drop(after);
+        assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0, "closed, and nothing was said");
+        assert!(begun.elapsed() < LIMIT / 2, "{:?}", begun.elapsed());
+    }
+}
