@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Collector, Lane};
 use crate::checks::{self, Checker, Outcome, Target};
-use crate::config::Host;
+use crate::config::{Host, Service};
 use crate::metrics::{Family, Labels};
 
 /// The collector; it tells nothing where no services are configured.
@@ -35,7 +35,7 @@ pub struct Checked(Outcome);
 impl Check {
     /// The services of a host, in the order of the configuration.
     pub fn all(host: &Host, checker: &Checker) -> Vec<Self> {
-        let check = |service: &crate::config::Service| {
+        let check = |service: &Service| {
             let target = Target { host: host.address.host().to_owned(), port: service.port, kind: service.kind };
             Self {
                 labels: checks::labels(&service.name, &target),
@@ -46,6 +46,12 @@ impl Check {
             }
         };
         host.services.iter().map(check).collect()
+    }
+
+    /// The same, with nobody else who checks.
+    #[cfg(test)]
+    pub(crate) fn alone(host: &Host) -> Vec<Self> {
+        Self::all(host, &Checker::new())
     }
 
     /// Whether two check the same under the same name.
@@ -110,7 +116,6 @@ mod tests {
     use super::super::testing;
     use super::*;
     use crate::checks::Why;
-    use crate::config::Service;
     use crate::ids::{ServiceKind, SshAddress};
 
     fn host() -> Host {
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn all_families_are_announced_and_tell_of_every_service() {
-        let checks = Check::all(&host(), &Checker::new());
+        let checks = Check::alone(&host());
         let (took, status) = (Some(Duration::from_millis(40)), Some(200));
         let up = Outcome { up: Some(true), took, status, certificate_not_after: Some(1_800_000_000), why: None };
         let why = Some(Why::Refused("connection refused".into()));
@@ -153,7 +158,7 @@ mod tests {
         let checks = |change: fn(&mut Host)| {
             let mut host = host();
             change(&mut host);
-            Check::all(&host, &Checker::new())
+            Check::alone(&host)
         };
         let same = |change| checks(|_| {}).iter().zip(&checks(change)).map(|(one, other)| one.is_same(other)).collect();
         let told: Vec<Vec<bool>> = vec![

@@ -194,7 +194,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Checker;
     use crate::config::{Host, Service};
     use crate::ids::{ServiceKind, SshAddress};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -213,7 +212,7 @@ mod tests {
     }
 
     fn services(host: &Host, before: &[Arc<Services>]) -> Arc<Services> {
-        Arc::new(Services::new(host, Check::all(host, &Checker::new()), before))
+        Arc::new(Services::new(host, Check::alone(host), before))
     }
 
     async fn greet(mut stream: TcpStream) {
