@@ -5,7 +5,7 @@
 //!
 //! The fast lane is told anew at each scrape from calls that cost the same for any number of guests. Everything else is
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
-//! over SSH at each scrape, or now and then, as these two.
+//! over SSH at each scrape, or now and then, as these two; services are connected to.
 
 mod backup_coverage;
 mod cluster;
@@ -21,6 +21,7 @@ mod pool;
 mod qdevice;
 pub mod reference;
 mod replication;
+pub mod service;
 mod shared;
 mod slow;
 mod storage;
@@ -38,6 +39,7 @@ use crate::metrics::{Desc, Family};
 use crate::pve::Error;
 
 pub use over_ssh::{Failure, Heard, HostOptions, OverSsh, filters};
+pub use service::{Check, Checked};
 pub use slow::{Ask, Asking, Per, Slow, Subject};
 
 /// Every collector there is, in the order of the README's table.
@@ -56,6 +58,7 @@ pub const ALL: &[&Collector] = &[
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
     &host::COLLECTOR,
+    &service::COLLECTOR,
 ];
 
 /// One subject of the page.
@@ -82,6 +85,8 @@ pub enum Lane {
     Slow(Slow),
     /// Of hosts, over SSH.
     Host(OverSsh),
+    /// Of services, by connecting to them.
+    Services,
 }
 
 /// A privilege on a path, as PVE's access control names them.

@@ -6,8 +6,8 @@
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
 //!   control   [control]: who may use the API
-//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
-//!             know one kind of value each
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
+//!             service, units know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   guests    [discovery]
@@ -38,6 +38,7 @@ mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod service;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -68,7 +69,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.

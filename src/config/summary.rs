@@ -18,8 +18,8 @@ impl Config {
         if !self.hosts.is_empty() {
             let _ = write!(text, "\n{}:", counted(self.hosts.len(), "host"));
         }
-        for Host { id, address, ssh, .. } in &self.hosts {
-            let _ = write!(text, "\n  {id} ({}@{address}, {})", ssh.user, of_ssh(ssh));
+        for host in &self.hosts {
+            let _ = write!(text, "\n  {}", of_host(host));
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
@@ -69,6 +69,18 @@ fn of_cluster(cluster: &Cluster) -> String {
         Some(ClusterSsh { settings, .. }) => format!(", nodes over ssh as {} with {}", settings.user, of_ssh(settings)),
     };
     format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes})", cluster.name)
+}
+
+fn of_host(Host { id, address, ssh, services, .. }: &Host) -> String {
+    let way = match ssh {
+        Some(ssh) => format!("{}@{address}, {}", ssh.user, of_ssh(ssh)),
+        None => format!("{}, not over ssh", address.host()),
+    };
+    let services = match services.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "service")),
+    };
+    format!("{id} ({way}{services})")
 }
 
 fn of_ssh(ssh: &Ssh) -> String {

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use super::example::authority;
 use super::*;
 
-pub(super) const COLLECTORS: [&str; 14] = [
+pub(super) const COLLECTORS: [&str; 15] = [
     "host",
+    "service",
     "backup_coverage",
     "cluster",
     "guest",

@@ -35,6 +35,7 @@ mod probe;
 mod programs;
 mod pve;
 mod reload;
+mod services;
 mod slow_clients;
 mod slow_collectors;
 mod slow_lane;

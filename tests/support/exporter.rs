@@ -251,7 +251,9 @@ fn completed(config: &str) -> String {
 
 /// The names of the collectors that ask clusters.
 pub fn of_clusters() -> Vec<&'static str> {
-    let of_clusters = |collector: &&&collectors::Collector| !matches!(collector.lane, collectors::Lane::Host(_));
+    let of_clusters = |collector: &&&collectors::Collector| {
+        !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services)
+    };
     collectors::ALL.iter().filter(of_clusters).map(|collector| collector.name).collect()
 }
 

@@ -7,6 +7,7 @@ mod http;
 mod machine;
 mod page;
 mod pki;
+mod service;
 mod shell;
 mod simulated;
 
@@ -17,5 +18,6 @@ pub use http::{Kept, Reply, connect, exchange, get, parse, request};
 pub use machine::{Machine, recorded_host};
 pub use page::{Page, Series};
 pub use pki::{Pki, shown};
+pub use service::{BlackHole, Refusing, Service};
 pub use shell::{probe, run};
 pub use simulated::Simulated;

@@ -86,10 +86,10 @@ struct Kept {
 }
 
 impl Host {
-    /// One of `[[hosts]]`; nothing was asked yet.
-    pub fn new(asker: &Asker, told: &config::Host) -> Self {
+    /// One of `[[hosts]]`, where it is asked over SSH; nothing was asked yet.
+    pub fn new(asker: &Asker, told: &config::Host) -> Option<Self> {
         let labels = Labels::new(&[("host", &told.id)]);
-        Self::with(asker, (&told.id, &told.name), (&told.address, &told.ssh), labels)
+        Some(Self::with(asker, (&told.id, &told.name), (&told.address, told.ssh.as_ref()?), labels))
     }
 
     fn of_node(asker: &Asker, cluster: &str, node: &str, at: (&SshAddress, &Arc<Ssh>)) -> Self {
@@ -141,7 +141,7 @@ impl Host {
         }
         let probe = wanted.collectors.iter().find_map(|collector| match collector.lane {
             Lane::Host(over_ssh) => Some((*collector, over_ssh)),
-            Lane::Fast(_) | Lane::Slow(_) => None,
+            Lane::Fast(_) | Lane::Slow(_) | Lane::Services => None,
         });
         let Some((collector, over_ssh)) = probe else { return Said { parts: Vec::new(), failure: None } };
         let answer = over_ssh.ask(&self.session, wanted.deadline).await;
