@@ -39,7 +39,7 @@ impl App {
         let mut rooms = Rooms::new();
         let (site, _) = rooms.site(config, None)?;
         rooms.own().config_read(Some(unix_time()));
-        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(rooms) })
+        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(Box::new(rooms)) })
     }
 
     /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it.
@@ -74,7 +74,7 @@ impl App {
 /// What lives as long as the exporter serves.
 enum Kept {
     /// The rooms, with what goes on in the background.
-    Rooms(Rooms),
+    Rooms(Box<Rooms>),
     /// The same where the configuration can be read again.
     Reloading(Arc<Reloader>, mpsc::Receiver<http::Reload>),
 }
