@@ -14,7 +14,8 @@
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
 //! 5 answering http         listeners, routes, limits, pages
 //!
-//! beside them sim          a simulated PVE API for `demo` and the tests
+//! beside them setup        first contact over SSH: what a host is, what Proxmox VE must give an exporter there
+//!             sim          a simulated PVE API for `demo` and the tests
 //!             ids          names that cross the rooms
 //!             commands     the command line, one file per command
 //!             app          the composition root: the only file that knows every room
@@ -40,5 +41,6 @@ pub mod inventory;
 pub mod metrics;
 pub mod pve;
 pub mod scrape;
+pub mod setup;
 pub mod sim;
 pub mod ssh;

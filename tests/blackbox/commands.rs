@@ -11,6 +11,7 @@ fn help_texts_are_as_they_were_read() {
         &["demo", "--help"],
         &["check", "--help"],
         &["import", "--help"],
+        &["setup", "--help"],
         &["ssh-probe", "--help"],
     ] {
         let ended = run_to_end(arguments);

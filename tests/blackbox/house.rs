@@ -22,7 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
     ("http", &["ids", "config", "scrape", "metrics"]),
     ("sim", &["ids"]),
-    ("commands", &["ids", "config", "ssh", "sim", "collectors", "app"]),
+    ("setup", &["ids", "config", "pve", "ssh", "collectors", "checks"]),
+    ("commands", &["ids", "config", "setup", "ssh", "sim", "collectors", "app"]),
     ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
     ("main", &["commands"]),
 ];

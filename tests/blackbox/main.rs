@@ -30,6 +30,8 @@ mod probe;
 mod programs;
 mod pve;
 mod reload;
+#[cfg(feature = "external-programs")]
+mod setup;
 mod slow_clients;
 mod slow_collectors;
 mod slow_lane;
