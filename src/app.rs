@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Cluster, Config, Tls};
-use crate::ids::Fingerprint;
+use crate::config::{Cluster, Config, Ssh, Tls};
+use crate::ids::{Fingerprint, SshAddress};
 use crate::metrics::Own;
-use crate::{http, pve};
+use crate::{http, pve, ssh};
 use reload::Reloader;
 use rooms::Rooms;
 
@@ -119,6 +119,13 @@ pub async fn look(cluster: &Cluster) -> Result<Seen, String> {
         seen.certificate = pve::shown_certificate(endpoint).await.ok().map(|shown| shown.fingerprint);
     }
     Ok(seen)
+}
+
+/// A host to be asked over SSH by a command of its own; nothing is sent to it yet.
+pub fn session(address: &SshAddress, settings: Ssh) -> ssh::Session {
+    let own = Arc::new(Own::new(env!("CARGO_PKG_VERSION")));
+    let client = ssh::Client::new(own, None, ssh::Limits::default(), unix_time);
+    client.session(address.host(), address.clone(), Arc::new(settings))
 }
 
 /// Listens on all addresses, or says which one it cannot have. Must run on the runtime.

@@ -16,7 +16,7 @@
 //! 5 answering http         listeners, routes, limits, pages
 //!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!
-//! beside them setup       tries a configuration, and says what is missing
+//! beside them setup        first contact over SSH, what Proxmox VE must give an exporter, and what is missing
 //!             sim          a simulated PVE API for `demo` and the tests
 //!             ids          names that cross the rooms
 //!             commands     the command line, one file per command

@@ -7,6 +7,7 @@ mod hash_token;
 mod import;
 mod log;
 mod serve;
+mod setup;
 mod ssh_probe;
 
 use std::fmt::Display;
@@ -52,6 +53,12 @@ enum Command {
     /// Exit code 0: it is complete; 1: a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
+    /// Make a read-only token on a node of Proxmox VE over SSH, and print the configuration that uses it.
+    ///
+    /// Shows each command first, and runs them only after --yes or a typed yes; to run it again changes nothing. The
+    /// configuration goes to stdout, all else to stderr. Exit code 0: done, or there was nothing to do; 1: something
+    /// failed, or nobody agreed; 2: there was nobody to ask.
+    Setup(setup::Options),
     /// Print the program that hosts are asked to run over SSH, to read it or to install it there.
     ///
     /// Installed as a forced command, it is all that the exporter's key can run.
@@ -99,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
+        Command::Setup(options) => setup::run(options),
         Command::SshProbe => ssh_probe::run(),
     }
 }

@@ -36,6 +36,8 @@ mod programs;
 mod pve;
 mod reload;
 mod services;
+#[cfg(feature = "external-programs")]
+mod setup;
 mod slow_clients;
 mod slow_collectors;
 mod slow_lane;
