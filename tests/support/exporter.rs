@@ -251,14 +251,16 @@ fn completed(config: &str) -> String {
 
 /// The names of the collectors that ask clusters.
 pub fn of_clusters() -> Vec<&'static str> {
-    let of_clusters = |collector: &&&collectors::Collector| !matches!(collector.lane, collectors::Lane::Host(_));
+    let of_clusters = |collector: &&&collectors::Collector| {
+        !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services)
+    };
     collectors::ALL.iter().filter(of_clusters).map(|collector| collector.name).collect()
 }
 
 /// A `[collectors]` section that leaves the fast lane only.
 pub fn without_slow_lane() -> String {
     let is_slow = |collector: &&&collectors::Collector| match collector.lane {
-        collectors::Lane::Fast(_) => false,
+        collectors::Lane::Fast(_) | collectors::Lane::Services => false,
         collectors::Lane::Slow(_) => true,
         collectors::Lane::Host(over_ssh) => over_ssh.ttl.is_some(),
     };

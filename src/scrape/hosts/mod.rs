@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::LEAST_TELLING;
 use super::outcome::{self, Figures};
+use super::{LEAST_TELLING, Past};
 use crate::collectors::{Collector, Failure, Heard, HostOptions, Lane, OverSsh, filters, host};
 use crate::config::{self, HostFilters, Ssh};
 use crate::ids::SshAddress;
@@ -41,12 +41,14 @@ pub struct Asker {
 /// Where a configuration is read again, it is handed on to the next [`super::Scraper`] if its own part did not change.
 pub struct Host {
     session: Arc<Session>,
+    name: String,
     now: fn() -> Duration,
     labels: Labels,
     info: Family,
     pages: Arc<Mutex<Vec<Kept>>>,
     slow: Slow,
     log: Arc<Log>,
+    past: Mutex<Past>,
 }
 
 /// What a scrape wants of every host.
@@ -98,10 +100,10 @@ struct Kept {
 }
 
 impl Host {
-    /// One of `[[hosts]]`; nothing was asked yet.
-    pub fn new(asker: &Asker, told: &config::Host) -> Self {
+    /// One of `[[hosts]]`, where it is asked over SSH; nothing was asked yet.
+    pub fn new(asker: &Asker, told: &config::Host) -> Option<Self> {
         let labels = Labels::new(&[("host", &told.id)]);
-        Self::with(asker, (&told.id, &told.name), (&told.address, &told.ssh), labels)
+        Some(Self::with(asker, (&told.id, &told.name), (&told.address, told.ssh.as_ref()?), labels))
     }
 
     fn of_node(asker: &Asker, cluster: &str, node: &str, at: (&SshAddress, &Arc<Ssh>)) -> Self {
@@ -115,12 +117,37 @@ impl Host {
         let session = Arc::new(asker.client.session(id, address.clone(), Arc::clone(settings)));
         let log = Arc::<Log>::default();
         let slow = Slow::new(Arc::clone(&session), Arc::clone(&log), asker.now);
-        Self { session, now: asker.now, labels, info, pages: Arc::default(), slow, log }
+        Self {
+            session,
+            name: name.to_owned(),
+            now: asker.now,
+            labels,
+            info,
+            pages: Arc::default(),
+            slow,
+            log,
+            past: Mutex::default(),
+        }
     }
 
     /// The value of the label `host`.
     pub fn id(&self) -> &str {
         self.session.id()
+    }
+
+    /// What people call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is asked.
+    pub(super) fn address(&self) -> String {
+        self.session.address().to_string()
+    }
+
+    /// What scrapes came to so far.
+    pub(super) fn past(&self) -> Past {
+        lock(&self.past).clone()
     }
 
     /// What the host says by the deadline. Scrapes that overlap share the answer, and those that follow within `max_age`.
@@ -152,6 +179,18 @@ impl Host {
         Said { parts, failure }
     }
 
+    fn remember(&self, heard: &Heard) {
+        let now = Instant::now();
+        let mut past = lock(&self.past);
+        let answered = heard.error.is_none() || !heard.families.is_empty();
+        past.answered = Some(answered);
+        past.last_success = if answered { Some(now) } else { past.last_success };
+        past.last_failure = match &heard.error {
+            Some(error) => Some((now, error.to_string())),
+            None => past.last_failure.take(),
+        };
+    }
+
     /// What the answer to the quick question tells.
     fn probed(
         &self,
@@ -168,6 +207,7 @@ impl Host {
             Err(error) => (error.into(), None, None),
         };
         if wanted.time >= LEAST_TELLING {
+            self.remember(&heard);
             self.log.note(&self.session, collector, &heard);
         }
         let Heard { families, error, .. } = heard;
@@ -225,7 +265,7 @@ impl Wanted<'_> {
     fn probe(&self) -> Option<(&'static str, OverSsh)> {
         self.collectors.iter().find_map(|collector| match collector.lane {
             Lane::Host(over_ssh) if over_ssh.ttl.is_none() => Some((collector.name, over_ssh)),
-            Lane::Host(_) | Lane::Fast(_) | Lane::Slow(_) => None,
+            Lane::Host(_) | Lane::Fast(_) | Lane::Slow(_) | Lane::Services => None,
         })
     }
 }
