@@ -83,7 +83,7 @@ pub struct Config {
     pub control: Control,
     /// `[scrape]`: bounds of a scrape.
     pub scrape: Scrape,
-    /// `[[clusters]]`: at least one, names unique, in the order of the file.
+    /// `[[clusters]]`: names unique, in the order of the file; may be empty where there are hosts.
     pub clusters: Vec<Cluster>,
     /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
     pub hosts: Vec<Host>,

@@ -10,7 +10,9 @@ impl Config {
     /// Several lines, the last without a line break; no secrets.
     pub fn summary(&self) -> String {
         let mut text = counted(self.clusters.len(), "cluster");
-        text.push(':');
+        if !self.clusters.is_empty() {
+            text.push(':');
+        }
         for cluster in &self.clusters {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  {}", of_cluster(cluster));
