@@ -109,7 +109,7 @@ fn a_slow_question_that_hangs_delays_no_page_and_no_other_is_asked_meanwhile() {
     let hung = Page::parse(&exporter.page("/metrics?collect[]=host_smart&collect[]=host_zpool"));
     assert!(!hung.samples.contains_key(SUCCESS), "nothing was answered");
     let started = Instant::now();
-    while machine.sim.seen().commands == 0 {
+    while machine.sim.seen().hung == 0 {
         assert!(started.elapsed() < Duration::from_secs(60), "{}", exporter.log());
         exporter.page("/metrics?collect[]=host_smart&collect[]=host_zpool");
     }
