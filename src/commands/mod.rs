@@ -9,7 +9,7 @@ mod serve;
 mod ssh_probe;
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ enum Command {
     Check(check::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
     ///
-    /// Exit code 0: it is complete; 1: a secret could not be written, or with --live, a target did not answer (the
+    /// Exit code 0: it is complete; 1: it or a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
     /// Print the program that hosts are asked to run over SSH, to read it or to install it there.
@@ -142,9 +142,17 @@ fn say(message: &impl Display) {
     let _ = writeln!(std::io::stdout(), "{message}");
 }
 
-/// Writes a text to stdout as it stands; a closed pipe is no reason to fail.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Writes to stdout what a command is there to give. A file that could not take all of it would be taken for whole; a
+/// closed pipe is no reason to fail.
+fn deliver(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(&format!("what is printed was not written in full: {error}; make room, and print it again"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Writes a message for people to stderr.
