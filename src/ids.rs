@@ -1,10 +1,22 @@
 //! Names that cross the rooms.
 
+mod address;
+mod network;
+mod percent;
+mod selector;
+mod service;
 mod ssh;
+mod token;
 
 use std::fmt;
 
+pub use address::neighbourhood;
+pub use network::Network;
+pub use percent::percent_decoded;
+pub use selector::GuestSelection;
+pub use service::ServiceKind;
 pub use ssh::{SshAddress, SshFingerprint};
+pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,9 +12,12 @@
 //!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
+//!             discovery    guests and hosts known from answer to answer, their addresses, targets for Prometheus
 //! 5 answering http         listeners, routes, limits, pages
+//!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!
-//! beside them sim          a simulated PVE API for `demo` and the tests
+//! beside them setup        first contact over SSH, what Proxmox VE must give an exporter, and what is missing
+//!             sim          a simulated PVE API for `demo` and the tests
 //!             ids          names that cross the rooms
 //!             commands     the command line, one file per command
 //!             app          the composition root: the only file that knows every room
@@ -28,11 +31,13 @@
 //! * Credentials go only to addresses named in the configuration, after the certificate was checked.
 //! * Nothing panics on input from outside.
 
+pub mod api;
 pub mod app;
 pub mod checks;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod discovery;
 pub mod hosts;
 pub mod http;
 pub mod ids;
@@ -40,5 +45,6 @@ pub mod inventory;
 pub mod metrics;
 pub mod pve;
 pub mod scrape;
+pub mod setup;
 pub mod sim;
 pub mod ssh;

@@ -1,26 +1,35 @@
-//! What is kept while configurations come and go: counters, and the clusters whose own part did not change.
+//! What is kept while configurations come and go: counters, and the clusters, hosts and services whose own part did not
+//! change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::known;
+use crate::checks::Checker;
+use crate::collectors::Check;
 use crate::config::{self, Config};
+use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
-use crate::{http, pve, ssh};
+use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper, Services};
+use crate::{api, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// In `state_dir`: the host keys that `accept_new` took.
-const LEARNED: &str = "known_hosts";
+pub(super) const LEARNED: &str = "known_hosts";
 
 /// Makes a site of each configuration.
 pub(super) struct Rooms {
     own: Arc<Own>,
     clusters: Vec<Tenant>,
+    keeper: Keeper,
     hosts: Vec<(config::Host, Arc<Host>)>,
+    refusals: Arc<api::Refusals>,
+    services: Vec<Arc<Services>>,
+    checker: Checker,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
 }
@@ -30,6 +39,7 @@ struct Tenant {
     config: config::Cluster,
     limits: pve::Limits,
     cluster: Arc<Cluster>,
+    discovered: Arc<discovery::Cluster>,
 }
 
 /// What a new configuration meant for the clusters: their names.
@@ -43,7 +53,16 @@ pub(super) struct Changes {
 
 impl Rooms {
     pub(super) fn new() -> Self {
-        Self { own: Arc::new(Own::new(VERSION)), clusters: Vec::new(), hosts: Vec::new(), ssh: None }
+        Self {
+            own: Arc::new(Own::new(VERSION)),
+            clusters: Vec::new(),
+            keeper: Keeper::default(),
+            hosts: Vec::new(),
+            services: Vec::new(),
+            checker: Checker::new(),
+            refusals: Arc::default(),
+            ssh: None,
+        }
     }
 
     pub(super) fn own(&self) -> &Own {
@@ -62,13 +81,26 @@ impl Rooms {
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
         let hosts = self.hosts(config, same_file, &asker);
+        let services = self.services(config);
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
-        let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
-        let site = http::Site::new(Arc::new(scraper), Arc::clone(&self.own), VERSION, http::Limits::default());
-        let site = site.behind(door);
-        (self.clusters, self.hosts) = (clusters, hosts);
+        let asked = hosts.iter().map(|(_, host)| Arc::clone(host)).collect();
+        let scraper = Arc::new(Scraper::new(shared, asked, services.clone(), config));
+        let desk = self.desk(config, &scraper);
+        let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
+        let discovered = clusters.iter().map(|tenant| Arc::clone(&tenant.discovered)).collect();
+        let discovery = Arc::new(Discovery::new(discovered, config));
+        // What the one before kept is not kept twice.
+        self.keeper = discovery.keep();
+        let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
+        (self.clusters, self.hosts, self.services) = (clusters, hosts, services);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
+    }
+
+    /// Who answers questions of the API.
+    fn desk(&self, config: &Config, scraper: &Arc<Scraper>) -> api::Desk {
+        let routes = known::routes(scraper, super::unix_now);
+        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION)
     }
 
     /// What hosts are made with, and whether it is what those that there are were made with.
@@ -84,12 +116,25 @@ impl Rooms {
     }
 
     fn hosts(&self, config: &Config, same_file: bool, asker: &Asker) -> Vec<(config::Host, Arc<Host>)> {
-        let host = |told: &config::Host| {
-            let same = self.hosts.iter().find(|(before, _)| same_file && before == told);
-            let host = same.map_or_else(|| Arc::new(Host::new(asker, told)), |(_, host)| Arc::clone(host));
-            (told.clone(), host)
+        // All but the services, which have no part in the connection.
+        let is_same = |one: &config::Host, other: &config::Host| {
+            let config::Host { id, name, address, ssh, services: _ } = one;
+            (id, name, address, ssh) == (&other.id, &other.name, &other.address, &other.ssh)
         };
-        config.hosts.iter().map(host).collect()
+        let host = |told: &config::Host| {
+            let same = self.hosts.iter().find(|(before, _)| same_file && is_same(before, told));
+            let host = match same {
+                Some((_, host)) => Arc::clone(host),
+                None => Arc::new(Host::new(asker, told)?),
+            };
+            Some((told.clone(), host))
+        };
+        config.hosts.iter().filter_map(host).collect()
+    }
+
+    fn services(&self, config: &Config) -> Vec<Arc<Services>> {
+        let services = |told| Arc::new(Services::new(told, Check::all(told, &self.checker), &self.services));
+        config.hosts.iter().map(services).collect()
     }
 
     fn clusters(&self, config: &Config, same_file: bool, asker: &Asker) -> Result<(Vec<Tenant>, Changes), String> {
@@ -107,15 +152,17 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let cluster = match same {
-                Some(tenant) => Arc::clone(&tenant.cluster),
+            let (cluster, discovered) = match same {
+                Some(tenant) => (Arc::clone(&tenant.cluster), Arc::clone(&tenant.discovered)),
                 None => {
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
-                    Arc::new(Cluster::new(Inventory::new(client), &self.own, nodes))
+                    let inventory = Arc::new(Inventory::new(client));
+                    let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
+                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered))
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster });
+            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered });
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

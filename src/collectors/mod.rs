@@ -5,7 +5,7 @@
 //!
 //! The fast lane is told anew at each scrape from calls that cost the same for any number of guests. Everything else is
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
-//! over SSH at each scrape, or now and then, as these two.
+//! over SSH at each scrape, or now and then, as these two; services are connected to.
 
 mod backup_coverage;
 mod cluster;
@@ -21,6 +21,7 @@ mod pool;
 mod qdevice;
 pub mod reference;
 mod replication;
+pub mod service;
 mod shared;
 mod slow;
 mod storage;
@@ -32,11 +33,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::inventory::View;
 use crate::metrics::{Desc, Family};
 use crate::pve::Error;
 
 pub use over_ssh::{Failure, Heard, HostOptions, OverSsh, filters};
+pub use service::{Check, Checked};
 pub use slow::{Ask, Asking, Per, Slow, Subject};
 
 /// Every collector there is, in the order of the README's table.
@@ -55,6 +58,7 @@ pub const ALL: &[&Collector] = &[
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
     &host::COLLECTOR,
+    &service::COLLECTOR,
 ];
 
 /// One subject of the page.
@@ -81,6 +85,8 @@ pub enum Lane {
     Slow(Slow),
     /// Of hosts, over SSH.
     Host(OverSsh),
+    /// Of services, by connecting to them.
+    Services,
 }
 
 /// A privilege on a path, as PVE's access control names them.
@@ -114,6 +120,12 @@ impl From<Result<Vec<Family>, Error>> for Told {
 /// The usual collector: one call, one pure function of its answer.
 async fn tell<T>(call: impl Future<Output = Result<Arc<T>, Error>>, families: impl FnOnce(&T) -> Vec<Family>) -> Told {
     call.await.map(|snapshot| families(&snapshot)).into()
+}
+
+/// The collectors that a configuration leaves on.
+pub fn enabled(config: &Config) -> Vec<&'static Collector> {
+    let is_on = |collector: &&&Collector| !config.disabled_collectors.iter().any(|name| name == collector.name);
+    ALL.iter().filter(is_on).copied().collect()
 }
 
 /// The names of all collectors.

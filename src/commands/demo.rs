@@ -84,7 +84,9 @@ fn config_text(sims: &[Sim]) -> String {
          endpoints = [{}]\n\
          token_id = \"{TOKEN_ID}\"\n\
          token_secret = \"{TOKEN_SECRET}\"\n\
-         tls = {{ fingerprints = [{}] }}\n",
+         tls = {{ fingerprints = [{}] }}\n\
+         \n\
+         [discovery]\n",
         quoted(sims.iter().map(Sim::url).collect()),
         quoted(sims.iter().map(|sim| sim.fingerprint().to_string()).collect()),
     )

@@ -84,7 +84,7 @@ pub(super) fn run(options: Options) -> ExitCode {
             for warning in &imported.warnings {
                 complain(&format!("warning: {warning}"));
             }
-            let delivered = super::deliver(&imported.text);
+            let delivered = super::end(super::deliver(&imported.text));
             match check(&imported.text) {
                 Err(faults) => {
                     complain(&format!("the printed configuration needs a correction:\n{faults}"));

@@ -21,7 +21,7 @@ pub(super) fn start(log: &Log) {
     let registry = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Logfmt => {
-            let lines = tracing_logfmt::builder().with_target(false).layer().with_writer(io::stderr);
+            let lines = tracing_logfmt::builder().with_target(false).layer().with_writer(|| Plain(io::stderr()));
             registry.with(lines.with_filter(filter)).try_init()
         }
         LogFormat::Json => {
@@ -31,4 +31,48 @@ pub(super) fn start(log: &Log) {
     };
     // A process starts one log; a second one would mean a test that starts two commands, which may share the first.
     drop(started);
+}
+
+/// Writes lines in which apostrophes need no backslash, so that commands in them can be copied.
+struct Plain<W>(W);
+
+impl<W: io::Write> io::Write for Plain<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&plain(line)).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// `\'` → `'`, unless the backslash is itself the second of a pair.
+fn plain(line: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(line.len());
+    let mut bytes = line.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match (byte, (byte == b'\\').then(|| bytes.next()).flatten()) {
+            (b'\\', Some(b'\'')) => plain.push(b'\''),
+            (byte, escaped) => plain.extend([Some(byte), escaped].into_iter().flatten()),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_apostrophes_lose_their_backslash() {
+        for (line, expected) in [
+            (r"run=\'a\'", "run='a'"),
+            (r"path=\\'a\\'", r"path=\\'a\\'"),
+            (r#"x="\\\'\n\"""#, r#"x="\\'\n\"""#),
+            (r"end\", r"end\"),
+            ("", ""),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&plain(line.as_bytes())), expected, "{line}");
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::deliver;
+use super::{deliver, end};
 use crate::ssh::PROBE;
 
 pub(super) fn run() -> ExitCode {
-    deliver(PROBE)
+    end(deliver(PROBE))
 }

@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{credential, endpoint, files, filters, host, modules, ssh_check, tls, units, web, words};
+use super::{control, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -38,6 +38,7 @@ impl<'a> Context<'a> {
 /// Checks the whole file. `None` only after a fault was reported.
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
     let web = web::web(&raw.web, context);
+    let control = control::control(&raw.control, web.as_ref(), context);
     let scrape = scrape(&raw.scrape, &mut context.report);
     let state_dir = raw.state_dir.as_ref().map(|found| files::resolve(context.file, found.value));
     let ssh = ssh_check::defaults(raw.ssh.as_ref(), state_dir.is_some(), context);
@@ -48,12 +49,17 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
     let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
+    let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
-    let (web, scrape) = (web?, scrape?);
-    Some(Config { state_dir, web, scrape, clusters, hosts, disabled_collectors, host_filters })
+    let (web, control, scrape) = (web?, control?, scrape?);
+    let discovery = match discovery {
+        Some(checked) => Some(checked?),
+        None => None,
+    };
+    Some(Config { state_dir, web, control, scrape, clusters, hosts, discovery, disabled_collectors, host_filters })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {

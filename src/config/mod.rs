@@ -5,10 +5,12 @@
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
-//!             know one kind of value each
+//!   control   [control]: who may use the API
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
+//!             service, units know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
+//!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
 //! ```
@@ -17,6 +19,7 @@
 
 mod auth;
 mod check;
+mod control;
 mod credential;
 mod endpoint;
 #[cfg(test)]
@@ -24,6 +27,7 @@ mod example;
 mod fault;
 pub(crate) mod files;
 mod filters;
+mod guests;
 mod host;
 mod identity;
 mod listen;
@@ -34,6 +38,7 @@ mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod service;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -54,15 +59,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ids::Fingerprint;
+use crate::ids::{Fingerprint, Scope, TokenHash};
+pub use control::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
+pub use guests::Discovery;
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 
 /// A checked configuration: every value in it is usable as it stands.
@@ -72,12 +79,16 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
+    /// `[control]`: who may use the API.
+    pub control: Control,
     /// `[scrape]`: bounds of a scrape.
     pub scrape: Scrape,
     /// `[[clusters]]`: at least one, names unique, in the order of the file.
     pub clusters: Vec<Cluster>,
     /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
     pub hosts: Vec<Host>,
+    /// `[discovery]`: set where guests are kept known.
+    pub discovery: Option<Discovery>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
     /// `[collectors.host]`: what is not told of hosts.
@@ -106,6 +117,24 @@ pub struct WebTls {
     pub key_file: PathBuf,
     /// `client_ca_file`: authorities of clients' certificates; with it, a client without such a certificate is refused.
     pub client_ca_file: Option<PathBuf>,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    /// `tokens`: names and hashes unique; empty: nobody may use the API.
+    pub tokens: Vec<ApiToken>,
+}
+
+/// Who may use the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiToken {
+    /// `name`: who it is, for the log.
+    pub name: String,
+    /// `sha256`: what the token is known by.
+    pub hash: TokenHash,
+    /// `scopes`: what it allows, at least one.
+    pub scopes: Vec<Scope>,
 }
 
 /// `[scrape]`.
@@ -164,6 +193,16 @@ pub enum Credential {
         /// Any printable characters.
         password: Secret,
     },
+}
+
+impl Credential {
+    /// Who we are: `user@realm!name` or `user@realm`.
+    pub fn identity(&self) -> &str {
+        match self {
+            Self::Token { id, .. } => id,
+            Self::User { name, .. } => name,
+        }
+    }
 }
 
 /// How an endpoint's certificate is verified.

@@ -3,8 +3,10 @@
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
+use super::control::{self, RawControl};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
+use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
 use super::ssh_raw::{self, RawSsh};
@@ -20,6 +22,8 @@ pub(super) struct RawConfig<'t> {
     pub(super) state_dir: Option<At<&'t str>>,
     /// `[web]`.
     pub(super) web: RawWeb<'t>,
+    /// `[control]`.
+    pub(super) control: RawControl<'t>,
     /// `[scrape]`.
     pub(super) scrape: RawScrape<'t>,
     /// `[[clusters]]`.
@@ -28,6 +32,8 @@ pub(super) struct RawConfig<'t> {
     pub(super) ssh: Option<RawSsh<'t>>,
     /// `[[hosts]]`.
     pub(super) hosts: Vec<RawHost<'t>>,
+    /// `[discovery]`.
+    pub(super) discovery: Option<RawDiscovery<'t>>,
     /// `[collectors]`.
     pub(super) collectors: RawCollectors<'t>,
 }
@@ -88,13 +94,16 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let mut root = Reader::root(document);
     let state_dir = root.string("state_dir", "a folder such as \"/var/lib/pve-sentinel\"", report);
     let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
+    let control = root.table("control", report).map(|table| control::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
+    let discovery = root.table("discovery", report).map(|table| guests::read(table, report));
     root.close(report);
-    RawConfig { state_dir, web, scrape, clusters, ssh, hosts, collectors: collectors.unwrap_or_default() }
+    let collectors = collectors.unwrap_or_default();
+    RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, discovery, collectors }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

@@ -7,7 +7,7 @@ use super::fault::{At, Place, Report};
 use super::words;
 
 /// Keys that people put into the wrong table, and where they belong.
-const HOMES: [(&str, &str); 23] = [
+const HOMES: &[(&str, &str)] = &[
     ("listen_addresses", "[web]"),
     ("basic_auth_users", "[web]"),
     ("enable_lifecycle", "[web]"),
@@ -29,8 +29,15 @@ const HOMES: [(&str, &str); 23] = [
     ("insecure_skip_verify", "tls of [[clusters]]"),
     ("hostname", "[[hosts]]"),
     ("ssh_user", "[[hosts]]"),
+    ("services", "[[hosts]]"),
     ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
+    ("interval", "[discovery]"),
+    ("prefer", "[discovery]"),
+    ("address_info", "[discovery]"),
     ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),
+    ("tokens", "[control]"),
+    ("sha256", "tokens of [control]"),
+    ("scopes", "tokens of [control]"),
 ];
 
 /// What the parser says of a key that is there twice; the rest of the file is as readable as before.
@@ -102,6 +109,13 @@ impl<'t, 'i> Reader<'t, 'i> {
     /// Whether the key is there, of whatever type.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// The first key, in the order of the file, that begins so.
+    pub(super) fn first_with(&self, beginning: &str) -> Option<(&'t str, Place)> {
+        let keys = self.table.keys().filter(|key| key.get_ref().starts_with(beginning));
+        let first = keys.min_by_key(|key| key.span().start)?.get_ref().as_ref();
+        Some((first, self.place_of(first)))
     }
 
     /// Where a key of this table stands, or would.
@@ -187,15 +201,36 @@ impl<'t, 'i> Reader<'t, 'i> {
 
     /// An array of tables, `[[key]]`; elements of other types are reported and left out.
     pub(super) fn tables(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Reader<'t, 'i>> {
+        let expected = format!("an array of tables, each under [[{key}]]");
+        self.array(key, &expected, &format!("at least one [[{key}]]"), report)
+    }
+
+    /// The same, as people write short tables: `key = [{ … }]`.
+    pub(super) fn short_tables(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<Reader<'t, 'i>> {
+        let expected = format!("an array such as {example}");
+        self.array(key, &expected, &expected, report)
+    }
+
+    fn array(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        least: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<Reader<'t, 'i>> {
         let Some(found) = self.take(key) else {
             return Vec::new();
         };
         let DeValue::Array(elements) = found.value else {
-            let expected = format!("an array of tables, each under [[{key}]]");
-            return wrong_type(&found.place, &expected, found.value, report).unwrap_or_default();
+            return wrong_type(&found.place, expected, found.value, report).unwrap_or_default();
         };
         if elements.is_empty() {
-            report.fault(&found.place, format!("expected at least one [[{key}]], found an empty array"));
+            report.fault(&found.place, format!("expected {least}, found an empty array"));
         }
         let mut readers = Vec::new();
         for (index, element) in elements.iter().enumerate() {
@@ -264,10 +299,10 @@ pub(super) fn wrong_type<T>(place: &Place, expected: &str, found: &DeValue<'_>, 
 /// A key path; a key that is no bare one is quoted, and hidden where it may be a secret.
 fn join(parent: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.len() <= 32 && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    let key = if bare {
-        key.to_owned()
-    } else if words::hidden(key) {
+    let key = if words::hidden(key) {
         "(not shown)".to_owned()
+    } else if bare {
+        key.to_owned()
     } else {
         words::shown(key)
     };
@@ -317,6 +352,7 @@ mod tests {
     fn strange_keys_are_quoted_and_secrets_hidden() {
         assert_eq!(join("a", "b-c_1"), "a.b-c_1");
         assert_eq!(join("", "b c"), "\"b c\"");
+        assert!(!join("a", "pvs_5a5a5a5a5a5a").contains("5a5a"));
         assert!(!join("a", "0b9e7a52-1111-4222-8333-5a5a5a5a5a5a").contains("0b9e"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Ssh, SshKeys, Tls, units, web};
+use super::{ApiToken, Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Ssh, SshKeys, Tls, units, web};
 
 impl Config {
     /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
@@ -18,18 +18,30 @@ impl Config {
         if !self.hosts.is_empty() {
             let _ = write!(text, "\n{}:", counted(self.hosts.len(), "host"));
         }
-        for Host { id, address, ssh, .. } in &self.hosts {
-            let _ = write!(text, "\n  {id} ({}@{address}, {})", ssh.user, of_ssh(ssh));
+        for host in &self.hosts {
+            let _ = write!(text, "\n  {}", of_host(host));
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
+        if !self.control.tokens.is_empty() {
+            let tokens: Vec<String> = self.control.tokens.iter().map(of_token).collect();
+            let _ = write!(text, "\ntokens of the API: {}", tokens.join(", "));
+        }
         let (timeout, margin) = (units::written(self.scrape.timeout), units::written(self.scrape.margin));
         let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
+        if let Some(discovery) = &self.discovery {
+            let _ = write!(text, "\nguests are read at least every {}", units::written(discovery.interval));
+        }
         if !self.disabled_collectors.is_empty() {
             let _ = write!(text, "\ncollectors switched off: {}", self.disabled_collectors.join(", "));
         }
         text
     }
+}
+
+fn of_token(token: &ApiToken) -> String {
+    let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+    format!("{} ({})", token.name, scopes.join(", "))
 }
 
 fn of_cluster(cluster: &Cluster) -> String {
@@ -57,6 +69,18 @@ fn of_cluster(cluster: &Cluster) -> String {
         Some(ClusterSsh { settings, .. }) => format!(", nodes over ssh as {} with {}", settings.user, of_ssh(settings)),
     };
     format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes})", cluster.name)
+}
+
+fn of_host(Host { id, address, ssh, services, .. }: &Host) -> String {
+    let way = match ssh {
+        Some(ssh) => format!("{}@{address}, {}", ssh.user, of_ssh(ssh)),
+        None => format!("{}, not over ssh", address.host()),
+    };
+    let services = match services.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "service")),
+    };
+    format!("{id} ({way}{services})")
 }
 
 fn of_ssh(ssh: &Ssh) -> String {

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use super::example::authority;
 use super::*;
 
-pub(super) const COLLECTORS: [&str; 14] = [
+pub(super) const COLLECTORS: [&str; 15] = [
     "host",
+    "service",
     "backup_coverage",
     "cluster",
     "guest",
@@ -320,5 +321,33 @@ proptest! {
         std::fs::write(&path, content).unwrap();
         let result = load(&path, &Env::new(&environment), &COLLECTORS);
         prop_assert!(hides_secrets(&output(&result)), "{}", output(&result));
+    }
+}
+
+#[test]
+fn discovery_is_switched_on_by_its_table() {
+    let minimum = "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"a@pve!b\"\n\
+                   token_secret = \"00000000-0000-0000-0000-000000000000\"\n";
+    let read = |more: &str| {
+        let loaded = parse(&format!("{minimum}{more}"), Path::new("home.toml"), &Env::new(&|_| None), &COLLECTORS);
+        loaded.map(|loaded| loaded.config.discovery).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(""), Ok(None));
+    let default = read("[discovery]\n").unwrap().unwrap();
+    assert_eq!((default.interval, default.prefer.len(), default.address_info), (Duration::from_mins(5), 0, false));
+    let all = "[discovery]\ninterval = \"30s\"\nprefer = [\"192.0.2.0/24\", \"2001:db8::/32\"]\naddress_info = true\n";
+    let all = read(all).unwrap().unwrap();
+    assert_eq!((all.interval, all.prefer.len(), all.address_info), (Duration::from_secs(30), 2, true));
+    for (more, expected) in [
+        ("interval = \"0s\"", "discovery.interval: expected a duration from 1s to 1d, such as \"5m\", found \"0s\""),
+        (
+            "prefer = [\"192.0.2.7/24\"]",
+            "expected the first address of the network, which is 192.0.2.0/24, found \"192.0.2.7/24\"",
+        ),
+        ("prefer = [\"lan\"]", "expected a network such as 192.0.2.0/24 or 2001:db8::/32, found \"lan\""),
+        ("intervall = \"5m\"", "did you mean interval?"),
+    ] {
+        let error = read(&format!("[discovery]\n{more}\n")).unwrap_err();
+        assert!(error.contains(expected), "{error}");
     }
 }

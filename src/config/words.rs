@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use crate::ids::holds_token;
+
 /// The longest piece of a value that a message quotes, in characters.
 const SHOWN: usize = 60;
 
 /// A value from the file for a message: quoted, on one line, shortened; never one that may be a secret.
 ///
-/// Secrets of PVE are UUIDs. People paste them into the wrong key, so that no message quotes a text that holds one.
+/// Secrets of PVE are UUIDs, tokens of our own API begin with a word of theirs. People paste them into the wrong key, so that
+/// no message quotes a text that holds one.
 pub(crate) fn shown(text: &str) -> String {
-    if holds_uuid(text) {
+    if holds_uuid(text) || holds_token(text) {
         return "a text that looks like a secret (not shown)".to_owned();
     }
     if text.is_empty() {
@@ -33,7 +36,7 @@ pub(super) fn path(path: &Path) -> String {
 
 /// Whether [`shown`] hides the text.
 pub(crate) fn hidden(text: &str) -> bool {
-    holds_uuid(text) || text.chars().any(char::is_control)
+    holds_uuid(text) || holds_token(text) || text.chars().any(char::is_control)
 }
 
 /// The words as `a`, `a and b`, `a, b and c`; `nothing` for none. The last joint is `and` or `or`.
@@ -99,7 +102,7 @@ mod tests {
         assert_eq!(shown("home"), "\"home\"");
         assert_eq!(shown(""), "an empty text");
         assert_eq!(shown(&"é".repeat(70)), format!("\"{}…\"", "é".repeat(60)));
-        for hidden in ["x 0b9e7a52-1111-4222-8333-5a5a5a5a5a5a y", "home\ntoken_secret = \"x\""] {
+        for hidden in ["x 0b9e7a52-1111-4222-8333-5a5a5a5a5a5a y", "x pvs_5a5a5a5a5a5a", "home\ntoken_secret = \"x\""] {
             assert!(shown(hidden).ends_with("(not shown)"), "{hidden}");
         }
     }

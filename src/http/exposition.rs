@@ -30,7 +30,10 @@ pub(super) async fn page(site: Arc<Site>, request: Parts) -> Response<Body> {
     };
     let format = negotiate::format(&request.headers);
     let own = round.own_metrics.then(|| Arc::clone(&site.own));
-    let mut response = body(&site, round.parts, own, format, &request.headers);
+    let mut parts = round.parts;
+    let discovered = round.discovered;
+    parts.extend(site.discovery.parts(|cluster| discovered.iter().any(|name| name == cluster)));
+    let mut response = body(&site, parts, own, format, &request.headers);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     response
 }

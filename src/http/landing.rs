@@ -53,6 +53,7 @@ fn html(version: &str, clusters: &[String]) -> String {
 <li><a href="/metrics">/metrics</a>: every configured cluster, and the exporter itself</li>
 <li><code>/pve?target=…</code>: one target as prometheus-pve-exporter tells it; a target is a cluster's name or one of its addresses</li>
 <li><code>/host?target=…</code>: one host over SSH as node_exporter tells it; a node's id is the cluster's name, a hyphen and its own</li>
+<li><a href="/sd/clusters">/sd/clusters</a>, <a href="/sd/hosts">/sd/hosts</a>, <a href="/sd/guests?port=9100">/sd/guests?port=9100</a>: targets for Prometheus' HTTP service discovery</li>
 <li><a href="/-/healthy">/-/healthy</a>: whether the exporter runs</li>
 <li><a href="/-/ready">/-/ready</a>: whether it takes requests</li>
 </ul>

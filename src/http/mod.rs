@@ -12,11 +12,14 @@
 //!            gzip (compressed once for all who ask at once)
 //! host       GET /host: one host over SSH, by itself
 //! reference  GET /pve: the same for one target, in the reference exporter's words
+//! sd         GET /sd/clusters, /sd/hosts, /sd/guests: targets for Prometheus
 //! reload     POST /-/reload
+//! api        /api/…: to the desk of the API and back
 //! reply      what all answers share
 //! ```
 
 mod accept;
+mod api;
 mod body;
 mod connection;
 mod crowd;
@@ -36,6 +39,7 @@ mod reference;
 mod reload;
 mod reply;
 mod routes;
+mod sd;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -50,6 +54,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use crate::api::Desk;
+use crate::discovery::Discovery;
 use crate::metrics::{Own, Part};
 use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
@@ -70,6 +76,11 @@ pub struct Site {
     version: String,
     limits: Limits,
     door: Door,
+    /// Who answers what begins with `/api`.
+    desk: Desk,
+    discovery: Arc<Discovery>,
+    /// Whether our own port speaks TLS.
+    tls: bool,
     /// Where wishes to read the configuration again go; none where there is no file to read.
     reloads: Option<mpsc::Sender<Reload>>,
     draining: Arc<AtomicBool>,
@@ -84,6 +95,8 @@ pub struct Limits {
     /// How long a new connection may take for TLS, the head of its first request and the check of its password.
     /// Default 10 s.
     pub first_request_timeout: Duration,
+    /// How long the body of a request to the API may take. Default 5 s.
+    pub body_timeout: Duration,
     /// How long after an answer the head of the next request may take. Default 75 s, so that a scraper that comes
     /// every minute keeps its connection.
     pub idle_timeout: Duration,
@@ -154,6 +167,9 @@ impl Site {
             version: version.to_owned(),
             limits,
             door: Door::default(),
+            desk: Desk::default(),
+            discovery: Arc::default(),
+            tls: false,
             reloads: None,
             draining: Arc::default(),
         }
@@ -163,6 +179,20 @@ impl Site {
     #[must_use]
     pub fn behind(mut self, door: Door) -> Self {
         self.door = door;
+        self
+    }
+
+    /// The same with `desk` for the API; without, it knows nobody there.
+    #[must_use]
+    pub fn with_desk(mut self, desk: Desk) -> Self {
+        self.desk = desk;
+        self
+    }
+
+    /// The same with what is known of guests and hosts; `tls`: whether our own port speaks TLS.
+    #[must_use]
+    pub fn discovering(mut self, discovery: Arc<Discovery>, tls: bool) -> Self {
+        (self.discovery, self.tls) = (discovery, tls);
         self
     }
 
@@ -183,6 +213,7 @@ impl Default for Limits {
         Self {
             connections: 512,
             first_request_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(90),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::ids::percent_decoded;
+
 /// A piece of a query that is no percent-encoded UTF-8.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed(String);
@@ -29,21 +31,7 @@ pub(super) fn values(pairs: &[(String, String)], name: &str) -> Vec<String> {
 }
 
 fn decode(piece: &str) -> Result<String, Malformed> {
-    let malformed = || Malformed(piece.chars().take(64).collect());
-    let mut decoded = Vec::with_capacity(piece.len());
-    let mut bytes = piece.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                let value = digit().zip(digit()).map(|(high, low)| high * 16 + low);
-                value.and_then(|value| u8::try_from(value).ok()).ok_or_else(malformed)?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(decoded).map_err(|_| malformed())
+    percent_decoded(&piece.replace('+', " ")).ok_or_else(|| Malformed(piece.chars().take(64).collect()))
 }
 
 #[cfg(test)]

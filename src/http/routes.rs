@@ -15,7 +15,9 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::guard::Verdict;
-use super::{Site, exposition, health, host, landing, reference, reload, reply};
+use super::{Site, api, exposition, health, host, landing, reference, reload, reply, sd};
+use crate::api::Desk;
+use crate::ids::holds_token;
 
 struct Route {
     path: &'static str,
@@ -37,6 +39,24 @@ const ROUTES: &[Route] = &[
     Route { path: "/metrics", methods: READ, open: false, page: |site, asked| exposition::page(site, asked).boxed() },
     Route { path: "/pve", methods: READ, open: false, page: |site, asked| reference::page(site, asked).boxed() },
     Route { path: "/host", methods: READ, open: false, page: |site, asked| host::page(site, asked).boxed() },
+    Route {
+        path: "/sd/clusters",
+        methods: READ,
+        open: false,
+        page: |site, asked| sd::page(site, asked, sd::List::Clusters).boxed(),
+    },
+    Route {
+        path: "/sd/hosts",
+        methods: READ,
+        open: false,
+        page: |site, asked| sd::page(site, asked, sd::List::Hosts).boxed(),
+    },
+    Route {
+        path: "/sd/guests",
+        methods: READ,
+        open: false,
+        page: |site, asked| sd::page(site, asked, sd::List::Guests).boxed(),
+    },
     Route { path: "/-/healthy", methods: READ, open: true, page: |_, _| future::ready(health::healthy()).boxed() },
     Route { path: "/-/ready", methods: READ, open: false, page: |site, _| future::ready(health::ready(&site)).boxed() },
     Route { path: "/-/reload", methods: POST, open: false, page: |site, _| reload::page(site).boxed() },
@@ -46,6 +66,8 @@ const ROUTES: &[Route] = &[
 pub(super) struct Visit {
     head: Parts,
     route: Option<&'static Route>,
+    /// Set where it is one of the API, which has its own callers and paths.
+    api: Option<api::Asked>,
     client: Option<SocketAddr>,
     user: Option<String>,
     /// What is answered instead of a page.
@@ -59,8 +81,13 @@ pub(super) async fn admit(site: &Site, request: Request<Incoming>, client: Optio
     let began = Instant::now();
     // Bodies that nobody wants are dropped unread; the connection is closed after the answer if one was long.
     let (head, body) = request.into_parts();
+    if Desk::is_here(head.uri.path()) {
+        let asked = api::admit(site, &head, body, client).await;
+        let (api, user) = (Some(asked), None);
+        return Visit { head, route: None, api, client, user, refusal: None, began };
+    }
     let route = ROUTES.iter().find(|route| route.path == head.uri.path());
-    let mut visit = Visit { head, route, client, user: None, refusal: None, began };
+    let mut visit = Visit { head, route, api: None, client, user: None, refusal: None, began };
     if !route.is_some_and(|route| route.open) {
         match site.door.admit(&visit.head.headers, client).await {
             Verdict::Welcome(user) => visit.user = user,
@@ -75,22 +102,39 @@ pub(super) async fn admit(site: &Site, request: Request<Incoming>, client: Optio
 
 /// Answers a request, counts and logs it. For HEAD the server keeps the body back.
 pub(super) async fn answer(site: Arc<Site>, visit: Visit) -> Response<Body> {
-    let Visit { head, route, client, user, refusal, began } = visit;
+    let Visit { head, route, api, client, user, refusal, began } = visit;
     let own = Arc::clone(&site.own);
     let (method, uri) = (head.method.clone(), head.uri.clone());
-    let response = match (refusal, route) {
+    let (label, user, id, response) = match api {
+        Some(mut asked) => {
+            let (user, id) = (asked.user.take(), asked.id.take());
+            (asked.pattern, user, id, api::page(asked).await)
+        }
+        None => (route.map_or("other", |route| route.path), user, None, page(site, head, route, refusal).await),
+    };
+    let status = response.status().as_u16();
+    own.http_request(label, status);
+    // Somebody may have put a token where it does not belong.
+    let path = if holds_token(uri.path()) { "(not shown)" } else { uri.path() };
+    let (client, duration_ms) = (client.map(tracing::field::display), began.elapsed().as_millis());
+    tracing::debug!(%method, path, status, %duration_ms, client, user, id, "answered a request");
+    response
+}
+
+async fn page(
+    site: Arc<Site>,
+    head: Parts,
+    route: Option<&'static Route>,
+    refusal: Option<Response<Body>>,
+) -> Response<Body> {
+    match (refusal, route) {
         (Some(refusal), _) => refusal,
         (None, None) => not_found(),
-        (None, Some(route)) if route.methods.split(", ").all(|allowed| allowed != method.as_str()) => {
+        (None, Some(route)) if route.methods.split(", ").all(|allowed| allowed != head.method.as_str()) => {
             not_allowed(route)
         }
         (None, Some(route)) => (route.page)(site, head).await,
-    };
-    let status = response.status().as_u16();
-    own.http_request(route.map_or("other", |route| route.path), status);
-    let (client, duration_ms) = (client.map(tracing::field::display), began.elapsed().as_millis());
-    tracing::debug!(%method, path = uri.path(), status, %duration_ms, client, user, "answered a request");
-    response
+    }
 }
 
 /// Reads the body of a request to its end, and says what is wrong with it.

@@ -1,5 +1,6 @@
 //! What is known of a cluster: one typed snapshot, fetched once for all who ask, and what is remembered of lost guests.
 
+mod addresses;
 mod cluster;
 mod figure;
 mod ghosts;
@@ -12,6 +13,8 @@ mod tests;
 mod view;
 mod words;
 
+pub use crate::pve::Interface;
+pub use addresses::{Addresses, Network, Running};
 pub use cluster::{ClusterEntry, ClusterStatus, Member, Release};
 pub use figure::Figure;
 pub use ghosts::{Ghost, ToldGuest, ToldStorage};
@@ -19,4 +22,4 @@ pub use guest_list::GuestList;
 pub use guests::{Guest, GuestKind, Identity, Traffic};
 pub use node::{Node, Usage};
 pub use resources::{Pool, Resources, Storage};
-pub use view::{Inventory, View};
+pub use view::{Inventory, Snapshot, View};

@@ -80,6 +80,11 @@ impl Resources {
         Self::new(&Answer::of(body), &mut Memory::default()).expect("a list")
     }
 
+    /// Whether it is news of guests: it is not empty, and not what a token without rights sees.
+    pub fn tells_of_guests(&self) -> bool {
+        !self.nodes.is_empty() && !self.looks_like_a_token_without_rights()
+    }
+
     /// Whether no node shows a figure and there is no guest: how a token without rights sees a cluster.
     pub fn looks_like_a_token_without_rights(&self) -> bool {
         let told = |node: &Node| node.usage.memory.get().or(node.usage.uptime.get()).is_some();

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, ready};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
+use super::node::Node;
 use super::resources::Resources;
 use crate::pve::{self, Client, Error, Reason};
 
@@ -22,6 +24,18 @@ pub struct Inventory {
     client: Client,
     memory: Mutex<Memory>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
+    nodes: Mutex<Option<(Instant, Vec<Node>)>>,
+    /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
+    news: watch::Sender<Option<Snapshot>>,
+}
+
+/// What `/cluster/resources` said, and when.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The same as those had who asked for it.
+    pub resources: Arc<Resources>,
+    /// When it was answered.
+    pub at: Instant,
 }
 
 /// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
@@ -40,7 +54,14 @@ type Call<T> = Shared<BoxFuture<'static, Result<Arc<T>, Error>>>;
 impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
-        Self { client, memory: Mutex::default(), release: Mutex::default() }
+        let (memory, release, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { client, memory, release, nodes, news: watch::Sender::new(None) }
+    }
+
+    /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
+    /// without a node, or as a token without rights gets them.
+    pub fn watch(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.news.subscribe()
     }
 
     /// The configured name of the cluster.
@@ -51,6 +72,11 @@ impl Inventory {
     /// For what is not part of a view.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The nodes as the last answer told them, and when that was; none before the first one.
+    pub fn last_nodes(&self) -> Option<(Instant, Vec<Node>)> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A view of the cluster from now on.
@@ -87,7 +113,17 @@ impl Inventory {
         };
         let nodes: Vec<&str> = resources.nodes.iter().map(|node| node.name.as_str()).collect();
         self.client.learn(&answer, &nodes, None);
-        Ok(Arc::new(resources))
+        // An empty list is no news about any node.
+        if !nodes.is_empty() {
+            let told = Some((Instant::now(), resources.nodes.clone()));
+            *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        }
+        let resources = Arc::new(resources);
+        if resources.tells_of_guests() {
+            // Nobody may watch.
+            let _ = self.news.send(Some(Snapshot { resources: Arc::clone(&resources), at: Instant::now() }));
+        }
+        Ok(resources)
     }
 
     /// Of an address, or of any endpoint.

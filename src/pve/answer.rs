@@ -28,6 +28,11 @@ impl Answer {
         &self.endpoint
     }
 
+    /// When it was given by the clock of who gave it, in whole seconds since 1970; absent where that was not told.
+    pub fn date(&self) -> Option<f64> {
+        self.date
+    }
+
     /// The value of `data`, borrowed where the JSON allows it. A failure names the JSON path and position.
     pub fn data<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         match serde_json::from_str::<Envelope<T>>(self.body.as_text()) {

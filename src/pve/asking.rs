@@ -27,6 +27,8 @@ const AGAIN: Bounds = Bounds { head: PATIENCE, total: PATIENCE };
 /// What the calls of one cluster share.
 pub(super) struct Asking {
     pub(super) cluster: String,
+    /// Who we are there: `user@realm!name` or `user@realm`.
+    pub(super) identity: String,
     pub(super) transport: Transport,
     pub(super) endpoints: Endpoints,
     pub(super) gate: Gate,

@@ -9,6 +9,42 @@ use crate::ids::Fingerprint;
 /// The names shown at most: a certificate may carry thousands.
 const MOST_NAMES: usize = 12;
 
+/// What a certificate says of itself; whether it is true is another question. Texts are one bounded line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// SHA-256.
+    pub fingerprint: Fingerprint,
+    /// What can be read in it; none: it is no X.509 certificate.
+    pub details: Option<Details>,
+}
+
+/// What can be read in a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// Such as `CN=pve1.example.com`.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// The names it is for, with blanks between them.
+    pub names: String,
+    /// Valid from, in seconds since 1970.
+    pub not_before: i64,
+    /// Valid until, in seconds since 1970.
+    pub not_after: i64,
+}
+
+/// What a DER certificate says of itself.
+pub(super) fn shown(der: &[u8]) -> Shown {
+    let details = X509Certificate::from_der(der).ok().map(|(_, certificate)| Details {
+        subject: one_line(&certificate.subject().to_string()),
+        issuer: one_line(&certificate.issuer().to_string()),
+        names: names(&certificate),
+        not_before: certificate.validity().not_before.timestamp(),
+        not_after: certificate.validity().not_after.timestamp(),
+    });
+    Shown { fingerprint: fingerprint(der), details }
+}
+
 /// The SHA-256 fingerprint of a DER certificate, as `pvenode cert info` prints it.
 pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
     Fingerprint(Sha256::digest(der).into())

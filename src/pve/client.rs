@@ -8,6 +8,7 @@ use super::asking::Asking;
 use super::endpoints::Endpoints;
 use super::error::{Error, LOGIN, Reason};
 use super::gate::{Gate, Permit};
+use super::known::KnownEndpoint;
 use super::path::Path;
 use super::tls::Roots;
 use super::transport::{Line, Transport};
@@ -32,12 +33,18 @@ impl Client {
         let transport = Transport::new(cluster, limits.max_body, roots, own)
             .map_err(|what| format!("cluster {}: {what}", cluster.name))?;
         let (endpoints, gate) = (Endpoints::new(cluster), Gate::default());
-        Ok(Self(Arc::new(Asking { cluster: cluster.name.clone(), transport, endpoints, gate })))
+        let identity = cluster.credential.identity().to_owned();
+        Ok(Self(Arc::new(Asking { cluster: cluster.name.clone(), identity, transport, endpoints, gate })))
     }
 
     /// The configured name of the cluster.
     pub fn cluster(&self) -> &str {
         &self.0.cluster
+    }
+
+    /// Who we are to the API: `user@realm!name` or `user@realm`.
+    pub fn identity(&self) -> &str {
+        &self.0.identity
     }
 
     /// Fast lane: a cheap call that every endpoint answers, `/cluster/resources`, `/cluster/status` or `/version`.
@@ -55,6 +62,15 @@ impl Client {
             return Err(Error { endpoint: address.to_owned(), path: path.to_owned(), reason });
         };
         self.0.attempt(index, &Path::from(path), Line::Kept).await
+    }
+
+    /// The same, after the login where there is one; also of an answer from a path with names in it.
+    pub async fn try_at(&self, address: &str, path: &Path) -> Result<Answer, Error> {
+        let Some(index) = self.0.endpoints.index(address) else {
+            let reason = Reason::Unreachable("it is no address of the configuration".to_owned());
+            return Err(Error { endpoint: address.to_owned(), path: path.as_str().to_owned(), reason });
+        };
+        self.0.admitted(|| self.0.attempt(index, path, Line::Kept)).await
     }
 
     /// Slow lane: a call that any endpoint can answer. The permit is for [`Client::entry_node`].
@@ -98,6 +114,11 @@ impl Client {
     pub fn late(&self, path: &str, after: Duration) -> Error {
         let path = if self.0.is_admitted() { path } else { LOGIN };
         Error { endpoint: self.asked(), path: path.to_owned(), reason: Reason::Timeout(after) }
+    }
+
+    /// What is known of the endpoints, as configured.
+    pub fn endpoints(&self) -> Vec<KnownEndpoint> {
+        self.0.endpoints.known()
     }
 
     /// Told by whoever read an answer: the names of all nodes, lost ones included, and which of them answered

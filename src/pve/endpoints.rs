@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::error::{Error, Reason};
 use super::health::{Change, Health, Probe};
 use super::identity::{self, Names};
+use super::known::Condition;
 use crate::config::Cluster;
 
 /// What is known of the addresses of one cluster: its endpoints in configured order, then further node addresses.
@@ -291,6 +292,18 @@ impl Endpoints {
                 (Probe::Address, _) => health.confirmed_well(started, now),
             }
         });
+    }
+
+    /// How each endpoint does, what is in the way, and which node it is.
+    pub(super) fn seen(&self) -> Vec<(Condition, Option<String>, Option<String>)> {
+        let state = self.state();
+        let seen = |address: &Address| match (&address.refused, address.health.trouble()) {
+            (Some(words), _) => (Condition::Refused, Some(words.clone()), address.node.clone()),
+            (None, Some((condition, error))) => (condition, Some(error.to_string()), address.node.clone()),
+            (None, None) if address.health.last_good().is_some() => (Condition::Well, None, address.node.clone()),
+            (None, None) => (Condition::Unknown, None, address.node.clone()),
+        };
+        state.addresses.iter().take(self.count).map(seen).collect()
     }
 
     fn change(&self, index: usize, what: impl FnOnce(&mut Health) -> Vec<Change>) {

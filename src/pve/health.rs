@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::known::Condition;
 
 /// Silence shorter than this is no news; a call of the fast lane is asked once more after it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
@@ -99,6 +100,13 @@ impl Health {
     /// When it last answered well.
     pub(super) fn last_good(&self) -> Option<Instant> {
         self.last_good
+    }
+
+    /// What is in the way now, if anything is.
+    pub(super) fn trouble(&self) -> Option<(Condition, &Error)> {
+        let of_calls = self.calls.values().find_map(|call| call.trouble.as_ref());
+        let down = self.down.as_ref().map(|trouble| (Condition::Down, &trouble.error));
+        down.or_else(|| of_calls.map(|trouble| (Condition::Troubled, &trouble.error)))
     }
 
     /// A call that started then was answered: the address works.

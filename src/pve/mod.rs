@@ -6,6 +6,7 @@
 //! admission  calls of a user: the login before them (login: when; ticket: what it gives), and again after a 401
 //! endpoints  which address is asked first: health of each (health), whether it belongs to the cluster (identity)
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
+//! known      what is known of the endpoints, for those who ask how they do
 //! look       the certificate that an address shows, for those who want to pin it
 //! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
 //! ```
@@ -29,11 +30,14 @@ mod gate;
 mod guest_config;
 mod health;
 mod identity;
+mod interfaces;
+mod known;
 mod login;
 mod look;
 mod node_metrics;
 mod not_backed_up;
 mod path;
+mod permissions;
 mod qdevice;
 mod replication;
 mod resources;
@@ -53,14 +57,18 @@ mod version;
 pub mod wire;
 
 pub use answer::Answer;
+pub use certificate::Details;
 pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
 pub use guest_config::{GuestConfig, guest_config};
-pub use look::shown_certificate;
+pub use interfaces::{Interface, agent_interfaces, container_interfaces};
+pub use known::{Condition, KnownEndpoint};
+pub use look::{Shown, shown_certificate};
 pub use node_metrics::{NodeMetric, NodeSample, node_metrics};
 pub use not_backed_up::{Uncovered, not_backed_up};
 pub use path::Path;
+pub use permissions::{Held, Permissions, grant, permissions};
 pub use qdevice::{QDevice, qdevice};
 pub use replication::{ReplicationJob, replication};
 pub use resources::{Resource, resources};

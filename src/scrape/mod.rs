@@ -5,8 +5,10 @@
 //!          → round       the fast lane: joined by all scrapes that overlap
 //!          → lane        the slow lane: what is known by now
 //!          → hosts       hosts over SSH, meanwhile
+//!          → services    services of hosts, meanwhile
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
+//! a question → known    what the scrapes so far came to
 //! a target → targets     which cluster it is, for the drop-in page
 //!          → reference   the same round and lane in the reference exporter's words
 //!          → one_host    one host, for a page of its own
@@ -14,12 +16,14 @@
 
 mod health;
 mod hosts;
+mod known;
 mod lane;
 mod one_host;
 mod outcome;
 mod reference;
 mod round;
 mod selection;
+mod services;
 mod targets;
 
 use std::sync::Arc;
@@ -31,17 +35,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::collectors::{self, Collector, Lane as Kind};
 use crate::config::{self, Config};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Labels, Own, Part};
 use crate::pve::Error;
 use health::Health;
 pub use hosts::{Asker, Host, Nodes};
 use hosts::{Page as HostPage, Said as HostSaid, Settings as HostSettings, Wanted as HostWanted};
+pub use known::{Failed, KnownCluster, KnownHost, Past};
 use lane::{Lane, Reach};
 use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};
 use round::{Page, PageName, Round as Shared, Rounds, Teller};
-pub use selection::{PROCESS, Selection, UnknownName};
+pub use selection::{DISCOVERY, PROCESS, Selection, UnknownName};
+pub use services::Services;
 use targets::Targets;
 
 /// A scrape that gives the calls less time than this says nothing of a cluster's health when they do not come back.
@@ -51,6 +57,7 @@ const LEAST_TELLING: Duration = Duration::from_millis(400);
 pub struct Scraper {
     clusters: Vec<Arc<Cluster>>,
     hosts: Vec<Arc<Host>>,
+    services: Vec<Arc<Services>>,
     host_settings: HostSettings,
     targets: Targets,
     collectors: Vec<&'static Collector>,
@@ -59,11 +66,13 @@ pub struct Scraper {
 
 /// What one round had to say.
 pub struct Round {
-    /// The parts of each cluster and then of each host, in the order of the configuration. Scrapes that share a round get
-    /// the same ones.
+    /// The parts of each cluster, then of each host, then of each host's services, in the order of the configuration.
+    /// Scrapes that share a round get the same ones.
     pub parts: Vec<Arc<Part>>,
     /// Whether the process' own metrics belong on the page.
     pub own_metrics: bool,
+    /// The clusters of which the page also says what is known of their guests.
+    pub discovered: Vec<String>,
 }
 
 /// One cluster with all that outlives a scrape: its connections, the round under way, what the slow lane knows.
@@ -83,8 +92,13 @@ pub struct Cluster {
 impl Scraper {
     /// Nothing is asked before the first scrape.
     ///
-    /// `clusters` and `hosts` are those of `config`, in its order.
-    pub fn new(clusters: Vec<Arc<Cluster>>, hosts: Vec<Arc<Host>>, config: &Config) -> Self {
+    /// `clusters`, `hosts` and `services` are those of `config`, in its order.
+    pub fn new(
+        clusters: Vec<Arc<Cluster>>,
+        hosts: Vec<Arc<Host>>,
+        services: Vec<Arc<Services>>,
+        config: &Config,
+    ) -> Self {
         let (disabled, settings) = (&config.disabled_collectors, config.scrape);
         let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
         let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
@@ -94,7 +108,7 @@ impl Scraper {
         }
         let targets = Targets::new(&config.clusters);
         let host_settings = HostSettings::new(&config.host_filters, settings.max_age);
-        Self { clusters, hosts, host_settings, targets, collectors, settings }
+        Self { clusters, hosts, services, host_settings, targets, collectors, settings }
     }
 
     /// The configured names of the clusters.
@@ -117,13 +131,21 @@ impl Scraper {
     pub async fn scrape(&self, selection: &Selection, timeout: Option<Duration>) -> Round {
         let time = self.time(timeout);
         let is_wanted = |collector: &&&Collector| selection.has_collector(collector.name);
-        let (of_hosts, collectors): (Vec<&'static Collector>, Vec<_>) =
-            self.collectors.iter().filter(is_wanted).partition(|collector| matches!(collector.lane, Kind::Host(_)));
+        let wanted = || self.collectors.iter().copied().filter(|collector| is_wanted(&collector));
+        let of_hosts: Vec<_> = wanted().filter(|collector| matches!(collector.lane, Kind::Host(_))).collect();
+        let of_services = wanted().any(|collector| matches!(collector.lane, Kind::Services));
+        let of_clusters: Vec<_> =
+            wanted().filter(|collector| matches!(collector.lane, Kind::Fast(_) | Kind::Slow(_))).collect();
         let wanted = self.host_wanted(HostPage::Metrics, &of_hosts, time);
-        let (mut parts, of_hosts) =
-            tokio::join!(self.of_clusters(selection, &collectors, time), self.of_hosts(selection, &wanted));
+        let (mut parts, of_hosts, of_services) = tokio::join!(
+            self.of_clusters(selection, &of_clusters, time),
+            self.of_hosts(selection, &wanted),
+            self.of_services(of_services && selection.has_all_clusters(), time),
+        );
         parts.extend(of_hosts);
-        Round { parts, own_metrics: selection.own_metrics }
+        parts.extend(of_services);
+        let discovered = self.cluster_names().into_iter().filter(|name| selection.has_discovery(name)).collect();
+        Round { parts, own_metrics: selection.own_metrics, discovered }
     }
 
     async fn of_clusters(
@@ -152,6 +174,13 @@ impl Scraper {
         parts.concat()
     }
 
+    async fn of_services(&self, wanted: bool, time: Duration) -> Vec<Arc<Part>> {
+        let deadline = Instant::now() + time;
+        let services = self.services.iter().filter(|_| wanted);
+        let parts = join_all(services.map(|services| services.scrape(deadline, self.settings.max_age))).await;
+        parts.into_iter().flatten().collect()
+    }
+
     fn host_wanted<'a>(
         &'a self,
         page: HostPage,
@@ -172,8 +201,7 @@ impl Scraper {
 impl Cluster {
     /// Nothing was asked yet. Which collectors there are, the [`Scraper`] says.
     /// `nodes` where they are hosts.
-    pub fn new(inventory: Inventory, own: &Arc<Own>, nodes: Option<Nodes>) -> Self {
-        let inventory = Arc::new(inventory);
+    pub fn new(inventory: Arc<Inventory>, own: &Arc<Own>, nodes: Option<Nodes>) -> Self {
         let labels = Labels::new(&[("cluster", inventory.cluster())]);
         Self {
             rounds: Rounds::new(Arc::clone(&inventory), labels.clone(), Arc::clone(own)),
@@ -203,7 +231,7 @@ impl Cluster {
         }
         let teller = |collector: &&'static Collector| match collector.lane {
             Kind::Fast(run) => Some(Teller { page: Page::Metrics, collector, run }),
-            Kind::Slow(_) | Kind::Host(_) => None,
+            Kind::Slow(_) | Kind::Host(_) | Kind::Services => None,
         };
         let tellers = collectors.iter().filter_map(teller);
         let fast = tellers.map(|teller| self.fast(&round, teller, deadline, time));
@@ -222,10 +250,14 @@ impl Cluster {
             outcomes.push(Outcome { collector, error, duration, age });
         }
         parts.push(Arc::new(Part { labels: self.labels.clone(), families: slow }));
-        parts.push(Arc::new(Part { labels: self.labels.clone(), families: outcome::families(&outcomes) }));
+        let (resources, client) = (round.view().fetched_resources(), self.inventory.client());
+        let blind = resources.as_deref().is_some_and(Resources::looks_like_a_token_without_rights);
+        let mut families = outcome::families(&outcomes);
+        families.extend(outcome::missing(&outcomes, blind));
+        parts.push(Arc::new(Part { labels: self.labels.clone(), families }));
         // Whoever leaves the calls no time learns nothing of the cluster's health.
         if time >= LEAST_TELLING {
-            self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
+            self.health.note((client.cluster(), client.identity()), &outcomes, resources.as_deref());
         }
         self.rounds.finish(&round, whole);
         if whole { round.keep_page(name, parts) } else { parts }

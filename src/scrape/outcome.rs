@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::collectors::{self, Lane, Need};
 use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
-use crate::pve::Error;
+use crate::pve::{self, Error, Reason};
 
 /// One collector in one scrape.
 #[derive(Clone)]
@@ -38,6 +39,52 @@ static AGE: Desc = Desc {
     help: "Age of the oldest value that the collector tells.",
     kind: Kind::Gauge,
 };
+
+static MISSING: Desc = Desc {
+    name: "pve_sentinel_privilege_missing",
+    help: "A privilege on a path that the credential lacks, so that the collector tells nothing or not all.",
+    kind: Kind::Gauge,
+};
+
+impl Outcome {
+    /// The privileges that it failed for; where Proxmox VE names none of them, all that it needs.
+    fn lacking(&self) -> Vec<&'static Need> {
+        let Some(Reason::Forbidden(words)) = self.error.as_ref().map(|error| &error.reason) else { return Vec::new() };
+        let needs = needs(self.collector);
+        let named: Vec<&Need> = needs.iter().filter(|need| words.contains(need.privilege)).collect();
+        if named.is_empty() { needs.iter().collect() } else { named }
+    }
+
+    /// The command that grants what it failed for, where it failed for want of a privilege; `identity` is who we are.
+    pub(super) fn remedy(&self, identity: &str) -> Option<String> {
+        let grant = |need: &&Need| pve::grant(identity, need.privilege, need.path);
+        self.lacking().first().map(grant)
+    }
+}
+
+fn needs(collector: &str) -> &'static [Need] {
+    collectors::ALL.iter().find(|known| known.name == collector).map_or(&[], |collector| collector.needs)
+}
+
+/// What the credential lacks; `blind` where lists are empty for want of any right.
+pub(super) fn missing(outcomes: &[Outcome], blind: bool) -> Option<Family> {
+    let unseen = |outcome: &&Outcome| blind && outcome.error.is_none() && is_fast(outcome.collector);
+    let unseen = outcomes
+        .iter()
+        .filter(unseen)
+        .flat_map(|outcome| needs(outcome.collector).iter().map(move |need| (outcome, need)));
+    let lacking = outcomes.iter().flat_map(|outcome| outcome.lacking().into_iter().map(move |need| (outcome, need)));
+    let sample = |(outcome, need): (&Outcome, &Need)| Sample {
+        labels: Labels::new(&[("collector", outcome.collector), ("path", need.path), ("privilege", need.privilege)]),
+        value: 1.0,
+    };
+    let samples: Samples = lacking.chain(unseen).map(sample).collect();
+    (!samples.is_empty()).then(|| Family { desc: (&MISSING).into(), samples })
+}
+
+fn is_fast(collector: &str) -> bool {
+    collectors::ALL.iter().any(|known| known.name == collector && matches!(known.lane, Lane::Fast(_)))
+}
 
 pub(super) fn families(outcomes: &[Outcome]) -> Vec<Family> {
     let figures = |outcome: &Outcome| {

@@ -241,6 +241,10 @@ impl Cluster {
             let error = slow.errors.first().cloned();
             outcomes.push(Outcome { collector: PAGE, error, duration: Duration::ZERO, age: None });
         }
-        self.health.note(self.inventory.cluster(), &outcomes, round.view().fetched_resources().as_deref());
+        self.health.note(
+            (self.inventory.cluster(), self.inventory.client().identity()),
+            &outcomes,
+            round.view().fetched_resources().as_deref(),
+        );
     }
 }

@@ -3,6 +3,9 @@
 /// The name under which `collect[]` asks for the process' own metrics.
 pub const PROCESS: &str = "process";
 
+/// The name under which `collect[]` asks for what is known of guests.
+pub const DISCOVERY: &str = "discovery";
+
 /// What a request asked for; made by [`super::Scraper::select`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
@@ -31,7 +34,7 @@ impl Selection {
         known_collectors: &[&str],
     ) -> Result<Self, UnknownName> {
         check("cluster", clusters, known_clusters.iter().map(String::as_str))?;
-        check("collect[]", collect, known_collectors.iter().copied().chain([PROCESS]))?;
+        check("collect[]", collect, known_collectors.iter().copied().chain([DISCOVERY, PROCESS]))?;
         let named = |names: &[String]| if names.is_empty() { None } else { Some(names.to_vec()) };
         Ok(Self {
             clusters: named(clusters),
@@ -46,6 +49,11 @@ impl Selection {
 
     pub(super) fn has_cluster(&self, name: &str) -> bool {
         self.clusters.as_ref().is_none_or(|clusters| clusters.iter().any(|cluster| cluster == name))
+    }
+
+    /// Whether the page says what is known of the guests of a cluster.
+    pub(super) fn has_discovery(&self, cluster: &str) -> bool {
+        self.has_cluster(cluster) && self.has_collector(DISCOVERY)
     }
 
     /// Whether nothing was narrowed to some clusters.
@@ -98,6 +106,6 @@ mod tests {
         assert_eq!((unknown.parameter, unknown.value.as_str()), ("cluster", "hmoe"));
         assert_eq!(unknown.known, ["home", "lab"]);
         let unknown = select(&[], &["nodes"]).expect_err("unknown");
-        assert_eq!(unknown.known, ["guest", "node", "process"]);
+        assert_eq!(unknown.known, ["guest", "node", "discovery", "process"]);
     }
 }

@@ -101,7 +101,7 @@ impl Accounts {
             (_, false) => &mut logins.by_password,
         } += 1;
         let holder = if is_half { "!tfa!%7B%22totp%22%3Atrue%7D" } else { &name };
-        let csrf = format!("{:08X}:{}", now.as_secs(), &self.signature("csrf", &name)[..43]);
+        let csrf = format!("{:08X}:{}", now.as_secs(), self.csrf(&name));
         let mut data = json!({
             "username": name, "ticket": self.ticket(holder, now), "CSRFPreventionToken": csrf,
             "cap": { "nodes": { "Sys.Audit": 1 }, "vms": { "VM.Audit": 1 } },
@@ -113,11 +113,11 @@ impl Accounts {
         Reply { protected: true, ..Reply::json(200, "OK", body) }
     }
 
-    /// What the bearer of a `Cookie` header may see; `None` where its ticket is not accepted.
-    pub(super) fn rights(&self, cookies: &str, now: Duration) -> Option<Rights> {
+    /// The bearer of a `Cookie` header, and what it may see; `None` where its ticket is not accepted.
+    pub(super) fn known(&self, cookies: &str, now: Duration) -> Option<(String, Rights)> {
         let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().strip_prefix("PVEAuthCookie="));
         let holder = self.holder(&decoded(cookies.next()?), now)?;
-        lock(&self.users).iter().find(|user| user.name == holder).map(|user| user.rights)
+        lock(&self.users).iter().find(|user| user.name == holder).map(|user| (holder, user.rights))
     }
 
     /// `PVE:user@realm:6B00B907::signature`, as long as real ones.
@@ -125,6 +125,16 @@ impl Accounts {
         let plain = format!("PVE:{holder}:{:08X}", now.as_secs());
         let signature = self.signature("ticket", &plain);
         format!("{plain}::{signature}")
+    }
+
+    /// What protects a user's POSTs, after its time.
+    fn csrf(&self, name: &str) -> String {
+        self.signature("csrf", name).chars().take(43).collect()
+    }
+
+    /// Whether a `CSRFPreventionToken` is the user's.
+    pub(super) fn is_protected(&self, name: &str, token: &str) -> bool {
+        token.split_once(':').is_some_and(|(_, signature)| signature == self.csrf(name))
     }
 
     fn holder(&self, ticket: &str, now: Duration) -> Option<String> {
@@ -155,7 +165,7 @@ fn missing(parameter: &str) -> Reply {
 }
 
 /// Without the percent encoding.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (bytes, mut at, mut plain) = (text.as_bytes(), 0, Vec::with_capacity(text.len()));
     while let Some(&byte) = bytes.get(at) {
@@ -283,8 +293,8 @@ mod tests {
         #[test]
         fn no_text_panics(cookie in any::<String>(), form: Vec<u8>, close in "PVEAuthCookie=PVE:[a@:]{0,4}:?[0-9A-Fx%]{0,3}::.{0,3}") {
             let accounts = accounts();
-            prop_assert_eq!(accounts.rights(&cookie, Duration::ZERO), None);
-            prop_assert_eq!(accounts.rights(&close, Duration::ZERO), None);
+            prop_assert_eq!(accounts.known(&cookie, Duration::ZERO), None);
+            prop_assert_eq!(accounts.known(&close, Duration::ZERO), None);
             prop_assert_ne!(accounts.log_in(&form, Duration::ZERO, Shuffle::new(1, 1)).status, 200);
             prop_assert_eq!(decoded(&encoded(&cookie)), cookie);
         }

@@ -85,7 +85,16 @@ async fn exchange(shared: &Shared, mut stream: Stream<'_>, number: u64) -> io::R
         let place = shared.workers.enter(shared.worked_by(&path), routes::work(&path));
         let credential = credential(&request, shared);
         let Request { method, target, .. } = &request;
-        shared.counters.note(Seen { method: method.clone(), target: target.clone(), credential, connection: number });
+        // A login's body is a password.
+        let body =
+            if is_login(&request, &path) { String::new() } else { String::from_utf8_lossy(&request.body).into_owned() };
+        shared.counters.note(Seen {
+            method: method.clone(),
+            target: target.clone(),
+            body,
+            credential,
+            connection: number,
+        });
         let last = count == MOST_REQUESTS;
         match answer(shared, &mut stream, Asked { request, path, credential, place, last }).await? {
             Flow::KeepAlive => {}
@@ -149,7 +158,9 @@ async fn reply(shared: &Shared, request: &Request, credential: Credential, path:
         _ if is_login(request, path) => Rights::None,
         Credential::Absent => return (None, Reply::bare(401, "No ticket").into()),
         Credential::Wrong => return (None, Reply::bare(401, "Authentication failed!").into()),
-        Credential::Right(_) if request.method != "GET" && request.authorization.is_none() => {
+        Credential::Right(_)
+            if request.method != "GET" && request.authorization.is_none() && !is_protected(shared, request) =>
+        {
             return (None, Reply::bare(401, "Permission denied - invalid csrf token").into());
         }
         Credential::Right(rights) => rights,
@@ -172,7 +183,10 @@ fn is_login(request: &Request, path: &str) -> bool {
 }
 
 fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
+    let caller = known(request, shared).map(|(caller, _)| caller).unwrap_or_default();
     let call = Call {
+        caller: &caller,
+        body: &request.body,
         method: &request.method,
         target: &request.target,
         rights,
@@ -209,17 +223,31 @@ async fn pause(time: Duration) {
 
 /// `PVEAPIToken=user@realm!name=secret`, after `PVEAPIToken` PVE takes a blank as well; or a cookie with a ticket.
 fn credential(request: &Request, shared: &Shared) -> Credential {
+    match (&request.authorization, &request.cookie) {
+        (None, None) => Credential::Absent,
+        _ => known(request, shared).map_or(Credential::Wrong, |(_, rights)| Credential::Right(rights)),
+    }
+}
+
+/// Whether a POST with a ticket proves that no web page made it.
+fn is_protected(shared: &Shared, request: &Request) -> bool {
+    known(request, shared)
+        .zip(request.csrf.as_deref())
+        .is_some_and(|((name, _), token)| shared.options.accounts.is_protected(&name, token))
+}
+
+/// Who asks, and what it may do.
+fn known(request: &Request, shared: &Shared) -> Option<(String, Rights)> {
     let Shared { options: Options { tokens, accounts, clock, .. }, .. } = shared;
-    let rights = match (&request.authorization, &request.cookie) {
-        (None, None) => return Credential::Absent,
-        (None, Some(cookies)) => accounts.rights(cookies, clock()),
+    match (&request.authorization, &request.cookie) {
+        (None, None) => None,
+        (None, Some(cookies)) => accounts.known(cookies, clock()),
         (Some(header), _) => {
             let given = header.strip_prefix("PVEAPIToken").and_then(|rest| rest.strip_prefix(['=', ' ']));
             let known = |token: &&Token| given.is_some_and(|given| given == format!("{}={}", token.id, token.secret));
-            tokens.iter().find(known).map(|token| token.rights)
+            tokens.iter().find(known).map(|token| (token.id.clone(), token.rights))
         }
-    };
-    rights.map_or(Credential::Wrong, Credential::Right)
+    }
 }
 
 /// Plain HTTP on the API's port is sent to https.

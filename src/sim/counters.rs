@@ -26,6 +26,8 @@ pub struct Seen {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// What came with a POST; a login's, which holds a password, is left out.
+    pub body: String,
     /// What came with it; never the secret.
     pub credential: Credential,
     /// The connection it came on, counted from 1 in the order in which they were accepted.

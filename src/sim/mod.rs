@@ -40,4 +40,4 @@ pub use ssh::{
     SshAnswer, SshCertificate, SshFault, SshKeyKind, SshKeyPair, SshOptions, SshReply, SshSeen, SshSim, start_ssh,
 };
 pub use workers::{NodeLoad, NodeState};
-pub use world::{Edit, GuestKind, World};
+pub use world::{Edit, GuestKind, Task, World};

@@ -73,6 +73,22 @@ pub enum Rights {
     Auditor,
     /// A fresh privilege-separated token: 200 with stripped lists, 403 on `/cluster/status`.
     None,
+    /// `VM.PowerMgmt` and `VM.Audit` on `/vms`: switches guests on and off, and sees no more than it needs for that.
+    Operator,
+    /// Everything.
+    Administrator,
+}
+
+impl Rights {
+    /// Whether a privilege is held wherever it makes a difference.
+    pub(super) fn holds(self, privilege: &str) -> bool {
+        match self {
+            Self::Auditor => privilege.ends_with(".Audit"),
+            Self::None => false,
+            Self::Operator => matches!(privilege, "VM.Audit" | "VM.PowerMgmt"),
+            Self::Administrator => true,
+        }
+    }
 }
 
 /// What goes wrong with the TLS handshakes of new connections.

@@ -19,6 +19,7 @@ pub(super) struct Request {
     pub(super) target: String,
     pub(super) authorization: Option<String>,
     pub(super) cookie: Option<String>,
+    pub(super) csrf: Option<String>,
     pub(super) content_type: Option<String>,
     pub(super) accepts_gzip: bool,
     /// It asks for the connection to be closed.
@@ -72,6 +73,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
         target: parsed.path.unwrap_or_default().to_owned(),
         authorization: header("authorization"),
         cookie: header("cookie"),
+        csrf: header("csrfpreventiontoken"),
         content_type: header("content-type"),
         accepts_gzip: header("accept-encoding").is_some_and(|value| value.contains("gzip")),
         close: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),

@@ -80,8 +80,9 @@ impl From<russh::Error> for Fault {
 pub(super) async fn connect(host: &Host, at: impl Fn(Step)) -> Result<Connection, Reason> {
     let started = Instant::now();
     let deadline = started + CONNECT_TIMEOUT;
+    at(Step::Files);
+    let known = within(deadline, Step::Files, known(host)).await?;
     at(Step::Connection);
-    let known = known(host).await;
     let stream = tcp(&host.address, deadline).await?;
 
     at(Step::Greeting);
@@ -173,8 +174,9 @@ fn reason(fault: Fault, parting: &Parting) -> Reason {
         Fault::Ssh(error) => error,
     };
     Reason::Unreachable(match error {
-        russh::Error::Version | russh::Error::PacketSize(_) => {
-            "no SSH is spoken there: expected a greeting that begins with SSH-2.0".to_owned()
+        russh::Error::Version => "no SSH is spoken there: expected a greeting that begins with SSH-2.0".to_owned(),
+        russh::Error::PacketSize(_) => {
+            "no SSH is spoken there: expected packets after the greeting, found other bytes".to_owned()
         }
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             let theirs = one_line(&theirs.join(", "));
@@ -283,7 +285,11 @@ impl client::Handler for Guard {
             DisconnectReason::Error(Fault::Ssh(russh::Error::KeepaliveTimeout)) => {
                 format!("the host was silent for {} s", KEEPALIVE.as_secs() * (KEEPALIVES as u64 + 1))
             }
-            DisconnectReason::Error(Fault::Ssh(russh::Error::IO(error))) => one_line(&error.to_string()),
+            DisconnectReason::Error(Fault::Ssh(russh::Error::IO(error)))
+                if error.kind() != io::ErrorKind::UnexpectedEof =>
+            {
+                one_line(&error.to_string())
+            }
             DisconnectReason::Error(_) => return Ok(()),
         });
         Ok(())

@@ -74,6 +74,8 @@ pub enum HostKeyKind {
 /// What was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The `known_hosts` files.
+    Files,
     /// The TCP connection.
     Connection,
     /// The greeting, and the exchange of keys.
@@ -138,6 +140,7 @@ impl fmt::Display for Reason {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Files => "the known_hosts files could not be read",
             Self::Connection => "nothing answered",
             Self::Greeting => "a connection, but no complete greeting and key exchange",
             Self::Login => "the host key is right, but no answer to the login",

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use russh::MethodSet;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
+use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::connection::Guard;
 use super::error::one_line;
@@ -15,6 +18,8 @@ use crate::config::{SshKey, SshKeys};
 
 /// So many keys of an agent are offered: servers end the connection after six.
 const MOST_KEYS: usize = 5;
+/// An agent on this machine answers at once.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Logs in. The error says what was refused and what to do.
 pub(super) async fn login(handle: &mut Handle<Guard>, user: &str, keys: &SshKeys) -> Result<(), String> {
@@ -35,6 +40,27 @@ async fn with_file(handle: &mut Handle<Guard>, user: &str, key: &SshKey) -> Resu
 
 async fn with_agent(handle: &mut Handle<Guard>, user: &str, socket: &Path) -> Result<(), String> {
     let shown = socket.display();
+    let (mut agent, keys) = timeout(PATIENCE, keys(handle, socket)).await.map_err(|_| {
+        format!("the ssh-agent at {shown} did not answer within {} s; start it again", PATIENCE.as_secs())
+    })??;
+    let mut last = format!("expected a key in the ssh-agent at {shown}, found none; add one with ssh-add");
+    for key in keys {
+        let hash = hash(handle, &key.algorithm()).await?;
+        let what = format!("the ssh-agent's key {}", key.fingerprint(HashAlg::Sha256));
+        last = match handle.authenticate_publickey_with(user, key, hash, &mut agent).await {
+            Ok(result) => match refusal(&result, user, &what) {
+                None => return Ok(()),
+                Some(refusal) => refusal,
+            },
+            Err(error) => format!("{what} did not sign: {}", one_line(&error.to_string())),
+        };
+    }
+    Err(last)
+}
+
+/// An agent, and the first of its keys.
+async fn keys(handle: &Handle<Guard>, socket: &Path) -> Result<(AgentClient<UnixStream>, Vec<PublicKey>), String> {
+    let shown = socket.display();
     let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| {
         format!(
             "expected an ssh-agent at {shown}, found: {}; start it or name a key_file",
@@ -53,19 +79,8 @@ async fn with_agent(handle: &mut Handle<Guard>, user: &str, socket: &Path) -> Re
         AgentIdentity::PublicKey { key, .. } => Some(key),
         AgentIdentity::Certificate { .. } => None,
     });
-    let mut last = format!("expected a key in the ssh-agent at {shown}, found none; add one with ssh-add");
-    for key in keys.take(MOST_KEYS) {
-        let hash = hash(handle, &key.algorithm()).await?;
-        let what = format!("the ssh-agent's key {}", key.fingerprint(HashAlg::Sha256));
-        last = match handle.authenticate_publickey_with(user, key, hash, &mut agent).await {
-            Ok(result) => match refusal(&result, user, &what) {
-                None => return Ok(()),
-                Some(refusal) => refusal,
-            },
-            Err(error) => format!("{what} did not sign: {}", one_line(&error.to_string())),
-        };
-    }
-    Err(last)
+    let keys = keys.take(MOST_KEYS).collect();
+    Ok((agent, keys))
 }
 
 /// How an RSA key signs; SHA-1 is not spoken.

@@ -15,6 +15,10 @@ use super::error::{Reason, one_line};
 /// A host gets so long to end a command that was given up.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a command reads is sent in such pieces: the library gathers what waits to be sent in a buffer, which stays as large
+/// as it has ever been.
+const PIECE: usize = 2 << 10;
+
 /// The most that is read of a command's output, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -106,7 +110,11 @@ pub(super) async fn run(
     let asking = async {
         // What becomes of it, the other half will tell.
         let _ = write.exec(true, command.line).await;
-        let _ = write.data_bytes(command.stdin.clone()).await;
+        let mut rest = command.stdin.clone();
+        while !rest.is_empty() {
+            let _ = write.data_bytes(rest.split_to(PIECE.min(rest.len()))).await;
+            tokio::task::yield_now().await;
+        }
         let _ = write.eof().await;
         std::future::pending::<Infallible>().await
     };

@@ -98,8 +98,8 @@ impl Known {
 
 fn judge(files: &[Arc<File>], address: &SshAddress, shown: &Shown, now: u64) -> Result<Verdict, HostKey> {
     // It might revoke the key.
-    if let Some((file, reason)) = files.iter().find_map(|file| Some((file, file.content.as_ref().err()?))) {
-        return Err(shown.refused(HostKeyKind::Unreadable, words::unreadable(shown, file, reason)));
+    if let Some((file, unread)) = files.iter().find_map(|file| Some((file, file.content.as_ref().err()?))) {
+        return Err(shown.refused(HostKeyKind::Unreadable, words::unreadable(shown, file, unread)));
     }
     let name = address.known_as();
     let about = About::find(files, &name, address.host());

@@ -6,6 +6,7 @@
 //! floor       the least that can be done   ┘
 //! client      reads pages to nowhere, in this process
 //! session     starts them and lets them work in turns: A B A B …; measure: one turn; usage: what it cost, from /proc
+//! hosts       the same for hosts over SSH, which have another floor
 //! table, ratios   medians, and what they must show
 //! ```
 //!
@@ -22,6 +23,7 @@
 mod arguments;
 mod client;
 mod floor;
+mod hosts;
 mod measure;
 mod protocol;
 mod ratios;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match role.as_deref() {
         Some("simulator") => simulator::run(),
         Some("floor") => floor::run(),
+        Some("machines") => hosts::machines(),
         _ => Arguments::read(words).and_then(|arguments| arguments.map_or(Ok(()), |arguments| run(&arguments))),
     };
     match outcome {
@@ -70,8 +73,14 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         }
     }
     let programs: Vec<&str> = arguments.variants.iter().map(|variant| variant.name.as_str()).collect();
-    say(&table::table(&cells));
-    say(&ratios::lines(&cells, &programs));
+    if !cells.is_empty() {
+        say(&table::table(&cells));
+        say(&ratios::lines(&cells, &programs));
+    }
+    if arguments.hosts {
+        let _ = writeln!(std::io::stderr(), "measuring hosts over SSH");
+        say(&hosts::measure(arguments)?);
+    }
     Ok(())
 }
 

@@ -146,7 +146,7 @@ impl Subject {
 }
 
 /// All clients at once; how long until the last one had its page.
-fn crowd(clients: &mut [Client], target: &str, gzip: bool) -> Outcome<Duration> {
+pub(crate) fn crowd(clients: &mut [Client], target: &str, gzip: bool) -> Outcome<Duration> {
     let barrier = Barrier::new(clients.len() + 1);
     std::thread::scope(|scope| {
         let start = &barrier;

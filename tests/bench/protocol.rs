@@ -46,6 +46,23 @@ pub(crate) struct Counts {
     pub(crate) bytes: u64,
 }
 
+/// The first line to the simulated machines: how many, and where to write what is needed to log in to them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MachinesOrder {
+    pub(crate) count: usize,
+    pub(crate) folder: String,
+    /// How long each command takes.
+    pub(crate) latency_ms: u64,
+}
+
+/// Their answer to this and each further line: their ports, and what they have seen in all.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MachinesReady {
+    pub(crate) ports: Vec<u16>,
+    pub(crate) logins: u64,
+    pub(crate) commands: u64,
+}
+
 /// The first line to the floor client.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FloorOrder {

@@ -16,13 +16,13 @@ const FLOOR: &str = "floor";
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A number and what it may be.
-struct Ratio {
+pub(crate) struct Ratio {
     what: String,
     value: Option<f64>,
     goal: Goal,
 }
 
-enum Goal {
+pub(crate) enum Goal {
     AtMost(f64),
     AtLeast(f64),
     Exactly(f64),
@@ -135,7 +135,7 @@ fn wall_limit(floor: &Cell) -> f64 {
     fetch + 1.5 * (floor.wall() - fetch)
 }
 
-fn ratio(what: &str, value: Option<f64>, goal: Goal) -> Ratio {
+pub(crate) fn ratio(what: &str, value: Option<f64>, goal: Goal) -> Ratio {
     Ratio { what: what.to_owned(), value, goal }
 }
 
@@ -144,7 +144,8 @@ fn divide(value: Option<f64>, by: Option<f64>) -> Option<f64> {
 }
 
 impl Ratio {
-    fn line(&self) -> String {
+    /// As it is printed.
+    pub(crate) fn line(&self) -> String {
         let (sign, goal, met) = match self.goal {
             Goal::AtMost(goal) => ("≤", goal, self.value.map(|value| value <= goal)),
             Goal::AtLeast(goal) => ("≥", goal, self.value.map(|value| value >= goal)),

@@ -14,6 +14,9 @@ use crate::protocol::{SimulatorReady, TOKEN_ID, TOKEN_SECRET};
 /// Names the reference exporter's program; `tests/bench/compare-peers` sets it.
 const REFERENCE: &str = "PVE_SENTINEL_BENCH_REFERENCE";
 
+/// The configuration, in the folder of a program.
+const CONFIG: &str = "config.toml";
+
 const SECRET_VARIABLE: &str = "PVE_SENTINEL_BENCH_SECRET";
 
 /// A running program; it ends when dropped.
@@ -28,7 +31,7 @@ impl Server {
     /// The exporter, asking the simulated API and keeping nothing from one scrape to the next.
     pub(crate) fn exporter(variant: &Variant, api: &SimulatorReady) -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
-        let file = folder.path().join("config.toml");
+        let file = folder.path().join(CONFIG);
         let cluster = format!(
             "[[clusters]]\nname = \"bench\"\nendpoints = [\"https://{}\"]\ntoken_id = \"{TOKEN_ID}\"\n\
              token_secret_env = \"{SECRET_VARIABLE}\"\ntls = {{ fingerprints = [\"{}\"] }}\n",
@@ -39,7 +42,18 @@ impl Server {
         if !exporter_command(variant, "check", &file).stderr(Stdio::null()).stdout(Stdio::null()).status()?.success() {
             write_private(&file, &cluster)?;
         }
-        let mut command = exporter_command(variant, "serve", &file);
+        Self::serve(variant, folder)
+    }
+
+    /// The exporter with a configuration that needs no secret.
+    pub(crate) fn with(variant: &Variant, config: &str) -> Outcome<Self> {
+        let folder = tempfile::tempdir()?;
+        write_private(&folder.path().join(CONFIG), config)?;
+        Self::serve(variant, folder)
+    }
+
+    fn serve(variant: &Variant, folder: TempDir) -> Outcome<Self> {
+        let mut command = exporter_command(variant, "serve", &folder.path().join(CONFIG));
         command.args(["--web.listen-address", "127.0.0.1:0"]);
         Self::start(command, folder, "serving metrics on http://")
     }
@@ -123,7 +137,7 @@ fn exporter_command(variant: &Variant, verb: &str, config: &Path) -> Command {
 }
 
 /// Writes a file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> Outcome<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Outcome<()> {
     use std::io::Write;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;

@@ -1,6 +1,9 @@
 //! The command line: help that a stranger understands, exit codes, faults of a configuration all at once.
 
-use crate::support::{Cluster, SECRET, check_golden, run_to_end, write_private};
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::support::{Cluster, SECRET, binary, check_golden, run_to_end, write_private};
 
 #[test]
 fn help_texts_are_as_they_were_read() {
@@ -10,7 +13,9 @@ fn help_texts_are_as_they_were_read() {
         &["serve", "--help"],
         &["demo", "--help"],
         &["check", "--help"],
+        &["hash-token", "--help"],
         &["import", "--help"],
+        &["setup", "--help"],
         &["ssh-probe", "--help"],
     ] {
         let ended = run_to_end(arguments);
@@ -36,6 +41,7 @@ fn wrong_usage_is_two() {
         &["serve", "--config.file", "x", "--log.level", "loud"],
         &["serve", "--config.file", "x", "--web.listen-address", "nowhere"],
         &["demo", "--nodes", "0"],
+        &["hash-token", "--name", "o ps"],
         &["check", "--config.file", "/nonexistent/config.toml"],
     ] {
         let ended = run_to_end(arguments);
@@ -81,4 +87,40 @@ fn check_says_what_a_valid_configuration_means() {
     assert!(ended.stdout.contains("valid") && ended.stdout.contains("home"), "{}", ended.stdout);
     assert!(!ended.stdout.contains(SECRET));
     assert_eq!(cluster.sims[0].connections().accepted, 0, "check asks nothing over the network");
+}
+
+#[test]
+fn a_token_is_printed_once_with_the_line_to_configure() {
+    let ended = run_to_end(&["hash-token", "--name", "grafana"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    let token = ended.stdout.lines().find_map(|line| line.trim().strip_prefix("pvs_")).unwrap();
+    let token = format!("pvs_{token}");
+    assert_eq!((token.len(), ended.stdout.matches(&token).count()), (47, 1), "{}", ended.stdout);
+    let line = ended.stdout.lines().find(|line| line.contains("tokens = ")).unwrap().trim();
+    assert!(line.contains("name = \"grafana\"") && line.contains("scopes = [\"read\"]"), "{line}");
+    assert!(!run_to_end(&["hash-token"]).stdout.contains(&token), "each is new");
+
+    let hashed = |text: &str| {
+        let mut child =
+            binary().args(["hash-token", "--name", "grafana", "--stdin"]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(hashed(&format!("{token}\n")), (Some(0), format!("{line}\n"), String::new()));
+    for (text, words) in
+        [("hunter2\n", "at least 32"), (&format!("{token} {token}"), "letters, digits"), ("", "at least")]
+    {
+        let (code, stdout, stderr) = hashed(text);
+        assert!(code == Some(2) && stdout.is_empty() && stderr.contains(words), "{stderr}");
+        assert!(!stderr.contains("hunter2") && !stderr.contains(&token), "{stderr}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    write_private(&file, &format!("{}\n[control]\n{line}\n", Cluster::recorded().config("home")));
+    let ended = run_to_end(&["check", "--config.file", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("tokens of the API: grafana (read)"), "{}", ended.stdout);
 }

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("metrics", &[]),
     ("config", &["ids"]),
+    ("api", &["ids", "config"]),
     ("pve", &["ids", "config", "metrics"]),
     ("ssh", &["ids", "config", "metrics"]),
     ("checks", &["ids", "config", "metrics"]),
@@ -20,10 +21,30 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hosts", &["ids", "metrics"]),
     ("collectors", &["ids", "config", "pve", "ssh", "checks", "inventory", "hosts", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
-    ("http", &["ids", "config", "scrape", "metrics"]),
+    ("discovery", &["ids", "config", "inventory", "metrics", "api"]),
+    ("http", &["ids", "config", "scrape", "metrics", "discovery", "api"]),
+    ("setup", &["ids", "config", "pve", "ssh", "collectors", "checks"]),
     ("sim", &["ids"]),
-    ("commands", &["ids", "config", "ssh", "sim", "collectors", "app"]),
-    ("app", &["ids", "config", "pve", "ssh", "checks", "inventory", "collectors", "metrics", "scrape", "http", "sim"]),
+    ("commands", &["ids", "config", "setup", "ssh", "sim", "collectors", "app"]),
+    (
+        "app",
+        &[
+            "ids",
+            "config",
+            "pve",
+            "ssh",
+            "checks",
+            "inventory",
+            "collectors",
+            "metrics",
+            "scrape",
+            "discovery",
+            "http",
+            "setup",
+            "api",
+            "sim",
+        ],
+    ),
     ("main", &["commands"]),
 ];
 
@@ -98,7 +119,7 @@ fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
         let golden = match collector.lane {
             // What an answer to this question tells.
             Lane::Host(over_ssh) => format!("tests/golden/hosts/*.{}.prom", over_ssh.mode.as_str()),
-            Lane::Fast(_) | Lane::Slow(_) => format!("tests/golden/collectors/{name}.prom"),
+            Lane::Fast(_) | Lane::Slow(_) | Lane::Services => format!("tests/golden/collectors/{name}.prom"),
         };
         if !exists(&golden) {
             faults.push(format!("{golden}: missing; UPDATE_GOLDEN=1 writes it"));
@@ -150,6 +171,7 @@ fn asked(lane: &Lane) -> String {
     let slow = match lane {
         Lane::Fast(_) => return "each scrape".to_owned(),
         Lane::Host(_) => return "each scrape, each host".to_owned(),
+        Lane::Services => return "each scrape, each service".to_owned(),
         Lane::Slow(slow) => slow,
     };
     let every = match slow.ttl.as_secs() {

@@ -150,7 +150,7 @@ fn the_environment_stays_where_it_is() {
 fn half_a_configuration_is_not_taken_for_whole() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let path = fixtures().join("token.yml").display().to_string();
-    for arguments in [&["import", &path, "--target", "pve1"][..], &["ssh-probe"]] {
+    for arguments in [&["import", &path, "--target", "pve1"][..], &["ssh-probe"], &["hash-token"]] {
         let mut command = binary();
         let output = command.args(arguments).stdout(full()).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();

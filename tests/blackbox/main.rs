@@ -6,8 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
+mod check_live;
 mod commands;
 mod demo;
+mod discovery;
+#[cfg(feature = "external-programs")]
+mod discovery_prometheus;
 mod door;
 #[cfg(feature = "external-programs")]
 mod drop_in;
@@ -30,6 +35,9 @@ mod probe;
 mod programs;
 mod pve;
 mod reload;
+mod services;
+#[cfg(feature = "external-programs")]
+mod setup;
 mod slow_clients;
 mod slow_collectors;
 mod slow_lane;

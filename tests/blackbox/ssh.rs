@@ -439,6 +439,40 @@ async fn a_user_that_is_not_let_in_is_told_what_to_do() {
 }
 
 #[tokio::test]
+async fn an_agent_that_hangs_is_named_and_not_the_host() {
+    let lab = Lab::new().await;
+    let agent = tokio::net::UnixListener::bind(lab.path("agent")).unwrap();
+    let keys = SshKeys::Agent(lab.path("agent"));
+    let host_keys = HostKeys::Pinned(lab.host_key.fingerprint());
+    let settings = Ssh { user: "sentinel".to_owned(), keys, host_keys };
+    let session = lab.client().session("nas", lab.address(), Arc::new(settings));
+    let asking = tokio::spawn(async move { ask(&session).await });
+    let (mut silent, _) = agent.accept().await.unwrap();
+    tokio::io::AsyncReadExt::read_u8(&mut silent).await.unwrap();
+    pass(Duration::from_secs(3)).await;
+    let error = asking.await.unwrap().unwrap_err();
+    assert_eq!(error.label(), "auth");
+    assert!(error.to_string().contains("agent did not answer within 2 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_known_hosts_is_named_and_holds_up_nobody() {
+    let lab = Lab::new().await;
+    #[expect(clippy::disallowed_methods, reason = "the standard library makes no named pipes")]
+    let made = std::process::Command::new("mkfifo").arg(lab.path("pipe")).status().unwrap();
+    assert!(made.success());
+    let client = lab.client();
+    let at = |name: &str| {
+        let host_keys = HostKeys::Known { files: vec![lab.path(name)], accept_new: false };
+        client.session("nas", lab.address(), lab.settings(host_keys))
+    };
+    let message = assert_refused(&lab, &at("pipe"), HostKeyKind::Unreadable).await;
+    assert!(message.contains("it is no regular file; check the path"), "{message}");
+    fs::write(lab.path("known_hosts"), lab.line()).unwrap();
+    ask(&at("known_hosts")).await.unwrap();
+}
+
+#[tokio::test]
 async fn output_is_bounded() {
     let lab = Lab::new().await;
     let session = lab.known();
@@ -481,6 +515,7 @@ async fn what_speaks_no_ssh_is_named() {
         (Bytes::from(vec![b'x'; 10 << 20]), "no SSH is spoken there"),
         (Bytes::from_static(b"Exceeded MaxStartups\r\n"), "closed the connection during the greeting"),
         (Bytes::from_static(b"SSH-2.0-x\r\n"), "during the greeting"),
+        (Bytes::from([&b"SSH-2.0-x\r\n"[..], &[0xff; 64]].concat()), "expected packets after the greeting"),
         (Bytes::new(), "closed the connection during the greeting"),
     ] {
         lab.sim.set_fault(SshFault::Greeting { bytes: bytes.clone(), stay: false });

@@ -106,6 +106,14 @@ impl Sshd {
         format!("[127.0.0.1]:{} {key}", self.port)
     }
 
+    /// As `--ssh` and its companions name it, with what is known of the host.
+    pub fn arguments(&self, known_hosts: &str) -> Vec<String> {
+        fs::write(self.path("known_hosts"), known_hosts).unwrap();
+        let (id, known) = (self.path("id").display().to_string(), self.path("known_hosts").display().to_string());
+        let target = format!("{}@127.0.0.1:{}", run("id", &["-un"]), self.port);
+        ["--ssh", &target, "--identity", &id, "--known-hosts", &known].map(str::to_owned).to_vec()
+    }
+
     /// What the key `id` may do from now on: the options in front of it.
     pub fn authorize(&self, options: &str) {
         let key = fs::read_to_string(self.path("id.pub")).unwrap();
@@ -303,6 +311,34 @@ async fn a_command_that_hangs_is_told_to_end_and_the_next_is_well() {
     } else {
         assert_eq!(sshd.count("Accepted publickey for"), 1, "{}", sshd.log());
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_under_a_command_is_said_in_words_and_made_again() {
+    let sshd = Sshd::start("ed25519", "256");
+    let session = sshd.session(sshd.key(), &sshd.line());
+    let killer = script("kill -9 $PPID; sleep 10\n");
+    let error = session.exec(&killer, Instant::now() + Duration::from_secs(30)).await.unwrap_err();
+    let message = error.to_string();
+    assert!(message.ends_with("the host closed the connection before the command had ended"), "{message}");
+    assert_answers(&session).await;
+}
+
+#[tokio::test]
+async fn keys_that_change_under_way_disturb_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["host", "id"] {
+        keygen(&folder.path().join(name), "ed25519", "256", "");
+    }
+    let sshd = Sshd::start_in(folder, "RekeyLimit 16K");
+    let session = sshd.session(sshd.key(), &sshd.line());
+    let much = script("yes 'line by line' | head -c 100000\n");
+    for _ in 0..5 {
+        let output = session.exec(&much, Instant::now() + Duration::from_secs(30)).await.unwrap();
+        assert_eq!(output.stdout.len(), 100_000);
+    }
+    assert!(sshd.count("rekey") > 0, "{}", sshd.log());
+    assert_eq!(sshd.count("Accepted publickey for"), 1, "{}", sshd.log());
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ mod tests {
             .map(|collector| collector.name)
             .filter(|name| ALL.iter().all(|entry| entry.collector.name != *name))
             .collect();
-        assert_eq!(unknown, ["node_load", "host"], "the reference knows nothing of these");
+        assert_eq!(unknown, ["node_load", "host", "service"], "the reference knows nothing of these");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn gated() -> (Rounds, Arc<Gate>) {
             gate.entered.notify_one();
             gate.release.notified().await;
             given.1 = true;
-            Ok(Round { parts: vec![part(1)], own_metrics: false })
+            Ok(Round { parts: vec![part(1)], own_metrics: false, discovered: Vec::new() })
         }
         .boxed()
     });

@@ -154,7 +154,7 @@ async fn a_page_is_not_kept_for_who_takes_it_too_slowly() {
     let rounds: Rounds = Box::new(move |_| {
         let part = part(200_000);
         *kept.lock().unwrap() = Some(Arc::downgrade(&part));
-        async move { Ok(Round { parts: vec![part], own_metrics: false }) }.boxed()
+        async move { Ok(Round { parts: vec![part], own_metrics: false, discovered: Vec::new() }) }.boxed()
     });
     let server = start(rounds, Limits { answer_timeout: SHORT, ..Limits::default() });
     let mut client = Client::connect_narrow(&server).await;

@@ -1,5 +1,6 @@
 //! The server over real sockets: a site with made-up rounds, and a client that writes HTTP by hand.
 
+mod api;
 mod door;
 mod lifecycle;
 mod limits;
@@ -46,6 +47,9 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         version: "0.1.0".to_owned(),
         limits,
         door: Door::default(),
+        desk: crate::api::Desk::default(),
+        discovery: Arc::default(),
+        tls: false,
         reloads: None,
         draining: Arc::default(),
     }
@@ -70,7 +74,7 @@ fn start_site(site: Site) -> Server {
 fn always(parts: Vec<Arc<Part>>, own_metrics: bool) -> Rounds {
     Box::new(move |_| {
         let parts = parts.clone();
-        async move { Ok(Round { parts, own_metrics }) }.boxed()
+        async move { Ok(Round { parts, own_metrics, discovered: Vec::new() }) }.boxed()
     })
 }
 
@@ -87,7 +91,7 @@ fn asking() -> (Rounds, Arc<Mutex<Vec<Asked>>>) {
         kept.lock().unwrap().push(asked);
         let answer = match unknown {
             Some(value) => Err(UnknownName { parameter: "cluster", value, known: vec!["home".to_owned()] }),
-            None => Ok(Round { parts: vec![part(1)], own_metrics: false }),
+            None => Ok(Round { parts: vec![part(1)], own_metrics: false, discovered: Vec::new() }),
         };
         async move { answer }.boxed()
     });

@@ -54,10 +54,11 @@ async fn unknown_paths_and_methods_are_explained() {
         assert_eq!(reply.status, 404, "{path}");
         assert_eq!(
             reply.text(),
-            "there is no such page here; there are:\n/\n/metrics\n/pve\n/host\n/-/healthy\n/-/ready\n/-/reload\n"
+            "there is no such page here; there are:\n/\n/metrics\n/pve\n/host\n/sd/clusters\n/sd/hosts\n/sd/guests\n/-/healthy\n/-/ready\n/-/reload\n"
         );
     }
-    for path in ["/", "/metrics", "/pve", "/host", "/-/healthy", "/-/ready"] {
+    for path in ["/", "/metrics", "/pve", "/host", "/sd/clusters", "/sd/hosts", "/sd/guests", "/-/healthy", "/-/ready"]
+    {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "BREW"] {
             let reply = client.ask(method, path, "").await;
             assert_eq!((reply.status, reply.header("allow")), (405, "GET, HEAD"), "{method} {path}");

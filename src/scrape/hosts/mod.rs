@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::LEAST_TELLING;
 use super::outcome::{self, Figures};
+use super::{LEAST_TELLING, Past};
 use crate::collectors::{Collector, Failure, Heard, HostOptions, Lane, OverSsh, filters, host};
 use crate::config::{self, HostFilters, Ssh};
 use crate::ids::SshAddress;
@@ -37,11 +37,13 @@ pub struct Asker {
 /// Where a configuration is read again, it is handed on to the next [`super::Scraper`] if its own part did not change.
 pub struct Host {
     session: Session,
+    name: String,
     now: fn() -> Duration,
     labels: Labels,
     info: Family,
     pages: Arc<Mutex<Vec<Kept>>>,
     log: Log,
+    past: Mutex<Past>,
 }
 
 /// What a scrape wants of every host.
@@ -84,10 +86,10 @@ struct Kept {
 }
 
 impl Host {
-    /// One of `[[hosts]]`; nothing was asked yet.
-    pub fn new(asker: &Asker, told: &config::Host) -> Self {
+    /// One of `[[hosts]]`, where it is asked over SSH; nothing was asked yet.
+    pub fn new(asker: &Asker, told: &config::Host) -> Option<Self> {
         let labels = Labels::new(&[("host", &told.id)]);
-        Self::with(asker, (&told.id, &told.name), (&told.address, &told.ssh), labels)
+        Some(Self::with(asker, (&told.id, &told.name), (&told.address, told.ssh.as_ref()?), labels))
     }
 
     fn of_node(asker: &Asker, cluster: &str, node: &str, at: (&SshAddress, &Arc<Ssh>)) -> Self {
@@ -99,12 +101,36 @@ impl Host {
         let ((id, name), (address, settings)) = (called, at);
         let info = host::info(name, &address.to_string());
         let session = asker.client.session(id, address.clone(), Arc::clone(settings));
-        Self { session, now: asker.now, labels, info, pages: Arc::default(), log: Log::default() }
+        Self {
+            session,
+            name: name.to_owned(),
+            now: asker.now,
+            labels,
+            info,
+            pages: Arc::default(),
+            log: Log::default(),
+            past: Mutex::default(),
+        }
     }
 
     /// The value of the label `host`.
     pub fn id(&self) -> &str {
         self.session.id()
+    }
+
+    /// What people call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is asked.
+    pub(super) fn address(&self) -> String {
+        self.session.address().to_string()
+    }
+
+    /// What scrapes came to so far.
+    pub(super) fn past(&self) -> Past {
+        lock(&self.past).clone()
     }
 
     /// What the host says by the deadline. Scrapes that overlap share the answer, and those that follow within `max_age`.
@@ -115,7 +141,7 @@ impl Host {
         }
         let probe = wanted.collectors.iter().find_map(|collector| match collector.lane {
             Lane::Host(over_ssh) => Some((*collector, over_ssh)),
-            Lane::Fast(_) | Lane::Slow(_) => None,
+            Lane::Fast(_) | Lane::Slow(_) | Lane::Services => None,
         });
         let Some((collector, over_ssh)) = probe else { return Said { parts: Vec::new(), failure: None } };
         let answer = over_ssh.ask(&self.session, wanted.deadline).await;
@@ -129,6 +155,7 @@ impl Host {
             Err(error) => (Heard { families: Vec::new(), troubles: Vec::new(), error: Some(error) }, None, None),
         };
         if wanted.time >= LEAST_TELLING {
+            self.remember(&heard);
             self.log.note(&self.session, collector.name, &heard);
         }
         let Heard { families, error, .. } = heard;
@@ -141,6 +168,18 @@ impl Host {
             self.keep(&mut pages, wanted, &parts);
         }
         Said { parts, failure }
+    }
+
+    fn remember(&self, heard: &Heard) {
+        let now = Instant::now();
+        let mut past = lock(&self.past);
+        let answered = heard.error.is_none() || !heard.families.is_empty();
+        past.answered = Some(answered);
+        past.last_success = if answered { Some(now) } else { past.last_success };
+        past.last_failure = match &heard.error {
+            Some(error) => Some((now, error.to_string())),
+            None => past.last_failure.take(),
+        };
     }
 
     /// What an output tells, how long it took, and how old it is.

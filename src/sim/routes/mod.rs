@@ -1,6 +1,8 @@
 //! Paths, parameters and rights of the simulated world's API.
 
 mod nodes;
+mod power;
+mod tasks;
 
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ pub(super) struct Call<'a> {
     /// Path and query.
     pub(super) target: &'a str,
     pub(super) rights: Rights,
+    /// `user@realm` or `user@realm!token`.
+    pub(super) caller: &'a str,
+    pub(super) body: &'a [u8],
     /// Time since the start of the cluster.
     pub(super) now: Duration,
     /// Which node is asked.
@@ -45,6 +50,9 @@ type Parameters<'a> = [(&'a str, &'a str)];
 /// What `PVEAuditor` holds.
 const AUDITOR: [&str; 7] =
     ["Datastore.Audit", "Mapping.Audit", "Pool.Audit", "SDN.Audit", "Sys.Audit", "VM.Audit", "VM.GuestAgent.Audit"];
+
+/// What exists in each cluster.
+const ROOTS: [&str; 8] = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
 
 /// For so long the entry node waits for a hung one when it gathers the metrics of all.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(20);
@@ -75,13 +83,16 @@ pub(super) fn node_of(path: &str) -> Option<&str> {
 /// Answers as pveproxy would.
 pub(super) fn answer(world: &World, call: &Call<'_>) -> Answer {
     let (path, query) = call.target.split_once('?').unwrap_or((call.target, ""));
-    let path = if call.method == "GET" { api_path(path).unwrap_or_default() } else { "" };
+    let known = matches!(call.method, "GET" | "POST");
+    let path = if known { api_path(path).unwrap_or_default() } else { "" };
     let parameters: Vec<(&str, &str)> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .collect();
     let answered = match path.strip_prefix("/nodes/") {
+        Some(path) if call.method == "POST" => power::answer(world, call, &path.split('/').collect::<Vec<_>>()),
+        _ if call.method == "POST" => Err(not_implemented(call)),
         Some(path) => nodes::answer(world, call, path, &parameters),
         None => cluster_wide(world, call, path, &parameters),
     };
@@ -103,6 +114,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         | "/access/permissions"
         | "/cluster/backup-info/not-backed-up"
         | "/cluster/replication"
+        | "/cluster/tasks"
         | "/cluster/config/qdevice" => &[],
         _ => return Err(not_implemented(call)),
     };
@@ -124,6 +136,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/backup-info/not-backed-up" => protected(cluster.not_backed_up(call.order())),
         "/cluster/replication" => ok(cluster.replication_jobs(call.now, call.rights, call.order())),
         "/cluster/config/qdevice" => protected(cluster.qdevice(call.order())),
+        "/cluster/tasks" => tasks::of_cluster(world, call),
         "/nodes" => ok(world.node_list(call)),
         _ => ok(permissions(call.rights, call.order())),
     }))
@@ -196,19 +209,30 @@ fn check_names(parameters: &Parameters<'_>, known: &[&str]) -> Result<(), Reply>
     })
 }
 
-/// 403 unless the caller may see everything.
+/// 403 unless the caller holds the privilege, or one of several with `|` between them.
 fn audit(call: &Call<'_>, path: &str, privilege: &str) -> Result<(), Reply> {
-    if call.rights == Rights::Auditor { Ok(()) } else { Err(forbidden(path, privilege)) }
+    let is_held = privilege.split('|').any(|privilege| call.rights.holds(privilege));
+    if is_held { Ok(()) } else { Err(forbidden(path, privilege)) }
 }
 
 /// The effective rights: nothing at all for a token without any.
 fn permissions(rights: Rights, mut order: Shuffle) -> String {
     let mut document = serde_json::json!({ "data": {} });
-    if rights == Rights::Auditor {
-        let held: serde_json::Map<_, _> = AUDITOR.iter().map(|&name| (name.to_owned(), 1.into())).collect();
-        for path in ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"] {
-            document["data"][path] = held.clone().into();
-        }
+    let paths = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
+    let held = |privileges: &[&str]| -> serde_json::Map<String, serde_json::Value> {
+        privileges.iter().map(|&name| (name.to_owned(), 1.into())).collect()
+    };
+    let (paths, held) = match rights {
+        Rights::None => (Vec::new(), held(&[])),
+        Rights::Operator => (paths(&["/vms"]), held(&["VM.Audit", "VM.PowerMgmt"])),
+        Rights::Auditor => (paths(&ROOTS), held(&AUDITOR)),
+        Rights::Administrator => (
+            paths(&ROOTS),
+            held(&[&AUDITOR[..], &["Sys.Modify", "Sys.PowerMgmt", "VM.Config.Disk", "VM.PowerMgmt"]].concat()),
+        ),
+    };
+    for path in paths {
+        document["data"][path] = held.clone().into();
     }
     json::reordered(&document, &mut order)
 }
@@ -238,6 +262,11 @@ fn invalid(parameter: &str, text: &str) -> Reply {
 fn failed(reason: &str) -> Reply {
     let body = serde_json::json!({ "data": null, "message": format!("{reason}\n") });
     Reply::json(500, reason, body.to_string())
+}
+
+/// `{"data":"…"}`.
+fn json_text(text: &str) -> String {
+    serde_json::json!({ "data": text }).to_string()
 }
 
 fn ok(body: impl Into<Bytes>) -> Reply {

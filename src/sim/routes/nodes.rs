@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::workers::NodeState;
-use super::super::world::World;
-use super::{Answer, Call, Parameters, Reply, Rights};
+use super::super::world::{Silent, World, second};
+use super::{Answer, Call, Parameters, Reply, tasks};
 use super::{audit, check_names, failed, forbidden, invalid, not_implemented, ok, protected};
 
 /// After so long pveproxy gives up on another node.
@@ -19,6 +19,18 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             let vmid = vmid_of("vmid", vmid)?;
             audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
             pass_on(world, call, node, |node| guest_config(world, call, (node, *kind == "lxc", vmid)))
+        }
+        [node, "qemu", vmid, "agent", "network-get-interfaces"] => {
+            check_names(parameters, &[])?;
+            let vmid = vmid_of("vmid", vmid)?;
+            audit(call, &format!("/vms/{vmid}"), "VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted")?;
+            pass_on(world, call, node, |node| interfaces(world, call, (node, false, vmid)))
+        }
+        [node, "lxc", vmid, "interfaces"] => {
+            check_names(parameters, &[])?;
+            let vmid = vmid_of("vmid", vmid)?;
+            audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
+            pass_on(world, call, node, |node| interfaces(world, call, (node, true, vmid)))
         }
         [node, "replication"] => {
             check_names(parameters, &["guest"])?;
@@ -35,18 +47,43 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             check_names(parameters, &[])?;
             pass_on(world, call, node, |node| ok(world.facts().subscription(node, call)))
         }
+        [node, kind @ ("qemu" | "lxc"), vmid, "status", "current"] => {
+            check_names(parameters, &[])?;
+            let vmid = vmid_of("vmid", vmid)?;
+            audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
+            pass_on(world, call, node, |node| guest_status(world, call, (node, *kind == "lxc", vmid)))
+        }
+        [node, "tasks", rest @ ..] => tasks::of_node(world, call, node, rest, parameters),
         _ => Err(not_implemented(call)),
+    }
+}
+
+fn guest_status(world: &World, call: &Call<'_>, (node, container, vmid): (usize, bool, u64)) -> Reply {
+    match world.facts().guest_status((node, container, vmid), second(call.now), call.order()) {
+        Some(body) => protected(body),
+        None => no_such_guest(world, (node, container, vmid)),
     }
 }
 
 fn guest_config(world: &World, call: &Call<'_>, (node, container, vmid): (usize, bool, u64)) -> Reply {
     match world.facts().guest_config((node, container, vmid), call.now, call.order()) {
         Some(body) => ok(body),
-        None => {
-            let folder = if container { "lxc" } else { "qemu-server" };
-            let node = world.node_name(node);
-            failed(&format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
-        }
+        None => no_such_guest(world, (node, container, vmid)),
+    }
+}
+
+fn no_such_guest(world: &World, (node, container, vmid): (usize, bool, u64)) -> Reply {
+    let folder = if container { "lxc" } else { "qemu-server" };
+    let node = world.node_name(node);
+    failed(&format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
+}
+
+fn interfaces(world: &World, call: &Call<'_>, guest: (usize, bool, u64)) -> Reply {
+    match world.facts().interfaces(guest, call.now, call.order()) {
+        Ok(body) => protected(body),
+        Err(Silent::Missing) => no_such_guest(world, guest),
+        Err(Silent::Stopped) if guest.1 => protected("{\"data\":null}".to_owned()),
+        Err(Silent::Stopped) => failed(&format!("VM {} is not running", guest.2)),
     }
 }
 
@@ -54,7 +91,7 @@ fn guest_config(world: &World, call: &Call<'_>, (node, container, vmid): (usize,
 fn replication_state(world: &World, call: &Call<'_>, (node, id): (usize, &str)) -> Reply {
     match world.facts().replication_state((node, id), call.now, call.order()) {
         None => failed(&format!("no such replication job '{id}'")),
-        Some(_) if call.rights == Rights::None => {
+        Some(_) if !call.rights.holds("VM.Audit") => {
             forbidden(&format!("/vms/{}", id.split('-').next().unwrap_or_default()), "VM.Audit")
         }
         Some(body) => protected(body),
@@ -62,7 +99,12 @@ fn replication_state(world: &World, call: &Call<'_>, (node, id): (usize, &str)) 
 }
 
 /// Has the node answer that a call is about, or tells what keeps it from doing so.
-fn pass_on(world: &World, call: &Call<'_>, name: &str, answer: impl FnOnce(usize) -> Reply) -> Result<Answer, Reply> {
+pub(super) fn pass_on(
+    world: &World,
+    call: &Call<'_>,
+    name: &str,
+    answer: impl FnOnce(usize) -> Reply,
+) -> Result<Answer, Reply> {
     let Some(node) = world.node_index(name) else {
         let text = format!("failed to get address info for: {name}: Name or service not known");
         return Err(failed(&format!("hostname lookup '{name}' failed - {text}")));
@@ -81,6 +123,6 @@ fn pass_on(world: &World, call: &Call<'_>, name: &str, answer: impl FnOnce(usize
     })
 }
 
-fn vmid_of(parameter: &str, text: &str) -> Result<u64, Reply> {
+pub(super) fn vmid_of(parameter: &str, text: &str) -> Result<u64, Reply> {
     text.parse().map_err(|_| invalid(parameter, &format!("type check ('integer') failed - got '{text}'")))
 }

@@ -19,6 +19,8 @@ impl Asker<'_> {
             method: "GET",
             target: &format!("/api2/json{path}"),
             rights: self.rights,
+            caller: "monitor@pve!test",
+            body: b"",
             now: Duration::from_secs(self.now),
             node: self.node,
             fingerprint: Fingerprint([0; 32]),

@@ -35,6 +35,10 @@ pub(in super::super) struct Cluster {
     pub(in super::super) old: bool,
     /// How often it was edited.
     pub(super) edits: u64,
+    /// In the order in which they were begun.
+    pub(super) tasks: Vec<super::tasks::Numbered>,
+    /// Whether a majority of the nodes votes.
+    pub(in super::super) quorate: bool,
 }
 
 /// What `/cluster/resources?type=` can be narrowed to.
@@ -62,25 +66,23 @@ impl Cluster {
         let guests = population::guests(seed, nodes, guests);
         let plot = Plot::new(nodes, &guests);
         let nodes = population::nodes(seed, nodes, &guests).into();
-        Self { seed, nodes, guests, plot, begun: BEGUN, old: false, edits: 0 }
+        Self { seed, nodes, guests, plot, begun: BEGUN, old: false, edits: 0, tasks: Vec::new(), quorate: true }
     }
 
     /// The body of `GET /cluster/resources`: of all types or of one, for one who may see all or next to nothing.
     pub(super) fn resources(&self, scene: &Scene, kind: Option<Kind>, rights: Rights, order: Shuffle) -> String {
         let wanted = |this: Kind| kind.is_none_or(|kind| kind == this);
         let mut list = List::new(order, 512 + self.guests.len() * 420 + self.nodes.len() * 1600);
-        if rights == Rights::Auditor {
-            if kind.is_none() {
-                self.push_pools(scene, &mut list);
-            }
-            if wanted(Kind::Guest) {
-                self.push_guests(scene, &mut list);
-            }
+        if kind.is_none() && rights.holds("Pool.Audit") {
+            self.push_pools(scene, &mut list);
+        }
+        if wanted(Kind::Guest) && rights.holds("VM.Audit") {
+            self.push_guests(scene, &mut list);
         }
         if wanted(Kind::Node) {
             self.push_nodes(scene, rights, &mut list);
         }
-        if rights == Rights::Auditor {
+        if rights.holds("Datastore.Audit") {
             if wanted(Kind::Storage) {
                 self.push_storages(scene, &mut list);
             }
@@ -141,7 +143,12 @@ impl Cluster {
 /// When pvestatd last took its samples. Far beyond the age of any machine it stands still, so that sums and products
 /// of times cannot overflow.
 pub(super) fn tick(now: Duration) -> i64 {
-    const THOUSAND_YEARS: i64 = 1000 * 366 * 86_400;
-    let seconds = i64::try_from(now.as_secs()).map_or(THOUSAND_YEARS, |seconds| seconds.min(THOUSAND_YEARS));
+    let seconds = second(now);
     seconds - seconds.rem_euclid(SAMPLE)
+}
+
+/// The same to the second, for what is asked of a node itself.
+pub(in super::super) fn second(now: Duration) -> i64 {
+    const THOUSAND_YEARS: i64 = 1000 * 366 * 86_400;
+    i64::try_from(now.as_secs()).map_or(THOUSAND_YEARS, |seconds| seconds.min(THOUSAND_YEARS))
 }

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::population::{self, Condition};
+use super::tasks::Task;
 
 /// The kinds of guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,37 @@ impl<'a> Edit<'a> {
             guest.started = self.now;
         }
         true
+    }
+
+    /// The guest is held by this, as by a backup; `None` frees it.
+    pub fn lock(&mut self, vmid: u64, lock: Option<&'static str>) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.guests[place].lock = lock;
+        true
+    }
+
+    /// The guest does not listen to a shutdown any more.
+    pub fn deafen(&mut self, vmid: u64) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.guests[place].deaf = true;
+        true
+    }
+
+    /// Whether HA manages the guest.
+    pub fn manage(&mut self, vmid: u64, ha: bool) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.guests[place].ha = ha;
+        true
+    }
+
+    /// A task that has no effect on a guest; answers its UPID. Its times are seconds of the simulation.
+    pub fn task(&mut self, task: Task) -> String {
+        self.cluster.begin(task)
+    }
+
+    /// Whether a majority of the nodes votes.
+    pub fn set_quorate(&mut self, quorate: bool) {
+        self.cluster.quorate = quorate;
     }
 
     /// The node goes away until it is brought back: HA takes its guests elsewhere after two minutes, the others are

@@ -39,8 +39,8 @@ struct Place {
 }
 
 /// The state of a guest's process.
-#[derive(Clone, Copy)]
-enum Life {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Life {
     Stopped,
     Running {
         since: i64,
@@ -66,6 +66,9 @@ impl Cluster {
         let said = lost.map_or(now, |begin| begin - SAMPLE);
         let busy = place.lock == Some("backup");
         let life = self.restarted(spec.vmid, &place, said);
+        if lost.is_none() {
+            place.lock = place.lock.or(spec.lock);
+        }
         Guest {
             node: place.node,
             status: if forgotten { "unknown" } else { life.status() },
@@ -75,8 +78,17 @@ impl Cluster {
         }
     }
 
+    /// What a guest does, and what holds it, at any second.
+    pub(super) fn life_of(&self, spec: &GuestSpec, now: i64) -> (Life, Option<&'static str>) {
+        let place = self.place(spec, now);
+        (self.restarted(spec.vmid, &place, now), place.lock.or(spec.lock))
+    }
+
     fn place(&self, spec: &GuestSpec, now: i64) -> Place {
-        let still = Place { node: spec.home, life: plain_life(spec), lock: None, hastate: "started" };
+        let step = spec.steps.iter().rev().find(|step| step.at <= now);
+        let (life, lock) = step.map_or_else(|| (plain_life(spec), None), |step| (step.life, step.lock));
+        let hastate = if matches!(life, Life::Stopped) && step.is_some() { "stopped" } else { "started" };
+        let still = Place { node: spec.home, life, lock, hastate };
         match self.plot.part(spec.vmid) {
             Part::Crashes => Place { life: crashing_life(spec, now), ..still },
             Part::Migrates { from, to } => {

@@ -1,7 +1,7 @@
 //! The simulated cluster: a seed, a time and the edits made so far give all facts.
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
-//! there, `plot` what happens when, `guest`, `node`, `machine`, `storage`, `export`, `settings` and `replication` what PVE says of it.
+//! there, `plot` what happens when, `guest`, `node`, `machine`, `storage`, `export`, `settings`, `network` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod cluster;
@@ -9,13 +9,16 @@ mod edit;
 mod export;
 mod guest;
 mod machine;
+mod network;
 mod node;
 mod pages;
 mod plot;
 mod population;
+mod power;
 mod replication;
 mod settings;
 mod storage;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +31,16 @@ use super::noise::Shuffle;
 use super::routes::{self, Call};
 use super::server::Rights;
 use super::workers::Workers;
+pub(super) use cluster::second;
 use cluster::tick;
 pub(super) use cluster::{Cluster, Kind};
 pub use edit::{Edit, GuestKind};
+pub(super) use network::Silent;
 pub(super) use pages::Page;
 use pages::Pages;
+pub(super) use power::{Action, Order};
+pub(super) use tasks::Filter as TaskFilter;
+pub use tasks::Task;
 
 /// A simulated cluster; cheap to ask, the same at the same time until it is edited.
 pub struct World {
@@ -73,6 +81,21 @@ impl World {
             cluster.edits += 1;
             change(&mut Edit::new(cluster, tick(now)))
         })
+    }
+
+    /// Asks something of a guest; answers the UPID, or the reason phrase of a 500.
+    pub(super) fn power(&self, order: &Order, now: Duration) -> Result<String, String> {
+        self.change(|cluster| cluster.power(order, second(now)))
+    }
+
+    /// Whether a majority of the nodes votes.
+    pub(super) fn is_quorate(&self, now: Duration) -> bool {
+        self.facts().is_quorate(tick(now))
+    }
+
+    /// A task of a node that has no effect here; answers its UPID.
+    pub(super) fn begin(&self, task: Task) -> String {
+        self.change(|cluster| cluster.begin(task))
     }
 
     /// The name of the cluster, which a node that stands alone does not have in PVE.

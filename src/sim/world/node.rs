@@ -118,8 +118,11 @@ impl Cluster {
     }
 
     /// The qdevice has a vote of its own, and is never away.
-    fn is_quorate(&self, now: i64) -> bool {
-        let online = (0..self.nodes.len()).filter(|node| self.plot.outage_of(*node, now).is_none()).count();
+    pub(super) fn is_quorate(&self, now: i64) -> bool {
+        let online = (0..self.nodes.len())
+            .filter(|_| self.quorate)
+            .filter(|node| self.plot.outage_of(*node, now).is_none())
+            .count();
         let qdevice = usize::from(self.has_qdevice());
         (online + qdevice) * 2 > self.nodes.len() + qdevice
     }
@@ -165,7 +168,7 @@ impl Cluster {
             return fields;
         }
         fields.push(("level", Value::Text(settings::level(index))));
-        if rights == Rights::None {
+        if !rights.holds("Sys.Audit") {
             return fields;
         }
         fields.push(("maxcpu", Value::Whole(node.cpus)));

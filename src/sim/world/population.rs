@@ -64,6 +64,12 @@ pub(super) struct GuestSpec {
     pub(super) traffic: [f64; 4],
     /// Used of the memory when idle, and of a container's disk.
     pub(super) filling: f64,
+    /// What was made of it since, in the order of time.
+    pub(super) steps: Vec<super::power::Step>,
+    /// It does not listen to a shutdown.
+    pub(super) deaf: bool,
+    /// Held by an administrator.
+    pub(super) lock: Option<&'static str>,
 }
 
 /// What its owner made of a guest.
@@ -170,6 +176,9 @@ fn drawn(seed: u64, vmid: u64, role: &Role, name: String) -> GuestSpec {
         load: Wave::new(seed, number, 0.02 + 0.45 * unit(seed, 15, number).powi(2)),
         traffic: [scale(16, 12e6), scale(17, 12e6), scale(18, 40e6), scale(19, 15e6)],
         filling: 0.25 + 0.35 * unit(seed, 20, number),
+        steps: Vec::new(),
+        deaf: false,
+        lock: None,
     }
 }
 

@@ -50,7 +50,7 @@ impl Cluster {
     /// The body of `GET /cluster/replication`: no word about how the jobs fare.
     pub(in super::super) fn replication_jobs(&self, now: Duration, rights: Rights, order: Shuffle) -> String {
         let mut list = List::new(order, 1024);
-        for row in self.rows(None, now).iter().filter(|_| rights == Rights::Auditor) {
+        for row in self.rows(None, now).iter().filter(|_| rights.holds("VM.Audit")) {
             list.push(job_fields(row));
         }
         list.finish()
@@ -66,7 +66,7 @@ impl Cluster {
     ) -> String {
         let mut list = List::new(order, 1024);
         let rows = self.rows(Some(node), now);
-        let wanted = |row: &&Row<'_>| rights == Rights::Auditor && guest.is_none_or(|guest| guest == row.spec.vmid);
+        let wanted = |row: &&Row<'_>| rights.holds("VM.Audit") && guest.is_none_or(|guest| guest == row.spec.vmid);
         for row in rows.iter().filter(wanted) {
             list.push(self.state_fields(row, now));
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::super::json::{self, Field, List, Value};
 use super::super::noise::{Shuffle, hash};
 use super::super::routes::Call;
-use super::super::server::Rights;
 use super::cluster::{Cluster, tick};
 use super::guest::Guest;
+use super::network;
 use super::population::{Condition, GIB, GuestSpec, MIB};
 
 const DAY: i64 = 86_400;
@@ -38,6 +38,45 @@ impl Cluster {
         let mut fields = if container { container_fields(spec, &texts) } else { vm_fields(spec, &texts) };
         self.push_common(&mut fields, spec, &guest, &texts.digest);
         Some(json::object(fields, order))
+    }
+
+    /// The body of `GET /nodes/N/{qemu|lxc}/ID/status/current`; `None` where there is no such guest of this kind on the
+    /// node.
+    pub(in super::super) fn guest_status(
+        &self,
+        (node, container, vmid): (usize, bool, u64),
+        now: i64,
+        order: Shuffle,
+    ) -> Option<String> {
+        let spec = self.spec(vmid).filter(|spec| spec.container == container)?;
+        let guest = self.guest(spec, now);
+        if guest.node != node {
+            return None;
+        }
+        let figures = guest.figures.unwrap_or_default();
+        // A paused process runs for PVE; what QEMU itself says stands beside it.
+        let status = if matches!(guest.status, "stopped" | "unknown") { "stopped" } else { "running" };
+        let mut document = serde_json::json!({
+            "vmid": vmid, "name": spec.name, "status": status, "cpus": spec.cpus, "maxmem": spec.memory,
+            "maxdisk": figures.maxdisk, "mem": figures.mem, "disk": figures.disk, "uptime": figures.uptime,
+            "cpu": figures.cpu, "netin": figures.counters[0], "netout": figures.counters[1],
+            "ha": if spec.ha { serde_json::json!({ "managed": 1, "state": "started" }) } else { serde_json::json!({ "managed": 0 }) },
+        });
+        if container {
+            document["type"] = "lxc".into();
+        } else {
+            document["qmpstatus"] = guest.status.into();
+        }
+        if let Some(lock) = guest.lock {
+            document["lock"] = lock.into();
+        }
+        if spec.condition == Condition::Template {
+            document["template"] = 1.into();
+        }
+        if !spec.tags.is_empty() {
+            document["tags"] = spec.tags.into();
+        }
+        Some(json::reordered(&serde_json::json!({ "data": document }), &mut { order }))
     }
 
     fn push_common<'a>(&self, fields: &mut Vec<Field<'a>>, spec: &'a GuestSpec, guest: &Guest, digest: &'a str) {
@@ -83,7 +122,7 @@ impl Cluster {
         let due = date(bought.saturating_add(PAID_FOR * DAY));
         let bought = format!("{} 00:00:00", date(bought));
         let mut fields = vec![("url", Value::Text("https://www.proxmox.com/en/proxmox-virtual-environment/pricing"))];
-        if call.rights == Rights::Auditor {
+        if call.rights.holds("Sys.Audit") {
             fields.push(("serverid", Value::Text(&server)));
         }
         if level(node).is_empty() {
@@ -91,7 +130,7 @@ impl Cluster {
             fields.push(("message", Value::Text("There is no subscription key")));
             return json::object(fields, call.order());
         }
-        if call.rights == Rights::Auditor {
+        if call.rights.holds("Sys.Audit") {
             fields.push(("key", Value::Text(&key)));
         }
         fields.extend([
@@ -155,7 +194,7 @@ impl Texts {
                 low & 0xFFFF_FFFF_FFFF
             )
         };
-        let mac: Vec<String> = number(91).to_be_bytes()[..3].iter().map(|byte| format!("{byte:02X}")).collect();
+        let mac: Vec<String> = network::mac(seed, vmid).iter().map(|byte| format!("{byte:02X}")).collect();
         let mac = mac.join(":");
         let base = if spec.condition == Condition::Template { "base" } else { "vm" };
         // Another name is another file.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::KnownHosts;
 
@@ -14,7 +14,10 @@ const LARGEST: u64 = 8 << 20;
 
 /// Files by path, as they were read last; shared by all hosts, so that a large file is in memory once.
 #[derive(Debug, Default)]
-pub(in crate::ssh) struct Files(Mutex<HashMap<PathBuf, (Version, Arc<File>)>>);
+pub(in crate::ssh) struct Files(Mutex<HashMap<PathBuf, Arc<Slot>>>);
+
+/// A file has a lock of its own: one that cannot be read, because a network is down, holds up nobody who reads others.
+type Slot = Mutex<Option<(Version, Arc<File>)>>;
 
 /// One file as it is.
 #[derive(Debug)]
@@ -22,8 +25,15 @@ pub(in crate::ssh) struct File {
     /// For messages.
     pub(in crate::ssh) path: PathBuf,
     /// What it says, or why it cannot be read. A file that is not there says nothing.
-    pub(in crate::ssh) content: Result<KnownHosts, String>,
+    pub(in crate::ssh) content: Result<KnownHosts, Unread>,
     pub(in crate::ssh) exists: bool,
+}
+
+/// Why a file cannot be read, and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::ssh) struct Unread {
+    pub(in crate::ssh) reason: String,
+    pub(in crate::ssh) advice: &'static str,
 }
 
 /// What differs when a file was written: device, inode, size, and when it was changed, in seconds and nanoseconds.
@@ -33,50 +43,63 @@ struct Version(u64, u64, u64, i64, i64);
 impl Files {
     /// The file as it is now. Blocks.
     pub(in crate::ssh) fn read(&self, path: &Path) -> Arc<File> {
-        let version = fs::metadata(path)
-            .map(|found| Version(found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()));
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = match version {
-            Ok(version) => version,
-            Err(error) => {
-                files.remove(path);
-                return Arc::new(File::unread(path, &error));
-            }
-        };
-        if let Some((_, file)) = files.get(path).filter(|(known, _)| *known == version) {
-            return Arc::clone(file);
-        }
-        match read(path) {
-            Ok(bytes) => {
-                let known = KnownHosts::parse(&bytes);
-                if known.passed_over > 0 {
-                    tracing::debug!(file = %path.display(), lines = known.passed_over, "lines of a known_hosts file passed over");
-                }
-                let file = Arc::new(File { path: path.to_owned(), content: Ok(known), exists: true });
-                files.insert(path.to_owned(), (version, Arc::clone(&file)));
+        let slot = Arc::clone(lock(&self.0).entry(path.to_owned()).or_default());
+        let mut slot = lock(&slot);
+        let kept = slot.take();
+        let result = version(path).and_then(|version| match kept {
+            Some((known, file)) if known == version => Ok((version, file)),
+            _ => Ok((version, Arc::new(File::parse(path, &read(path)?)))),
+        });
+        match result {
+            Ok((version, file)) => {
+                *slot = Some((version, Arc::clone(&file)));
                 file
             }
-            Err(error) => {
-                files.remove(path);
-                Arc::new(File::unread(path, &error))
-            }
+            Err(error) => Arc::new(File::unread(path, &error)),
         }
     }
 }
 
 impl File {
+    fn parse(path: &Path, bytes: &[u8]) -> Self {
+        let known = KnownHosts::parse(bytes);
+        if known.passed_over > 0 {
+            tracing::debug!(file = %path.display(), lines = known.passed_over, "lines of a known_hosts file passed over");
+        }
+        Self { path: path.to_owned(), content: Ok(known), exists: true }
+    }
+
     fn unread(path: &Path, error: &io::Error) -> Self {
         let exists = error.kind() != io::ErrorKind::NotFound;
-        let content = if exists { Err(error.to_string()) } else { Ok(KnownHosts::default()) };
+        let unread = || Unread { reason: error.to_string(), advice: advice(error) };
+        let content = if exists { Err(unread()) } else { Ok(KnownHosts::default()) };
         Self { path: path.to_owned(), content, exists }
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
+fn version(path: &Path) -> io::Result<Version> {
+    let found = fs::metadata(path)?;
+    // Looked at before it is opened: to open a pipe waits for somebody to write.
+    if !found.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
+    Ok(Version(found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "let the user that runs pve-sentinel read it",
+        io::ErrorKind::FileTooLarge => "keep the lines of these hosts in a file of their own",
+        _ => "check the path",
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
@@ -125,6 +148,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = Files::default().read(folder.path());
         assert!(file.exists);
-        assert_eq!(file.content.as_ref().unwrap_err(), "it is no regular file");
+        let Unread { reason, advice } = file.content.as_ref().unwrap_err();
+        assert_eq!((reason.as_str(), *advice), ("it is no regular file", "check the path"));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known_hosts");
+        fs::File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
+        let file = Files::default().read(&path);
+        let unread = file.content.as_ref().unwrap_err();
+        assert!(unread.reason.contains("larger than") && unread.advice.contains("file of their own"), "{unread:?}");
     }
 }

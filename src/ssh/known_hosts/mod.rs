@@ -9,7 +9,7 @@ mod name;
 
 use data_encoding::BASE64;
 
-pub(super) use files::{File, Files};
+pub(super) use files::{File, Files, Unread};
 use name::Names;
 pub(super) use name::is_like;
 

@@ -5,7 +5,7 @@ use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::certificate::Builder;
 use russh::keys::{PrivateKey, PublicKey};
 
-use super::super::known_hosts::{KnownHosts, line};
+use super::super::known_hosts::{KnownHosts, Unread, line};
 use super::*;
 
 const NOW: u64 = 1_800_000_000;
@@ -184,11 +184,13 @@ fn messages_say_where_and_what_to_do() {
     let revoked = judge_text(&format!("@revoked *{}", line("", &bytes(&mine))), at, &shown(&mine)).unwrap_err().message;
     assert!(revoked.contains("/etc/kh:1"), "{revoked}");
 
-    let unreadable = File { path: "/etc/kh".into(), content: Err("permission denied".to_owned()), exists: true };
+    let unread = Unread { reason: "permission denied".to_owned(), advice: "let us read it" };
+    let unreadable = File { path: "/etc/kh".into(), content: Err(unread), exists: true };
     let good = file("/etc/kh2", &line("pve1", &bytes(&mine)));
     let unreadable = Known::Files(vec![good, Arc::new(unreadable)]).judge(&address("pve1"), &shown(&mine), NOW);
     let unreadable = unreadable.unwrap_err();
     assert!(unreadable.kind == HostKeyKind::Unreadable && unreadable.message.contains("/etc/kh"));
+    assert!(unreadable.message.contains("permission denied; let us read it"), "{}", unreadable.message);
 
     let pin = Known::Pinned(SshFingerprint::parse(&print(&other)).unwrap());
     assert_eq!(pin.judge(&address("pve1"), &shown(&other), NOW), Ok(Verdict::Right));
@@ -238,5 +240,16 @@ proptest! {
             prop_assert_ne!(known.judge(&address("pve1"), &shown, NOW), Ok(Verdict::Right));
             let _ = known.types(&address("pve1"));
         }
+    }
+}
+
+#[test]
+fn lines_that_are_none_are_told_where_they_may_be_the_reason() {
+    let mine = shown(&ed25519());
+    for (text, remark) in
+        [("", "in /etc/kh,"), ("p v e 1\n# comment\nx y\n", "in /etc/kh (of which 2 lines are no entries),")]
+    {
+        let Ok(Verdict::New(unknown)) = judge_text(text, "pve1", &mine) else { panic!("{text}") };
+        assert!(unknown.message.contains(remark), "{}", unknown.message);
     }
 }

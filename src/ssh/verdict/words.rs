@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Found, Shown};
 use crate::ids::SshFingerprint;
 use crate::ssh::error::one_line;
-use crate::ssh::known_hosts::{self, File};
+use crate::ssh::known_hosts::{self, File, Unread};
 
 impl Shown {
     /// Such as `ssh-ed25519 SHA256:…`.
@@ -32,16 +32,22 @@ impl Found<'_> {
 }
 
 pub(super) fn unknown(shown: &Shown, files: &[Arc<File>], name: &str) -> String {
-    let listed: Vec<String> = files
-        .iter()
-        .map(|file| format!("{}{}", path(file), if file.exists { "" } else { " (which does not exist)" }))
-        .collect();
+    let listed: Vec<String> = files.iter().map(|file| format!("{}{}", path(file), remark(file))).collect();
     let (words, listed, own_file) = (shown.words(), listed.join(", "), shown.own_file());
     let line = known_hosts::line(name, &shown.key);
     format!(
         "host key unknown: expected the host in {listed}, found {words} and no line about it; nothing was sent. \
          Compare with ssh-keygen -lf {own_file} on the host, then add this line: {line}"
     )
+}
+
+/// What may be the reason why a file does not have the host.
+fn remark(file: &File) -> String {
+    match &file.content {
+        _ if !file.exists => " (which does not exist)".to_owned(),
+        Ok(known) if known.passed_over > 0 => format!(" (of which {} lines are no entries)", known.passed_over),
+        _ => String::new(),
+    }
 }
 
 pub(super) fn changed(shown: &Shown, found: &Found<'_>, name: &str) -> String {
@@ -85,11 +91,12 @@ pub(super) fn revoked(shown: &Shown, found: &Found<'_>) -> String {
     )
 }
 
-pub(super) fn unreadable(shown: &Shown, file: &File, reason: &str) -> String {
+pub(super) fn unreadable(shown: &Shown, file: &File, unread: &Unread) -> String {
     format!(
-        "host key not compared: expected a readable {}, found: {reason}; the host shows {}; nothing was sent. Let the \
-         user that runs pve-sentinel read the file",
+        "host key not compared: expected a readable {}, found: {}; {}; the host shows {}; nothing was sent",
         path(file),
+        one_line(&unread.reason),
+        unread.advice,
         shown.words()
     )
 }

@@ -1,0 +1,283 @@
+//! One question from its head on: who may ask what.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method};
+
+use super::error::{Code, Error};
+use super::openapi;
+use super::path::{self, Fit, Values};
+use super::refusals::{Noted, Refusals};
+use super::reply::Reply;
+use super::request::{Caller, Request};
+use super::route::{Place, Route};
+use super::token::{self, Stranger};
+use crate::config::ApiToken;
+
+/// Where the id of a request stands in its answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Names up to this length are repeated in messages; the tokens that we take are longer.
+const SHOWN: usize = 31;
+
+/// Answers what one configuration lets be asked.
+pub struct Desk {
+    routes: Vec<Route>,
+    tokens: Vec<ApiToken>,
+    refusals: Arc<Refusals>,
+    ids: Ids,
+}
+
+/// The beginning of a request.
+pub struct Head<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path, as it came.
+    pub path: &'a str,
+    /// What stands behind the question mark, as it came.
+    pub query: Option<&'a str>,
+    /// The same as names and values, or what is wrong with it.
+    pub pairs: Result<Vec<(String, String)>, String>,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Where it came from, if that is known.
+    pub from: Option<IpAddr>,
+}
+
+/// A question that may be asked.
+pub struct Admitted {
+    route: Route,
+    request: Request,
+    /// Whether the type of its body was right.
+    is_json: bool,
+}
+
+/// A question that may not.
+pub struct Refused {
+    /// What is answered.
+    pub reply: Reply,
+    /// The pattern that its path fits, if its caller is known and there is one.
+    pub pattern: Option<&'static str>,
+    /// The name of its token, if that is known.
+    pub caller: Option<String>,
+}
+
+/// Names requests: those of one process differ, and those of two most likely.
+struct Ids {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl Default for Desk {
+    /// One that knows nobody.
+    fn default() -> Self {
+        Self::new(Vec::new(), Vec::new(), Arc::default(), "")
+    }
+}
+
+impl Desk {
+    /// The longest body that is taken, in bytes.
+    pub const BODY: usize = 64 * 1024;
+
+    /// The first segment of all paths.
+    pub const ROOT: &'static str = "/api";
+
+    /// Where the table is told as an OpenAPI document.
+    pub const OPENAPI: &'static str = "/api/v1/openapi.json";
+
+    /// A desk with these routes, and one that tells of them all; `version` is that of the program.
+    pub fn new(mut routes: Vec<Route>, tokens: Vec<ApiToken>, refusals: Arc<Refusals>, version: &'static str) -> Self {
+        routes.push(openapi::route(&routes, version));
+        let process = RandomState::new().build_hasher().finish();
+        Self { routes, tokens, refusals, ids: Ids { process, count: AtomicU64::new(0) } }
+    }
+
+    /// All routes, in order.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Whether a path is one that is answered here, be it with 404.
+    pub fn is_here(path: &str) -> bool {
+        path.strip_prefix(Self::ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Finds out who asks, and whether that may be asked.
+    pub fn admit(&self, head: Head<'_>) -> Result<Admitted, Refused> {
+        let token = token::known(&self.tokens, head.headers, head.query).map_err(|stranger| Refused {
+            reply: self.stranger(stranger, head.from),
+            pattern: None,
+            caller: None,
+        })?;
+        let caller = Caller { name: token.name.clone(), scopes: token.scopes.clone(), from: head.from };
+        let (route, path) =
+            self.find(&head).map_err(|refused| Refused { caller: Some(token.name.clone()), ..refused })?;
+        let refused = |error: Error| Refused {
+            reply: error.into(),
+            pattern: Some(route.pattern),
+            caller: Some(token.name.clone()),
+        };
+        if !caller.scopes.contains(&route.scope) {
+            let (name, scope) = (&caller.name, route.scope.as_str());
+            let message = format!("the token {name} does not have the scope {scope}, which this needs");
+            return Err(refused(Error::new(Code::Forbidden, message)));
+        }
+        let query = head.pairs.map_err(Error::bad_request).and_then(|pairs| known(route, pairs)).map_err(refused)?;
+        let is_json = has_json(head.headers);
+        if route.method == Method::POST && head.headers.contains_key(CONTENT_TYPE) && !is_json {
+            return Err(refused(no_json()));
+        }
+        let request = Request { path, query, body: Bytes::new(), caller, id: self.ids.next() };
+        Ok(Admitted { route: route.clone(), request, is_json })
+    }
+
+    /// The route that is meant, with what its path says.
+    fn find(&self, head: &Head<'_>) -> Result<(&Route, Values), Refused> {
+        let fits = |route: &&Route| path::fit(route.pattern, head.path) != Fit::None;
+        let refused = |pattern, reply: Reply| Refused { reply, pattern, caller: None };
+        let Some(first) = self.routes.iter().find(fits) else {
+            let message = format!("there is no such path; {} tells of all there are", Self::OPENAPI);
+            return Err(refused(None, Error::new(Code::NotFound, message).into()));
+        };
+        // Routes of one pattern differ in their methods.
+        let same = self.routes.iter().filter(|route| route.pattern == first.pattern);
+        let Some(route) = same.clone().find(|route| answers(route, head.method)) else {
+            let methods: Vec<&str> = same.map(methods).collect();
+            return Err(refused(Some(first.pattern), not_allowed(first.pattern, &methods.join(", "))));
+        };
+        match path::fit(route.pattern, head.path) {
+            Fit::Values(values) => Ok((route, values)),
+            Fit::Malformed(name) => {
+                let message =
+                    format!("the part of the path that stands for {name} is empty, too long or badly encoded");
+                Err(refused(Some(route.pattern), Error::bad_request(message).into()))
+            }
+            Fit::None => Err(refused(None, Error::new(Code::NotFound, "there is no such path").into())),
+        }
+    }
+
+    fn stranger(&self, stranger: Stranger, from: Option<IpAddr>) -> Reply {
+        let Noted { wait, line } = self.refusals.note(from, stranger.is_guess());
+        if let Some(times) = line {
+            let (client, why) = (from.map(tracing::field::display), stranger.why());
+            tracing::warn!(client, why, times, "refused a caller of the API");
+        }
+        if let Some(wait) = wait {
+            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+            let message = format!("too many wrong tokens from this address; wait {seconds} s before the next one");
+            let mut reply = Reply::from(Error::new(Code::TooManyRequests, message));
+            reply.headers.push((RETRY_AFTER, seconds.into()));
+            return reply;
+        }
+        let mut reply = Reply::from(Error::new(Code::Unauthorized, stranger.message()));
+        let challenge = if stranger == Stranger::Unknown {
+            "Bearer realm=\"pve-sentinel\", error=\"invalid_token\""
+        } else {
+            "Bearer realm=\"pve-sentinel\""
+        };
+        reply.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        reply
+    }
+}
+
+impl Admitted {
+    /// The pattern that its path fits.
+    pub fn pattern(&self) -> &'static str {
+        self.route.pattern
+    }
+
+    /// The name of its token.
+    pub fn caller(&self) -> &str {
+        &self.request.caller.name
+    }
+
+    /// What names it in the log.
+    pub fn id(&self) -> &str {
+        &self.request.id
+    }
+
+    /// Whether its body is to be read.
+    pub fn takes_body(&self) -> bool {
+        self.route.method == Method::POST
+    }
+
+    /// The same with its body, whose type must have been said if there is one.
+    pub fn with_body(mut self, body: Bytes) -> Result<Self, Error> {
+        if !body.is_empty() && !self.is_json {
+            return Err(no_json());
+        }
+        self.request.body = body;
+        Ok(self)
+    }
+
+    /// What is answered.
+    pub async fn answer(self) -> Reply {
+        let id = HeaderValue::from_str(&self.request.id);
+        let mut reply = (self.route.handler)(self.request).await;
+        if let Ok(id) = id {
+            reply.headers.push((REQUEST_ID, id));
+        }
+        reply
+    }
+}
+
+impl Ids {
+    fn next(&self) -> String {
+        format!("{:016x}-{}", self.process, self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+}
+
+fn answers(route: &Route, method: &Method) -> bool {
+    route.method == *method || (route.method == Method::GET && *method == Method::HEAD)
+}
+
+/// As the `Allow` header has them.
+fn methods(route: &Route) -> &str {
+    if route.method == Method::GET { "GET, HEAD" } else { route.method.as_str() }
+}
+
+fn not_allowed(pattern: &str, methods: &str) -> Reply {
+    let mut reply = Reply::from(Error::new(Code::MethodNotAllowed, format!("{pattern} answers {methods} only")));
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        reply.headers.push((ALLOW, methods));
+    }
+    reply
+}
+
+/// Refuses parameters that mean nothing: a misspelt filter must not select everything.
+fn known(route: &Route, pairs: Vec<(String, String)>) -> Result<Vec<(String, String)>, Error> {
+    let taken = || route.doc.parameters.iter().filter(|parameter| parameter.place != Place::Path);
+    for (index, (name, _)) in pairs.iter().enumerate() {
+        let shown = if name.len() <= SHOWN { format!("{name:?}") } else { "a long one".to_owned() };
+        let Some(parameter) = taken().find(|parameter| parameter.name == name) else {
+            let names: Vec<&str> = taken().map(|parameter| parameter.name).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::bad_request(format!("unknown parameter {shown}; known here: {names}")));
+        };
+        if parameter.place == Place::Query && pairs.iter().take(index).any(|(before, _)| before == name) {
+            return Err(Error::bad_request(format!("the parameter {shown} is there twice; keep one of them")));
+        }
+    }
+    Ok(pairs)
+}
+
+fn has_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn no_json() -> Error {
+    Error::new(
+        Code::UnsupportedMediaType,
+        "expected Content-Type: application/json with a body, found another one or none",
+    )
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

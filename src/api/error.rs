@@ -1,0 +1,127 @@
+//! What goes wrong, in one word for programs and a sentence for people.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// Why there is no answer: sent as `{"error": {"code", "message"}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// For programs.
+    pub code: Code,
+    /// For people: lower-case, without a full stop and without secrets.
+    pub message: String,
+}
+
+/// The word for it; each has one status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// The question makes no sense.
+    BadRequest,
+    /// No valid token.
+    Unauthorized,
+    /// A valid token, which does not allow this.
+    Forbidden,
+    /// There is no such path, or no such thing.
+    NotFound,
+    /// The path answers other methods.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    RequestTimeout,
+    /// The body is too long.
+    TooLarge,
+    /// The body is no JSON by its type.
+    UnsupportedMediaType,
+    /// Too many wrong tokens from this address.
+    TooManyRequests,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Code {
+    /// All there are.
+    pub const ALL: &[Self] = &[
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::TooManyRequests,
+        Self::Internal,
+    ];
+
+    /// The word, the status, and what it means.
+    fn told(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::BadRequest => {
+                ("bad_request", StatusCode::BAD_REQUEST, "The question makes no sense; the message says why.")
+            }
+            Self::Unauthorized => {
+                ("unauthorized", StatusCode::UNAUTHORIZED, "No valid token came in the header Authorization.")
+            }
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token does not have the scope for this."),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such path, or no such thing."),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The path answers other methods, which the header Allow names.",
+            ),
+            Self::RequestTimeout => {
+                ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The body did not arrive whole in time.")
+            }
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than 64 KiB."),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "There is a body, and its Content-Type is not application/json.",
+            ),
+            Self::TooManyRequests => (
+                "too_many_requests",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many wrong tokens from this address; the header Retry-After says for how long. A right token is \
+                 answered all the same.",
+            ),
+            Self::Internal => {
+                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the exporter's; its log says more.")
+            }
+        }
+    }
+
+    /// As it is sent.
+    pub fn as_str(self) -> &'static str {
+        self.told().0
+    }
+
+    /// The status that it is sent with.
+    pub fn status(self) -> StatusCode {
+        self.told().1
+    }
+
+    /// What it means, in a sentence.
+    pub fn about(self) -> &'static str {
+        self.told().2
+    }
+}
+
+impl Error {
+    /// An error with its sentence.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// [`Code::BadRequest`].
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Code::BadRequest, message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Error {}

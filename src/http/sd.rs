@@ -1,0 +1,88 @@
+//! `GET /sd/clusters`, `/sd/hosts`, `/sd/guests`: targets for Prometheus' HTTP service discovery.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, HOST, HeaderValue, VARY};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Response, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::body::Body;
+use super::{Site, negotiate, query, reply};
+use crate::discovery::{Own, Query, Target};
+
+/// What may be asked of `/sd/guests`; of the others, clusters only.
+const OF_GUESTS: [&str; 8] = ["cluster", "node", "tag", "pool", "status", "type", "port", "address"];
+const OF_OTHERS: [&str; 1] = ["cluster"];
+
+/// Prometheus waits for a list as long as its refresh interval, a minute by default.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Shorter lists are not worth the work.
+const LEAST_GZIP: usize = 1024;
+
+/// Which targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    Clusters,
+    Hosts,
+    Guests,
+}
+
+pub(super) async fn page(site: Arc<Site>, request: Parts, list: List) -> Response<Body> {
+    let known: &[&str] = if list == List::Guests { &OF_GUESTS } else { &OF_OTHERS };
+    let pairs = query::pairs(request.uri.query().unwrap_or_default()).map_err(|error| error.to_string());
+    let asked = pairs.and_then(|pairs| Query::parse(&pairs, known, &site.discovery.names()));
+    let asked = match asked.and_then(|asked| Ok((asked, own(&site, &request)?))) {
+        Ok(asked) => asked,
+        Err(wrong) => return reply::text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+    };
+    let ((asked, own), deadline) = (asked, Instant::now() + PATIENCE);
+    let targets = match list {
+        List::Clusters => Ok(site.discovery.cluster_targets(&asked, &own)),
+        List::Hosts => site.discovery.host_targets(&asked, &own, deadline).await,
+        List::Guests => site.discovery.guest_targets(&asked, deadline).await,
+    };
+    match targets {
+        Ok(targets) => json(&targets, &request.headers),
+        Err(reasons) => reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))),
+    }
+}
+
+/// Where we are asked: as the request says.
+fn own(site: &Site, request: &Parts) -> Result<Own, String> {
+    let said = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let said = said.or(request.uri.authority().map(Authority::as_str));
+    let authority: Option<Authority> = said.and_then(|said| said.parse().ok());
+    match authority.filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty()) {
+        Some(authority) => Ok(Own { host: authority.as_str().to_owned(), tls: site.tls }),
+        None if request.version == Version::HTTP_10 => Err("a Host header is needed: it becomes the target".to_owned()),
+        None => Err("the Host header is no host with or without a port: it becomes the target".to_owned()),
+    }
+}
+
+fn json(targets: &[Target], headers: &HeaderMap) -> Response<Body> {
+    let Ok(text) = serde_json::to_vec(targets) else {
+        return reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the list cannot be written as JSON\n".to_owned());
+    };
+    let packed = (negotiate::gzip(headers) && text.len() >= LEAST_GZIP).then(|| gzip(&text)).and_then(Result::ok);
+    let is_packed = packed.is_some();
+    let mut response = reply::reply(StatusCode::OK, "application/json", Body::Text(packed.unwrap_or(text).into()));
+    let headers = response.headers_mut();
+    if is_packed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.insert(VARY, HeaderValue::from_static("Host, Accept-Encoding"));
+    response
+}
+
+fn gzip(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text)?;
+    encoder.finish()
+}

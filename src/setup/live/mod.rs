@@ -1,0 +1,90 @@
+//! Tries all that a configuration names, once, and says what is missing and what to do.
+//!
+//! ```text
+//! endpoint   name → connection → certificate → login → release → clock
+//! cluster    rights; each collector: its privileges, and its calls about one node and one guest
+//! host       key → login → what is asked of hosts → whether the key can do more than it should
+//! line       what was found, as text and JSON
+//! ```
+//!
+//! Nothing is changed anywhere. A credential that is refused is not tried again at other endpoints: each refusal takes
+//! Proxmox VE three seconds, and some realms count them.
+
+mod cluster;
+mod endpoint;
+mod host;
+mod line;
+
+use futures_util::future::join_all;
+
+use crate::collectors::{Collector, HostOptions};
+use crate::config::{Cluster, Config};
+use crate::pve::Client;
+use crate::ssh;
+use endpoint::Told;
+use line::Lines;
+pub use line::{Line, Verdict};
+
+/// What is needed to try a configuration.
+pub struct Means {
+    /// One for each cluster, in its order.
+    pub clients: Vec<Client>,
+    /// Makes sessions.
+    pub ssh: ssh::Client,
+    /// The collectors that the configuration leaves on.
+    pub enabled: Vec<&'static Collector>,
+    /// What hosts are to leave out.
+    pub host_options: HostOptions,
+    /// Seconds since 1970.
+    pub now: fn() -> f64,
+}
+
+/// Tries everything; each line is told as soon as it is known.
+pub async fn check(config: &Config, means: &Means, mut tell: impl FnMut(Line)) {
+    let mut said = |lines: Vec<Line>| lines.into_iter().for_each(&mut tell);
+    for (told, client) in config.clusters.iter().zip(&means.clients) {
+        check_cluster(told, client, means, &mut said).await;
+        hosts(host::nodes(told, client, &means.ssh).await, means, &mut said).await;
+    }
+    hosts(host::others(config, &means.ssh), means, &mut said).await;
+}
+
+async fn check_cluster(told: &Cluster, client: &Client, means: &Means, said: &mut impl FnMut(Vec<Line>)) {
+    // Addresses are looked at all at once: a dead one takes seconds.
+    let reached = join_all(told.endpoints.iter().map(endpoint::reach)).await;
+    let mut state = Told::Nothing;
+    for (endpoint, reached) in told.endpoints.iter().zip(&reached) {
+        let mut lines = Vec::new();
+        let mut about = Lines::new(format!("cluster {}, {}", told.name, endpoint.url), &mut lines);
+        if endpoint::tell(reached, told, (means.now)(), &mut about) {
+            match state {
+                Told::Refused => about.skip("login", "not tried: the credential was refused already"),
+                Told::LetIn | Told::Nothing => {
+                    match endpoint::log_in(endpoint, (told, client), means.now, &mut about).await {
+                        Told::Nothing => {}
+                        told => state = told,
+                    }
+                }
+            }
+        }
+        said(lines);
+    }
+    if let Told::LetIn = state {
+        let mut lines = Vec::new();
+        let mut about = Lines::new(format!("cluster {}", told.name), &mut lines);
+        if let Some(held) = cluster::rights(told, client, &mut about).await {
+            cluster::collectors(told, client, &held, (&means.enabled, &mut about)).await;
+        }
+        said(lines);
+    }
+}
+
+async fn hosts(targets: Vec<host::Target>, means: &Means, said: &mut impl FnMut(Vec<Line>)) {
+    let ask = |target: host::Target| async move {
+        let mut lines = Vec::new();
+        let mut about = Lines::new(target.subject.clone(), &mut lines);
+        host::check(&target, &means.enabled, (&means.host_options, means.now), &mut about).await;
+        lines
+    };
+    join_all(targets.into_iter().map(ask)).await.into_iter().for_each(said);
+}
