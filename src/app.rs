@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{Cluster, Config, Ssh, Tls};
@@ -42,26 +42,28 @@ impl App {
         Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(Box::new(rooms)) })
     }
 
-    /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it.
+    /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it. Fails also
+    /// where signals cannot be received. Must run on the runtime.
     pub fn reloadable(config: &Config, source: Source) -> Result<Self, String> {
+        // Before all that takes its time: until somebody listens to it, SIGHUP ends the process.
+        let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
         let mut rooms = Rooms::new();
         let (wishes, heard) = mpsc::channel(1);
         let (site, _) = rooms.site(config, Some(wishes.clone()))?;
         rooms.own().config_read(Some(unix_time()));
         let front = Arc::new(http::Front::new(site));
         let reloader = Reloader::new(source, rooms, &front, wishes, config);
-        Ok(Self { front, rooms: Kept::Reloading(Arc::new(reloader), heard) })
+        Ok(Self { front, rooms: Kept::Reloading(Arc::new(reloader), hangups, heard) })
     }
 
-    /// Answers on the listeners until `stop`, then drains. Fails where signals cannot be received.
+    /// Answers on the listeners until `stop`, then drains.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> Result<(), String> {
         match self.rooms {
             Kept::Rooms(rooms) => {
                 http::serve(listeners, self.front, stop).await;
                 drop(rooms);
             }
-            Kept::Reloading(reloader, wishes) => {
-                let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+            Kept::Reloading(reloader, hangups, wishes) => {
                 let reloads = tokio::spawn(reloader.run(hangups, wishes));
                 http::serve(listeners, self.front, stop).await;
                 reloads.abort();
@@ -76,7 +78,7 @@ enum Kept {
     /// The rooms, with what goes on in the background.
     Rooms(Box<Rooms>),
     /// The same where the configuration can be read again.
-    Reloading(Arc<Reloader>, mpsc::Receiver<http::Reload>),
+    Reloading(Arc<Reloader>, Signal, mpsc::Receiver<http::Reload>),
 }
 
 /// What an endpoint tells of itself and its cluster.

@@ -173,7 +173,7 @@ fn print(text: &str, notes: &[String]) -> Result<(), Failure> {
     for note in notes {
         complain(note);
     }
-    super::print(text);
+    super::deliver(text).map_err(Failure::Runtime)?;
     let env = config::Env::new(&app::environment);
     match config::parse(text, Path::new("what was printed"), &env, &collectors::names()) {
         Ok(loaded) => {

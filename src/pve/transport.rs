@@ -106,7 +106,12 @@ impl Transport {
         let exchange = async {
             let sending = async { request.send().await.map_err(|error| classify(&error)) };
             let mut response = bounds.head(sending).await?;
-            let body = Zeroizing::new(self.body(&mut response, LOGIN_BODY).await?.into_bytes());
+            let body = self.body(&mut response, LOGIN_BODY).await.map_err(|reason| match reason {
+                // That limit is in no configuration.
+                Reason::TooLarge(_) => Reason::Malformed("it is longer than any with a ticket in it".to_owned()),
+                other => other,
+            })?;
+            let body = Zeroizing::new(body.into_bytes());
             Ok(Zeroizing::new(String::from_utf8_lossy(&body).into_owned()))
         };
         self.counted(address, &Path::from(LOGIN), bounds, exchange).await

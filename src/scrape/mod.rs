@@ -39,7 +39,7 @@ use crate::collectors::{self, Collector, Lane as Kind};
 use crate::config::{self, Config};
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Labels, Own, Part};
-use crate::pve::{Error, Reason};
+use crate::pve::Error;
 use health::Health;
 pub use hosts::{Asker, Host, Nodes};
 use hosts::{Page as HostPage, Said as HostSaid, Settings as HostSettings, Wanted as HostWanted};
@@ -294,7 +294,7 @@ impl Cluster {
 
     /// The error of a call that was not answered by the deadline.
     fn late(&self, path: &str, time: Duration) -> Error {
-        Error { endpoint: self.inventory.client().asked(), path: path.to_owned(), reason: Reason::Timeout(time) }
+        self.inventory.client().late(path, time)
     }
 
     /// Lets the slow lane know what is wanted, as soon as it is known what there is to ask about.

@@ -46,6 +46,13 @@ pub fn binary() -> Command {
     command
 }
 
+/// Sends a signal such as `-HUP` to a process.
+#[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
+pub fn send_signal(name: &str, process: u32) {
+    let status = Command::new("kill").args([name, &process.to_string()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
 /// Runs the binary to its end.
 pub fn run_to_end(arguments: &[&str]) -> Finished {
     let output = binary().args(arguments).output().expect("the binary runs");
@@ -180,10 +187,8 @@ impl Exporter {
         drop(self.log.wait_until("what came of SIGHUP", |log| told(log) >= count));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(status.success());
+        send_signal(name, self.child.id());
     }
 
     /// The id of the process.
