@@ -214,7 +214,6 @@ fn date(headers: &HeaderMap) -> Option<f64> {
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.
 fn text(body: Body, credential: &Credential) -> Result<Body, Reason> {
-    let body = body.into_text();
     if body.as_slice().trim_ascii_start().starts_with(b"{") {
         return Ok(body);
     }
