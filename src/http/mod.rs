@@ -33,6 +33,7 @@ mod host;
 mod landing;
 mod listen;
 mod negotiate;
+mod packed;
 mod phase;
 mod query;
 mod reference;
