@@ -9,7 +9,7 @@ use crate::metrics::{Desc, Family, Kind, Table};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "guest",
     about: "state, CPU, memory, disk, network and uptime of every VM and container",
-    needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[
         &shared::UP,

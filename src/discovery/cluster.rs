@@ -164,6 +164,13 @@ impl Cluster {
         self.lock().last.map(|(_, at)| at)
     }
 
+    /// How many guests it had then, and when that was.
+    pub(super) fn counted(&self) -> Option<(usize, i64)> {
+        let state = self.lock();
+        let (_, at) = state.last?;
+        Some((state.registry.guests().len(), at))
+    }
+
     /// Another one whenever something else may be told.
     pub(super) fn version(&self) -> (u64, u64) {
         (self.lock().version, self.addresses.version())

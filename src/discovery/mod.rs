@@ -159,12 +159,9 @@ impl Discovery {
 
     /// Of each cluster that was read: its name, how many guests it has, and when it was read last.
     fn known(&self) -> impl Iterator<Item = (&str, usize, i64)> {
-        let known = |(cluster, _): &(Arc<Cluster>, Teller)| {
-            Some((cluster.lock().registry.guests().len(), cluster.last_success()?))
-        };
-        self.clusters.iter().filter_map(move |entry| {
-            let (guests, at) = known(entry)?;
-            Some((entry.0.name(), guests, at))
+        self.clusters.iter().filter_map(|(cluster, _)| {
+            let (guests, at) = cluster.counted()?;
+            Some((cluster.name(), guests, at))
         })
     }
 

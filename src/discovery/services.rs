@@ -1,7 +1,11 @@
 //! The guests whose services are to be checked: those that run, are meant and told their address.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
+use super::Discovery;
 use super::cluster::Cluster;
 use super::guest;
 use super::registry::Known;
@@ -43,6 +47,28 @@ impl Services {
         let targets: ServiceTargets = (cluster.name().into(), targets(cluster, services, prefer).into());
         kept.targets = Some((version, targets.clone()));
         targets
+    }
+}
+
+impl Discovery {
+    /// The services of guests that are to be checked, once all guests were asked for their addresses or it is the deadline;
+    /// and how many of those guests told none. Fails with a reason per cluster that could not be read. Must run on the
+    /// runtime.
+    pub async fn settled_service_targets(&self, deadline: Instant) -> Result<(Vec<ServiceTarget>, usize), Vec<String>> {
+        self.look_again(deadline).await?;
+        let services = self.settings.as_ref().map_or(&[][..], |settings| &settings.services);
+        let (mut meant, mut told) = (0, HashSet::new());
+        for (cluster, _) in &self.clusters {
+            let running = cluster.running(|known| services.iter().any(|told| has(told, known)));
+            cluster.want(&running);
+            let vmids: Vec<u64> = running.iter().map(|guest| guest.vmid).collect();
+            cluster.addresses_settled(&vmids, deadline).await;
+            meant += running.len();
+        }
+        let targets: Vec<ServiceTarget> =
+            self.service_targets().iter().flat_map(|(_, targets)| targets.iter().cloned()).collect();
+        told.extend(targets.iter().map(|target| Arc::clone(&target.guest)));
+        Ok((targets, meant.saturating_sub(told.len())))
     }
 }
 
