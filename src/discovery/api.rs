@@ -183,3 +183,27 @@ fn unknown(message: String) -> Reply {
 fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_routes_are_documented_without_gaps() {
+        let routes = routes(&Arc::default());
+        assert_eq!(routes.len(), 3);
+        assert_eq!(crate::api::gaps(&routes), Vec::<String>::new());
+        let names: Vec<&str> = docs::LIST.parameters.iter().map(|parameter| parameter.name).collect();
+        assert_eq!(names, PARAMETERS);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_the_same_at_once_gets_the_same_list() {
+        let desk = Desk { discovery: Arc::default(), under_way: Mutex::default() };
+        let (one, other) = tokio::join!(desk.listed(Filter::default()), desk.listed(Filter::default()));
+        let (one, other) = (one.expect("a list"), other.expect("a list"));
+        assert_eq!((&one[..], one.as_ptr()), (&b"{\"guests\":[]}\n"[..], other.as_ptr()));
+        // It is kept for nobody.
+        assert!(desk.under_way.lock().expect("whole").as_ref().is_some_and(|(_, shared)| shared.upgrade().is_none()));
+    }
+}
