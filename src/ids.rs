@@ -6,6 +6,7 @@ mod percent;
 mod selector;
 mod service;
 mod ssh;
+mod target;
 mod token;
 
 use std::fmt;
@@ -16,6 +17,7 @@ pub use percent::percent_decoded;
 pub use selector::GuestSelection;
 pub use service::ServiceKind;
 pub use ssh::{SshAddress, SshFingerprint};
+pub use target::{ServiceTarget, ServiceTargets};
 pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 
 /// The SHA-256 fingerprint of a DER-encoded certificate, written as PVE writes it: `AB:CD:…`, 32 bytes.

@@ -36,6 +36,8 @@ pub enum Code {
     TooManyRequests,
     /// A fault of ours.
     Internal,
+    /// Proxmox VE could not be asked, or did not answer in time.
+    PveUnreachable,
 }
 
 impl Code {
@@ -51,6 +53,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::TooManyRequests,
         Self::Internal,
+        Self::PveUnreachable,
     ];
 
     /// The word, the status, and what it means.
@@ -87,6 +90,11 @@ impl Code {
             Self::Internal => {
                 ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the exporter's; its log says more.")
             }
+            Self::PveUnreachable => (
+                "pve_unreachable",
+                StatusCode::BAD_GATEWAY,
+                "Proxmox VE could not be asked, or did not answer in time; the message says why.",
+            ),
         }
     }
 

@@ -1,12 +1,21 @@
 //! What `check --live` is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::rooms::LEARNED;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::discovery::{self, Discovery};
+use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::setup::live::{self, Line};
+use crate::setup::live::{self, FindServices, GuestServices, Line};
 use crate::{collectors, pve, ssh};
+
+/// For guests to tell their addresses: silent agents take three seconds each.
+const ADDRESSES: Duration = Duration::from_secs(15);
 
 /// Tries all that a configuration names; each line is told as soon as it is known. Fails with a sentence for the
 /// administrator where nothing can be tried. Must run on the runtime.
@@ -16,13 +25,36 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
     let client = |cluster| pve::Client::new(cluster, limits, &roots, Arc::clone(&own));
     let clients = config.clusters.iter().map(client).collect::<Result<Vec<_>, String>>()?;
     let learned = config.state_dir.as_ref().map(|folder| folder.join(LEARNED));
+    let enabled = collectors::enabled(config);
+    let is_on = enabled.iter().any(|collector| matches!(collector.lane, collectors::Lane::Services));
+    let has_services = config.discovery.as_ref().is_some_and(|discovery| !discovery.services.is_empty());
+    let find_services = (is_on && has_services).then(|| find_services_of(config, limits, Arc::clone(&own)));
     let means = live::Means {
+        find_services,
         clients,
         ssh: ssh::Client::new(own, learned, ssh::Limits::default(), super::unix_time),
-        enabled: collectors::enabled(config),
+        enabled,
         host_options: collectors::filters(&config.host_filters),
         now: || super::unix_now().as_secs_f64(),
     };
     live::check(config, &means, tell).await;
     Ok(())
+}
+
+/// As the exporter would find them out.
+fn find_services_of(config: &Config, limits: pve::Limits, own: Arc<Own>) -> FindServices {
+    let (roots, config) = (pve::Roots::default(), config.clone());
+    Box::new(move |told: &config::Cluster| {
+        let client = pve::Client::new(told, limits, &roots, Arc::clone(&own));
+        let config = config.clone();
+        async move {
+            let inventory = Arc::new(Inventory::new(client?));
+            let cluster = Arc::new(discovery::Cluster::new(inventory, super::unix_time));
+            let discovery = Discovery::new(vec![cluster], &config);
+            let found = discovery.settled_service_targets(Instant::now() + ADDRESSES).await;
+            let (targets, without_address) = found.map_err(|reasons| reasons.join("; "))?;
+            Ok(GuestServices { targets, without_address })
+        }
+        .boxed()
+    })
 }

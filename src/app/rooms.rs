@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper, Services};
+use crate::scrape::{Asker, CheckMaker, Cluster, GuestServices, Host, Nodes, Scraper, ServiceSource, Services};
 use crate::{api, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,6 +30,9 @@ pub(super) struct Rooms {
     refusals: Arc<api::Refusals>,
     services: Vec<Arc<Services>>,
     checker: Checker,
+    guest_services: Option<Arc<GuestServices>>,
+    /// Guests that hang take no turns of hosts.
+    guest_checker: Checker,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
 }
@@ -60,6 +63,8 @@ impl Rooms {
             hosts: Vec::new(),
             services: Vec::new(),
             checker: Checker::new(),
+            guest_services: None,
+            guest_checker: Checker::new(),
             refusals: Arc::default(),
             ssh: None,
         }
@@ -84,22 +89,26 @@ impl Rooms {
         let services = self.services(config);
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
         let asked = hosts.iter().map(|(_, host)| Arc::clone(host)).collect();
-        let scraper = Arc::new(Scraper::new(shared, asked, services.clone(), config));
-        let desk = self.desk(config, &scraper);
-        let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         let discovered = clusters.iter().map(|tenant| Arc::clone(&tenant.discovered)).collect();
         let discovery = Arc::new(Discovery::new(discovered, config));
+        let guest_services = self.guest_services(&discovery);
+        let scraper = Scraper::new(shared, asked, services.clone(), config);
+        let scraper = Arc::new(scraper.with_guest_services(Arc::clone(&guest_services)));
+        let desk = self.desk(config, &scraper, &discovery);
+        let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
         (self.clusters, self.hosts, self.services) = (clusters, hosts, services);
+        self.guest_services = Some(guest_services);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
 
     /// Who answers questions of the API.
-    fn desk(&self, config: &Config, scraper: &Arc<Scraper>) -> api::Desk {
-        let routes = known::routes(scraper, super::unix_now);
+    fn desk(&self, config: &Config, scraper: &Arc<Scraper>, discovery: &Arc<Discovery>) -> api::Desk {
+        let mut routes = known::routes(scraper, super::unix_now);
+        routes.extend(discovery::routes(discovery));
         api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION)
     }
 
@@ -130,6 +139,15 @@ impl Rooms {
             Some((told.clone(), host))
         };
         config.hosts.iter().filter_map(host).collect()
+    }
+
+    /// Discovery knows the addresses, and hands them over as they are asked for.
+    fn guest_services(&self, discovery: &Arc<Discovery>) -> Arc<GuestServices> {
+        let discovery = Arc::clone(discovery);
+        let source: ServiceSource = Arc::new(move || discovery.service_targets());
+        let checker = self.guest_checker.clone();
+        let maker: CheckMaker = Arc::new(move |cluster, target| Check::of_guest(cluster, target, &checker));
+        Arc::new(GuestServices::new(source, maker, self.guest_services.as_deref()))
     }
 
     fn services(&self, config: &Config) -> Vec<Arc<Services>> {

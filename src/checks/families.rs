@@ -35,17 +35,15 @@ pub fn labels(service: &str, target: &Target) -> Labels {
     Labels::new(&[("service", service), ("port", &port), ("type", target.kind.as_str())])
 }
 
+/// The same of a guest's service, beside `cluster`.
+pub fn guest_labels(guest: &str, service: &str, target: &Target) -> Labels {
+    let port = target.port.to_string();
+    Labels::new(&[("guest", guest), ("service", service), ("port", &port), ("type", target.kind.as_str())])
+}
+
 /// What the checks of one host found out. What was not asked has no series; of services with the same labels the first
 /// counts.
 pub fn families(services: &[(&Labels, &Outcome)]) -> Vec<Family> {
-    let mut seen = BTreeSet::new();
-    let services: Vec<_> = services.iter().copied().filter(|(labels, _)| seen.insert(*labels)).collect();
-    let family = |desc: &'static Desc, value: fn(&Outcome) -> Option<f64>| {
-        let sample = |(labels, outcome): &(&Labels, &Outcome)| {
-            value(outcome).map(|value| Sample { labels: Labels::clone(labels), value })
-        };
-        Family { desc: desc.into(), samples: services.iter().filter_map(sample).collect() }
-    };
     // One that answered says enough, of all that did not each counts.
     let answered = services.iter().map(|(_, outcome)| outcome.host_answered());
     let host = answered.reduce(|one, other| match (one, other) {
@@ -54,11 +52,25 @@ pub fn families(services: &[(&Labels, &Outcome)]) -> Vec<Family> {
         (None, _) | (_, None) => None,
     });
     let host = host.flatten().map(|up| Sample { labels: Labels::new(&[]), value: f64::from(u8::from(up)) });
+    let mut families = of_services(services);
+    families.push(Family { desc: (&HOST).into(), samples: host.into_iter().collect() });
+    families
+}
+
+/// The same without what follows from it for the one host: the services may be of several guests.
+pub fn of_services(services: &[(&Labels, &Outcome)]) -> Vec<Family> {
+    let mut seen = BTreeSet::new();
+    let services: Vec<_> = services.iter().copied().filter(|(labels, _)| seen.insert(*labels)).collect();
+    let family = |desc: &'static Desc, value: fn(&Outcome) -> Option<f64>| {
+        let sample = |(labels, outcome): &(&Labels, &Outcome)| {
+            value(outcome).map(|value| Sample { labels: Labels::clone(labels), value })
+        };
+        Family { desc: desc.into(), samples: services.iter().filter_map(sample).collect() }
+    };
     vec![
         family(&UP, |outcome| outcome.up.map(|up| f64::from(u8::from(up)))),
         family(&RESPONSE, |outcome| outcome.took.map(|took| took.as_secs_f64())),
         family(&NOT_AFTER, |outcome| outcome.certificate_not_after.map(seconds)),
-        Family { desc: (&HOST).into(), samples: host.into_iter().collect() },
     ]
 }
 

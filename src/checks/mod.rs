@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use crate::ids::ServiceKind as Kind;
 pub use check::Checker;
-pub use families::{FAMILIES, families, labels};
+pub use families::{FAMILIES, families, guest_labels, labels, of_services};
 pub use why::{Step, Why};
 
 /// What is checked.

@@ -14,7 +14,10 @@ const CALL: &str = "/cluster/backup-info/not-backed-up";
 pub(super) const COLLECTOR: Collector = Collector {
     name: "backup_coverage",
     about: "guests that no backup job covers",
-    needs: &[Need { privilege: "Sys.Audit", path: "/" }, Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[
+        Need { privilege: "Sys.Audit", before_9: None, path: "/" },
+        Need { privilege: "VM.Audit", before_9: None, path: "/vms" },
+    ],
     calls: &[CALL],
     families: &[&GUESTS, &INFO],
     default: true,

@@ -9,7 +9,7 @@ use crate::metrics::{Desc, Family, Kind, Labels};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "cluster",
     about: "quorum, members and release of the cluster",
-    needs: &[Need { privilege: "Sys.Audit", path: "/" }],
+    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &["/cluster/status", "/version"],
     families: &[&shared::UP, &CLUSTER_INFO, &NODE_INFO, &VERSION_INFO],
     default: true,

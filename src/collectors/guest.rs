@@ -11,7 +11,7 @@ use crate::metrics::{self, Desc, Family, Kind, Rows, Say, Things};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "guest",
     about: "state, CPU, memory, disk, network and uptime of every VM and container",
-    needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[
         &shared::UP,

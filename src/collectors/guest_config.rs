@@ -14,7 +14,7 @@ const CALL: &str = "/nodes/{node}/{type}/{vmid}/config";
 pub(super) const COLLECTOR: Collector = Collector {
     name: "guest_config",
     about: "whether a guest is set to start with its node",
-    needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
     families: &[&ONBOOT],
     default: true,

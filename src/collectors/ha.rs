@@ -9,7 +9,7 @@ use crate::metrics::{Desc, Family, Kind, Labels};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "ha",
     about: "HA state of nodes and HA-managed guests",
-    needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&STATE],
     default: true,

@@ -102,8 +102,20 @@ pub enum Lane {
 pub struct Need {
     /// Such as `VM.Audit`.
     pub privilege: &'static str,
+    /// What was needed in its place before Proxmox VE 9, if that was another.
+    pub before_9: Option<&'static str>,
     /// Such as `/vms`.
     pub path: &'static str,
+}
+
+impl Need {
+    /// The privilege as a release calls it; where that is not known, as the newest does.
+    pub fn privilege_in(&self, major: Option<u32>) -> &'static str {
+        match self.before_9 {
+            Some(before) if major.is_some_and(|major| major < 9) => before,
+            _ => self.privilege,
+        }
+    }
 }
 
 /// A collector at work. It ends by itself: every call of a [`View`] is bounded by the view's deadline.

@@ -9,7 +9,7 @@ use crate::metrics::{Family, Table};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "node",
     about: "state, CPU, memory, root file system and uptime of every node",
-    needs: &[Need { privilege: "Sys.Audit", path: "/nodes" }],
+    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/nodes" }],
     calls: &["/cluster/resources"],
     families: &[
         &shared::UP,

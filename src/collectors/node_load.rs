@@ -14,7 +14,7 @@ const CALL: &str = "/cluster/metrics/export";
 pub(super) const COLLECTOR: Collector = Collector {
     name: "node_load",
     about: "load, I/O wait, swap and physical network traffic of every node",
-    needs: &[Need { privilege: "Sys.Audit", path: "/" }],
+    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &[CALL],
     families: &[&LOAD1, &LOAD5, &LOAD15, &IOWAIT, &SWAP_SIZE, &SWAP_USAGE, &RECEIVED, &TRANSMITTED],
     default: true,

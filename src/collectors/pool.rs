@@ -9,7 +9,10 @@ use crate::metrics::{Desc, Family, Kind, Labels, Table};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "pool",
     about: "CPU and memory of every pool, and which guests belong to it",
-    needs: &[Need { privilege: "Pool.Audit", path: "/pool" }, Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[
+        Need { privilege: "Pool.Audit", before_9: None, path: "/pool" },
+        Need { privilege: "VM.Audit", before_9: None, path: "/vms" },
+    ],
     calls: &["/cluster/resources"],
     families: &[&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &MEMBER],
     default: true,

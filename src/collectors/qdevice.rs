@@ -15,7 +15,7 @@ const NAME_CALL: &str = "/cluster/status";
 pub(super) const COLLECTOR: Collector = Collector {
     name: "qdevice",
     about: "quorum device, if there is one, and whether it is connected",
-    needs: &[Need { privilege: "Sys.Audit", path: "/" }],
+    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &[CALL, NAME_CALL],
     families: &[&UP, &INFO],
     default: true,

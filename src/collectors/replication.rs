@@ -16,7 +16,7 @@ const CALL: &str = "/nodes/{node}/replication";
 pub(super) const COLLECTOR: Collector = Collector {
     name: "replication",
     about: "replication jobs: last and next run, duration, failures",
-    needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
+    needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
     families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED],
     default: true,

@@ -1,4 +1,4 @@
-//! Services of hosts, by connecting to them.
+//! Services of hosts and guests, by connecting to them.
 //! Try: `curl -skI https://HOST/`, `nc -z HOST PORT`
 
 use std::time::Duration;
@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::{Collector, Lane};
 use crate::checks::{self, Checker, Outcome, Target};
 use crate::config::{Host, Service};
+use crate::ids::ServiceTarget;
 use crate::metrics::{Family, Labels};
 
 /// The collector; it tells nothing where no services are configured.
 pub static COLLECTOR: Collector = Collector {
     name: "service",
-    about: "whether [services of hosts](#services-of-hosts) answer, how fast, and when their certificates run out",
+    about: "whether [services of hosts](#services-of-hosts) and guests answer, how fast, and when their certificates run out",
     needs: &[],
     calls: &[],
     families: checks::FAMILIES,
@@ -25,8 +26,15 @@ pub struct Check {
     labels: Labels,
     target: Target,
     checker: Checker,
-    host: String,
+    of: Of,
     name: String,
+}
+
+/// Whose service it is.
+#[derive(Clone, PartialEq, Eq)]
+enum Of {
+    Host(String),
+    Guest { cluster: String, guest: String },
 }
 
 /// What a check found out.
@@ -42,11 +50,23 @@ impl Check {
                 labels: checks::labels(&service.name, &target),
                 target,
                 checker: checker.clone(),
-                host: host.id.clone(),
+                of: Of::Host(host.id.clone()),
                 name: service.name.clone(),
             }
         };
         host.services.iter().map(check).collect()
+    }
+
+    /// The service of a guest.
+    pub fn of_guest(cluster: &str, told: &ServiceTarget, checker: &Checker) -> Self {
+        let target = Target { host: told.address.to_string(), port: told.port, kind: told.kind };
+        Self {
+            labels: checks::guest_labels(&told.guest, &told.service, &target),
+            target,
+            checker: checker.clone(),
+            of: Of::Guest { cluster: cluster.to_owned(), guest: told.guest.as_ref().to_owned() },
+            name: told.service.as_ref().to_owned(),
+        }
     }
 
     /// The same, with nobody else who checks.
@@ -57,8 +77,7 @@ impl Check {
 
     /// Whether two check the same under the same name.
     pub fn is_same(&self, other: &Self) -> bool {
-        let what = |check: &Self| (check.host.clone(), check.name.clone(), check.target.clone());
-        what(self) == what(other)
+        (&self.of, &self.name, &self.target) == (&other.of, &other.name, &other.target)
     }
 
     /// Checks the service; `limit` begins when it is its turn among all checks.
@@ -69,13 +88,23 @@ impl Check {
     /// Tells the log how the service is, since it was so before (`None`: nobody knew): each change once.
     pub fn log(&self, before: Option<&Checked>, now: &Checked) {
         let Target { port, kind, .. } = &self.target;
-        let (host, service, r#type) = (&self.host, &self.name, kind.as_str());
+        let (host, cluster, guest) = match &self.of {
+            Of::Host(host) => (Some(host.as_str()), None, None),
+            Of::Guest { cluster, guest } => (None, Some(cluster.as_str()), Some(guest.as_str())),
+        };
+        let (service, r#type, up) = (&self.name, kind.as_str(), now.is_up());
         let why = now.0.why.as_ref().map(ToString::to_string).unwrap_or_default();
-        match change(before.map(Checked::is_up), now.is_up()) {
-            Some(Change::Down) => tracing::warn!(host, service, port, r#type, why, "the service is down"),
-            Some(Change::Unknown) => tracing::warn!(host, service, port, r#type, why, "the service cannot be checked"),
-            Some(Change::Up) => tracing::info!(host, service, port, r#type, "the service is up again"),
-            None => tracing::debug!(host, service, port, r#type, why, up = now.is_up(), "the service was checked"),
+        match change(before.map(Checked::is_up), up) {
+            Some(Change::Down) => {
+                tracing::warn!(host, cluster, guest, service, port, r#type, why, "the service is down");
+            }
+            Some(Change::Unknown) => {
+                tracing::warn!(host, cluster, guest, service, port, r#type, why, "the service cannot be checked");
+            }
+            Some(Change::Up) => {
+                tracing::info!(host, cluster, guest, service, port, r#type, "the service is up again");
+            }
+            None => tracing::debug!(host, cluster, guest, service, port, r#type, why, up, "the service was checked"),
         }
     }
 }
@@ -91,6 +120,12 @@ impl Checked {
 pub fn families<'a>(services: impl Iterator<Item = (&'a Check, &'a Checked)>) -> Vec<Family> {
     let services: Vec<_> = services.map(|(check, Checked(outcome))| (&check.labels, outcome)).collect();
     checks::families(&services)
+}
+
+/// What the checks of guests of one cluster tell.
+pub fn guest_families<'a>(services: impl Iterator<Item = (&'a Check, &'a Checked)>) -> Vec<Family> {
+    let services: Vec<_> = services.map(|(check, Checked(outcome))| (&check.labels, outcome)).collect();
+    checks::of_services(&services)
 }
 
 /// A line of the log.

@@ -9,7 +9,7 @@ use crate::metrics::{Desc, Family, Kind, Table};
 pub(super) const COLLECTOR: Collector = Collector {
     name: "storage",
     about: "availability, size and usage of every storage on every node",
-    needs: &[Need { privilege: "Datastore.Audit", path: "/storage" }],
+    needs: &[Need { privilege: "Datastore.Audit", before_9: None, path: "/storage" }],
     calls: &["/cluster/resources"],
     families: &[&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED, &INFO],
     default: true,

@@ -13,7 +13,7 @@ const CALL: &str = "/nodes/{node}/subscription";
 pub(super) const COLLECTOR: Collector = Collector {
     name: "subscription",
     about: "status, level and due date of every node's subscription",
-    needs: &[Need { privilege: "Sys.Audit", path: "/nodes" }],
+    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/nodes" }],
     calls: &[CALL],
     families: &[&INFO, &STATUS, &NEXT_DUE],
     default: true,

@@ -64,7 +64,7 @@ pub use control::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
-pub use guests::Discovery;
+pub use guests::{Discovery, GuestService};
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};

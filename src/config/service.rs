@@ -20,10 +20,11 @@ pub(super) struct RawService<'t> {
 /// Reads `services` of a host.
 pub(super) fn read<'t>(host: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Vec<RawService<'t>> {
     let services = host.short_tables("services", r#"[{ port = 443, type = "https" }]"#, report);
-    services.into_iter().map(|table| read_service(table, report)).collect()
+    services.into_iter().map(|table| read_one(table, report)).collect()
 }
 
-fn read_service<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawService<'t> {
+/// Reads one service, and closes its table.
+pub(super) fn read_one<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawService<'t> {
     table.require("type", &expected_kind(), report);
     let service = RawService {
         place: table.place().clone(),
@@ -38,10 +39,17 @@ fn read_service<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawSe
 
 /// Checks `services`. `None` only after a fault was reported.
 pub(super) fn services(raw: &[RawService<'_>], report: &mut Report<'_>) -> Option<Vec<Service>> {
+    checked(raw.iter(), report)
+}
+
+/// The same for those that stand in other tables.
+pub(super) fn checked<'r, 't: 'r>(
+    raw: impl Iterator<Item = &'r RawService<'t>>,
+    report: &mut Report<'_>,
+) -> Option<Vec<Service>> {
     let mut seen = HashSet::new();
     // Every service is checked, also after a bad one.
-    let services: Vec<Option<Service>> =
-        raw.iter().map(|raw| once(raw, service(raw, report)?, &mut seen, report)).collect();
+    let services: Vec<Option<Service>> = raw.map(|raw| once(raw, service(raw, report)?, &mut seen, report)).collect();
     services.into_iter().collect()
 }
 

@@ -33,6 +33,9 @@ impl Config {
         let _ = write!(text, "\na scrape takes at most {timeout}, less a margin of {margin}");
         if let Some(discovery) = &self.discovery {
             let _ = write!(text, "\nguests are read at least every {}", units::written(discovery.interval));
+            if !discovery.services.is_empty() {
+                let _ = write!(text, "; {} of guests checked", counted(discovery.services.len(), "service"));
+            }
         }
         for (how, names) in [("on", &self.enabled_collectors), ("off", &self.disabled_collectors)] {
             if !names.is_empty() {

@@ -339,6 +339,10 @@ fn discovery_is_switched_on_by_its_table() {
     assert_eq!((default.interval, default.prefer.len(), default.address_info), (Duration::from_mins(5), 0, false));
     let all = "[discovery]\ninterval = \"30s\"\nprefer = [\"192.0.2.0/24\", \"2001:db8::/32\"]\naddress_info = true\n";
     let all = read(all).unwrap().unwrap();
+    let services = "[[discovery.services]]\nguests = [\"tag:web\", \"!100-199\"]\nport = 443\ntype = \"https\"\n";
+    let services = read(services).unwrap().unwrap().services;
+    let told = (services[0].guests.to_string(), services[0].service.name.as_str(), services[0].service.port);
+    assert_eq!(told, ("tag:web,!100-199".to_owned(), "https/443", 443));
     assert_eq!((all.interval, all.prefer.len(), all.address_info), (Duration::from_secs(30), 2, true));
     for (more, expected) in [
         ("interval = \"0s\"", "discovery.interval: expected a duration from 1s to 1d, such as \"5m\", found \"0s\""),
@@ -348,6 +352,14 @@ fn discovery_is_switched_on_by_its_table() {
         ),
         ("prefer = [\"lan\"]", "expected a network such as 192.0.2.0/24 or 2001:db8::/32, found \"lan\""),
         ("intervall = \"5m\"", "did you mean interval?"),
+        ("services = [{ guests = [\"web\"], type = \"ssh\" }]", "expected a selector such as tag:dev"),
+        ("services = [{ guests = [], type = \"ssh\" }]", "expected"),
+        ("services = [{ type = \"ssh\" }]", "whose service it is"),
+        ("services = [{ guests = [\"tag:web\"], type = \"tcp\" }]", "expected a port"),
+        (
+            "services = [{ guests = [\"1\"], type = \"ssh\" }, { guests = [\"2\"], type = \"ssh\" }]",
+            "expected each service once",
+        ),
     ] {
         let error = read(&format!("[discovery]\n{more}\n")).unwrap_err();
         assert!(error.contains(expected), "{error}");

@@ -16,6 +16,13 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// A look takes no longer: the calls end by themselves within a minute.
 const LONGEST_LOOK: Duration = Duration::from_secs(65);
 
+/// Guests at one moment, to be made elsewhere: nothing is held up meanwhile.
+pub(super) struct Shot {
+    cluster: Arc<Cluster>,
+    known: Vec<Known>,
+    prefer: Vec<Network>,
+}
+
 /// What is known of one cluster's guests; outlives the configuration while the cluster's own part does not change.
 pub struct Cluster {
     inventory: Arc<Inventory>,
@@ -36,6 +43,14 @@ pub(super) struct State {
     pub(super) nodes: Vec<String>,
     /// Another number after each answer.
     pub(super) version: u64,
+}
+
+impl Shot {
+    /// The guests, by number.
+    pub(super) fn guests(&self) -> impl Iterator<Item = Guest> {
+        let Self { cluster, known, prefer } = self;
+        known.iter().map(|known| Guest::new(cluster.name(), known, cluster.addresses_of(known, prefer)))
+    }
 }
 
 impl Cluster {
@@ -108,15 +123,30 @@ impl Cluster {
         meant.map(|known| Guest::new(self.name(), known, self.addresses_of(known, prefer))).collect()
     }
 
+    /// The guests that are meant, as they are now.
+    pub(super) fn shot(cluster: &Arc<Self>, filter: &Filter, prefer: &[Network]) -> Shot {
+        let known = cluster.lock().registry.guests().filter(|known| filter.has(known)).cloned().collect();
+        Shot { cluster: Arc::clone(cluster), known, prefer: prefer.to_vec() }
+    }
+
     /// Has those that are meant and run be asked for their addresses; gives their numbers. Must run on the runtime.
     pub fn want_addresses(&self, filter: &Filter) -> Vec<u64> {
-        let state = self.lock();
-        let meant = state.registry.guests().filter(|known| known.is_running() && filter.has(known));
-        let meant: Vec<Running> = meant.map(running).collect();
-        drop(state);
+        let meant = self.running(|known| filter.has(known));
         let vmids = meant.iter().map(|guest| guest.vmid).collect();
         self.addresses.want(meant.into_iter());
         vmids
+    }
+
+    /// Those that are meant and run.
+    pub(super) fn running(&self, is_meant: impl Fn(&Known) -> bool) -> Vec<Running> {
+        let state = self.lock();
+        let meant = state.registry.guests().filter(|known| known.is_running() && is_meant(known));
+        meant.map(running).collect()
+    }
+
+    /// Has these be asked for their addresses. Must run on the runtime.
+    pub(super) fn want(&self, guests: &[Running]) {
+        self.addresses.want(guests.iter().cloned());
     }
 
     /// Waits until each of these was asked once; gives how many were not by the deadline.
@@ -132,6 +162,13 @@ impl Cluster {
     /// When the last good answer was given, in seconds since 1970.
     pub(super) fn last_success(&self) -> Option<i64> {
         self.lock().last.map(|(_, at)| at)
+    }
+
+    /// How many guests it had then, and when that was.
+    pub(super) fn counted(&self) -> Option<(usize, i64)> {
+        let state = self.lock();
+        let (_, at) = state.last?;
+        Some((state.registry.guests().len(), at))
     }
 
     /// Another one whenever something else may be told.

@@ -113,7 +113,8 @@ pub fn id(cluster: &str, vmid: u64) -> String {
     format!("{cluster}-vm-{vmid}")
 }
 
-fn tags(known: &Known) -> impl Iterator<Item = &str> {
+/// Its tags, sorted.
+pub(super) fn tags(known: &Known) -> impl Iterator<Item = &str> + Clone {
     known.identity.tags.split(';').filter(|tag| !tag.is_empty())
 }
 

@@ -7,17 +7,22 @@
 //! guest      a guest as it is told, and which ones are meant (pure)
 //! query      what a request for a list says (pure)
 //! targets    the lists of targets (pure)
+//! api        guests for programs: /api/v1/guests, /api/v1/discovery   docs    what OpenAPI says of them (pure)
+//! services   the guests whose services are to be checked
 //! families   what /metrics says of it
 //! ```
 //!
 //! Where it is not switched on, nothing is kept and nothing asked but for a request that wants a list.
 
 mod address;
+mod api;
 mod cluster;
+mod docs;
 mod families;
 mod guest;
 mod query;
 mod registry;
+mod services;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -29,17 +34,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{self, Config};
+use crate::ids::ServiceTargets;
 use crate::metrics::Part;
 pub use address::{Address, Scope, addresses};
+pub use api::routes;
 pub use cluster::Cluster;
+use cluster::Shot;
 use families::Teller;
 pub use guest::{Filter, Guest, id};
 pub use query::Query;
 pub use registry::{Change, Known, Registry, UNKNOWN, What};
+use services::Services;
 pub use targets::{Own, Target};
 
 /// Where it is not switched on, a list is made from what was read within this time.
 const FRESH: Duration = Duration::from_secs(5);
+/// Who wishes another look so soon after one gets what that one got.
+const AGAIN: Duration = Duration::from_secs(1);
 /// So long after the start a list waits for guests that were never asked for their addresses: without them, Prometheus
 /// would forget targets that it knows.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +60,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Discovery {
     clusters: Vec<(Arc<Cluster>, Teller)>,
     settings: Option<config::Discovery>,
+    /// Of the clusters, in their order.
+    services: Vec<Services>,
     /// Ids of `[[hosts]]`.
     hosts: Vec<String>,
     /// Clusters whose nodes are hosts, with the nodes that have an address in the configuration.
@@ -68,6 +81,7 @@ impl Discovery {
             Some((cluster.name.clone(), nodes))
         });
         Self {
+            services: clusters.iter().map(|_| Services::default()).collect(),
             clusters: clusters.into_iter().map(|cluster| (cluster, Teller::default())).collect(),
             settings: config.discovery.clone(),
             hosts: config.hosts.iter().map(|host| host.id.clone()).collect(),
@@ -100,6 +114,18 @@ impl Discovery {
         meant.map(part).collect()
     }
 
+    /// The services of guests that are to be checked, by cluster; none unless some are configured. Has the guests be asked
+    /// for their addresses. Must run on the runtime.
+    pub fn service_targets(&self) -> Vec<ServiceTargets> {
+        let Some(settings) = self.settings.as_ref().filter(|settings| !settings.services.is_empty()) else {
+            return Vec::new();
+        };
+        let clusters = self.clusters.iter().zip(&self.services);
+        clusters
+            .map(|((cluster, _), services)| services.targets(cluster, &settings.services, &settings.prefer))
+            .collect()
+    }
+
     /// The guests that are meant, by cluster and number, with what they told of their addresses so far. Those that run are
     /// asked for theirs in the background. Fails with a reason per cluster that was not read since the start.
     pub async fn guests(&self, filter: &Filter, deadline: Instant) -> Result<Vec<Guest>, Vec<String>> {
@@ -111,9 +137,37 @@ impl Discovery {
         Ok(guests.collect())
     }
 
+    /// Reads what was not read since the start. Fails as [`Self::guests`] does.
+    async fn read_of(&self, filter: &Filter, deadline: Instant) -> Result<(), Vec<String>> {
+        self.read(|name| filter.has_cluster(name), deadline).await.map(drop)
+    }
+
+    /// What the guests that are meant are made from, elsewhere. Those that run are asked for their addresses.
+    fn shots(&self, filter: &Filter) -> Vec<Shot> {
+        let meant = self.clusters.iter().filter(|(cluster, _)| filter.has_cluster(cluster.name()));
+        let shot = |(cluster, _): &(Arc<Cluster>, Teller)| {
+            cluster.want_addresses(filter);
+            Cluster::shot(cluster, filter, self.prefer())
+        };
+        meant.map(shot).collect()
+    }
+
+    /// Other numbers than before where something else may be told.
+    fn versions(&self) -> Vec<(u64, u64)> {
+        self.clusters.iter().map(|(cluster, _)| cluster.version()).collect()
+    }
+
+    /// Of each cluster that was read: its name, how many guests it has, and when it was read last.
+    fn known(&self) -> impl Iterator<Item = (&str, usize, i64)> {
+        self.clusters.iter().filter_map(|(cluster, _)| {
+            let (guests, at) = cluster.counted()?;
+            Some((cluster.name(), guests, at))
+        })
+    }
+
     /// Reads the guests of all clusters now. Fails with a reason per cluster where that did not succeed.
     pub async fn look_again(&self, deadline: Instant) -> Result<(), Vec<String>> {
-        let looks = self.clusters.iter().map(|(cluster, _)| look(cluster, Duration::ZERO, deadline));
+        let looks = self.clusters.iter().map(|(cluster, _)| look(cluster, AGAIN, deadline));
         let failed: Vec<String> = join_all(looks).await.into_iter().filter_map(Result::err).collect();
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use super::body::Body;
-use super::{Site, query, reply};
+use super::{Site, negotiate, packed, query};
 use crate::api::{Admitted, Code, Desk, Error, Head, Refused, Reply};
 
 /// What is counted of requests whose path means nothing, or may mean nothing to their caller.
@@ -22,6 +22,8 @@ const GARBLED: &str = "the query is not percent-encoded UTF-8 (a literal % is wr
 /// A whole request, and whose it is.
 pub(super) struct Asked {
     outcome: Result<Admitted, Reply>,
+    /// Whether the answer may be compressed.
+    gzip: bool,
     /// The pattern of its path.
     pub(super) pattern: &'static str,
     /// The name of its token.
@@ -32,6 +34,7 @@ pub(super) struct Asked {
 
 /// Finds out who asks, and reads the body that belongs to the request.
 pub(super) async fn admit(site: &Site, head: &Parts, body: Incoming, client: Option<SocketAddr>) -> Asked {
+    let gzip = negotiate::gzip(&head.headers);
     let asked = site.desk.admit(Head {
         method: &head.method,
         path: head.uri.path(),
@@ -43,7 +46,7 @@ pub(super) async fn admit(site: &Site, head: &Parts, body: Incoming, client: Opt
     let admitted = match asked {
         Ok(admitted) => admitted,
         Err(Refused { reply, pattern, caller }) => {
-            return Asked { outcome: Err(reply), pattern: pattern.unwrap_or(OTHER), user: caller, id: None };
+            return Asked { outcome: Err(reply), gzip, pattern: pattern.unwrap_or(OTHER), user: caller, id: None };
         }
     };
     let (pattern, user, id) = (admitted.pattern(), admitted.caller().to_owned(), admitted.id().to_owned());
@@ -52,7 +55,7 @@ pub(super) async fn admit(site: &Site, head: &Parts, body: Incoming, client: Opt
     } else {
         Ok(admitted)
     };
-    Asked { outcome: outcome.map_err(Reply::from), pattern, user: Some(user), id: Some(id) }
+    Asked { outcome: outcome.map_err(Reply::from), gzip, pattern, user: Some(user), id: Some(id) }
 }
 
 /// Answers it.
@@ -61,7 +64,7 @@ pub(super) async fn page(asked: Asked) -> Response<Body> {
         Ok(admitted) => admitted.answer().await,
         Err(reply) => reply,
     };
-    let mut response = reply::reply(status, "application/json", Body::Text(json));
+    let mut response = packed::json(status, json, asked.gzip).await;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().extend(headers);
     response

@@ -12,6 +12,7 @@
 //!            gzip (compressed once for all who ask at once)
 //! host       GET /host: one host over SSH, by itself
 //! reference  GET /pve: the same for one target, in the reference exporter's words
+//! packed     whole answers, compressed where that is asked for
 //! sd         GET /sd/clusters, /sd/hosts, /sd/guests: targets for Prometheus
 //! reload     POST /-/reload
 //! api        /api/…: to the desk of the API and back
@@ -33,6 +34,7 @@ mod host;
 mod landing;
 mod listen;
 mod negotiate;
+mod packed;
 mod phase;
 mod query;
 mod reference;

@@ -1,19 +1,16 @@
 //! `GET /sd/clusters`, `/sd/hosts`, `/sd/guests`: targets for Prometheus' HTTP service discovery.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, HOST, HeaderValue, VARY};
+use http::header::{HOST, HeaderValue, VARY};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::body::Body;
-use super::{Site, negotiate, query, reply};
+use super::{Site, negotiate, packed, query, reply};
 use crate::discovery::{Own, Query, Target};
 
 /// What may be asked of `/sd/guests`; of the others, clusters only.
@@ -22,9 +19,6 @@ const OF_OTHERS: [&str; 1] = ["cluster"];
 
 /// Prometheus waits for a list as long as its refresh interval, a minute by default.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Shorter lists are not worth the work.
-const LEAST_GZIP: usize = 1024;
 
 /// Which targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +43,7 @@ pub(super) async fn page(site: Arc<Site>, request: Parts, list: List) -> Respons
         List::Guests => site.discovery.guest_targets(&asked, deadline).await,
     };
     match targets {
-        Ok(targets) => json(&targets, &request.headers),
+        Ok(targets) => json(&targets, &request.headers).await,
         Err(reasons) => reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))),
     }
 }
@@ -66,23 +60,11 @@ fn own(site: &Site, request: &Parts) -> Result<Own, String> {
     }
 }
 
-fn json(targets: &[Target], headers: &HeaderMap) -> Response<Body> {
+async fn json(targets: &[Target], headers: &HeaderMap) -> Response<Body> {
     let Ok(text) = serde_json::to_vec(targets) else {
         return reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the list cannot be written as JSON\n".to_owned());
     };
-    let packed = (negotiate::gzip(headers) && text.len() >= LEAST_GZIP).then(|| gzip(&text)).and_then(Result::ok);
-    let is_packed = packed.is_some();
-    let mut response = reply::reply(StatusCode::OK, "application/json", Body::Text(packed.unwrap_or(text).into()));
-    let headers = response.headers_mut();
-    if is_packed {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    headers.insert(VARY, HeaderValue::from_static("Host, Accept-Encoding"));
+    let mut response = packed::json(StatusCode::OK, text.into(), negotiate::gzip(headers)).await;
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Host, Accept-Encoding"));
     response
-}
-
-fn gzip(text: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text)?;
-    encoder.finish()
 }

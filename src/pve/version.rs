@@ -21,6 +21,13 @@ pub struct Version<'a> {
     pub repoid: Text<'a>,
 }
 
+impl Version<'_> {
+    /// Such as 9; `None` where it cannot be read.
+    pub fn major(&self) -> Option<u32> {
+        self.version.filled()?.split('.').next()?.parse().ok()
+    }
+}
+
 /// The release. An answer without `version` is malformed.
 pub fn version(answer: &Answer) -> Result<Version<'_>, Error> {
     let Object(version): Object<Version<'_>> = answer.data()?;

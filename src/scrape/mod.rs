@@ -6,7 +6,7 @@
 //!          → lane        the slow lane: what is known by now
 //!          → hosts       hosts over SSH, meanwhile
 //!            (demand: how long slow values of both are good)
-//!          → services    services of hosts, meanwhile
+//!          → services    services of hosts, meanwhile   guest_services  of guests
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
 //! a question → known    what the scrapes so far came to
@@ -16,6 +16,7 @@
 //! ```
 
 mod demand;
+mod guest_services;
 mod health;
 mod hosts;
 mod known;
@@ -40,6 +41,7 @@ use crate::config::{self, Config};
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Labels, Own, Part};
 use crate::pve::Error;
+pub use guest_services::{GuestServices, Maker as CheckMaker, Source as ServiceSource};
 use health::Health;
 pub use hosts::{Asker, Host, Nodes};
 use hosts::{Page as HostPage, Said as HostSaid, Settings as HostSettings, Wanted as HostWanted};
@@ -60,6 +62,7 @@ pub struct Scraper {
     clusters: Vec<Arc<Cluster>>,
     hosts: Vec<Arc<Host>>,
     services: Vec<Arc<Services>>,
+    guest_services: Option<Arc<GuestServices>>,
     host_settings: HostSettings,
     targets: Targets,
     collectors: Vec<&'static Collector>,
@@ -68,7 +71,8 @@ pub struct Scraper {
 
 /// What one round had to say.
 pub struct Round {
-    /// The parts of each cluster, then of each host, then of each host's services, in the order of the configuration.
+    /// The parts of each cluster, then of each host, then of each host's services, then of each
+    /// cluster's guests' services, in the order of the configuration.
     /// Scrapes that share a round get the same ones.
     pub parts: Vec<Arc<Part>>,
     /// Whether the process' own metrics belong on the page.
@@ -108,7 +112,13 @@ impl Scraper {
         }
         let targets = Targets::new(&config.clusters);
         let host_settings = HostSettings::new(&config.host_filters, settings.max_age);
-        Self { clusters, hosts, services, host_settings, targets, collectors, settings }
+        Self { clusters, hosts, services, guest_services: None, host_settings, targets, collectors, settings }
+    }
+
+    /// The same, which also checks services of guests.
+    #[must_use]
+    pub fn with_guest_services(self, services: Arc<GuestServices>) -> Self {
+        Self { guest_services: Some(services), ..self }
     }
 
     /// The configured names of the clusters.
@@ -140,7 +150,7 @@ impl Scraper {
         let (mut parts, of_hosts, of_services) = tokio::join!(
             self.of_clusters(selection, &of_clusters, time),
             self.of_hosts(selection, &wanted),
-            self.of_services(of_services && selection.has_all_clusters(), time),
+            self.of_services(of_services, selection, time),
         );
         parts.extend(of_hosts);
         parts.extend(of_services);
@@ -174,11 +184,22 @@ impl Scraper {
         parts.concat()
     }
 
-    async fn of_services(&self, wanted: bool, time: Duration) -> Vec<Arc<Part>> {
-        let deadline = Instant::now() + time;
-        let services = self.services.iter().filter(|_| wanted);
-        let parts = join_all(services.map(|services| services.scrape(deadline, self.settings.max_age))).await;
-        parts.into_iter().flatten().collect()
+    /// Hosts belong to no cluster, guests do.
+    async fn of_services(&self, wanted: bool, selection: &Selection, time: Duration) -> Vec<Arc<Part>> {
+        if !wanted {
+            return Vec::new();
+        }
+        let (deadline, max_age) = (Instant::now() + time, self.settings.max_age);
+        let hosts = self.services.iter().filter(|_| selection.has_all_clusters());
+        let hosts = join_all(hosts.map(|services| services.scrape(deadline, max_age)));
+        let guests = async {
+            match &self.guest_services {
+                Some(services) => services.scrape(|name| selection.has_cluster(name), deadline, max_age).await,
+                None => Vec::new(),
+            }
+        };
+        let (hosts, guests) = tokio::join!(hosts, guests);
+        hosts.into_iter().flatten().chain(guests).collect()
     }
 
     fn host_wanted<'a>(

@@ -37,13 +37,13 @@ pub struct Services {
 }
 
 /// A page that others may have too.
-struct Kept {
-    part: Arc<Part>,
-    until: Instant,
+pub(super) struct Kept {
+    pub(super) part: Arc<Part>,
+    pub(super) until: Instant,
 }
 
 /// One service with what outlives a scrape. Nothing checks it any more once it is dropped.
-struct Watched(Arc<State>);
+pub(super) struct Watched(Arc<State>);
 
 struct State {
     check: Check,
@@ -54,8 +54,8 @@ struct State {
 
 /// What the last check found out.
 #[derive(Clone)]
-struct Found {
-    checked: Arc<Checked>,
+pub(super) struct Found {
+    pub(super) checked: Arc<Checked>,
     took: Duration,
     at: Instant,
 }
@@ -106,14 +106,8 @@ impl Services {
         let told =
             self.watched.iter().zip(found).filter_map(|(watched, found)| Some((&watched.0.check, found.as_ref()?)));
         let mut families = service::families(told.map(|(check, found)| (check, &*found.checked)));
-        let success = found.iter().flatten().filter(|found| found.checked.is_up().is_some()).count() == found.len();
-        let slowest = found.iter().flatten().map(|found| found.took).max();
-        let figures = Figures {
-            collector: service::COLLECTOR.name,
-            success,
-            duration: slowest.unwrap_or_else(|| started.elapsed()),
-            age: found.iter().flatten().map(|found| found.at.elapsed()).max(),
-        };
+        let figures = figures(found, started);
+        let success = figures.success;
         families.extend(outcome::told([figures].into_iter()));
         families.extend(self.info.clone());
         (Part { labels: self.labels.clone(), families }, success)
@@ -121,13 +115,18 @@ impl Services {
 }
 
 impl Watched {
-    fn new(check: Check) -> Self {
+    pub(super) fn new(check: Check) -> Self {
         Self(Arc::new(State { check, last: watch::Sender::new(None), running: Mutex::default() }))
+    }
+
+    /// What it checks.
+    pub(super) fn check(&self) -> &Check {
+        &self.0.check
     }
 
     /// What is known by the deadline; checks the service, or joins who does, if the last check was longer ago than
     /// `max_age`.
-    async fn look(&self, deadline: Instant, max_age: Duration) -> Option<Found> {
+    pub(super) async fn look(&self, deadline: Instant, max_age: Duration) -> Option<Found> {
         let before = self.0.found();
         if let Some(found) = before.as_ref().filter(|found| found.at.elapsed() < max_age) {
             return Some(found.clone());
@@ -182,12 +181,24 @@ impl State {
     }
 }
 
-fn kept(page: &Option<Kept>) -> Option<Arc<Part>> {
+/// How the collector did.
+pub(super) fn figures(found: &[Option<Found>], started: Instant) -> Figures {
+    let success = found.iter().flatten().filter(|found| found.checked.is_up().is_some()).count() == found.len();
+    let slowest = found.iter().flatten().map(|found| found.took).max();
+    Figures {
+        collector: service::COLLECTOR.name,
+        success,
+        duration: slowest.unwrap_or_else(|| started.elapsed()),
+        age: found.iter().flatten().map(|found| found.at.elapsed()).max(),
+    }
+}
+
+pub(super) fn kept(page: &Option<Kept>) -> Option<Arc<Part>> {
     let kept = page.as_ref().filter(|kept| kept.until > Instant::now())?;
     Some(Arc::clone(&kept.part))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -6,9 +6,10 @@ use pve_sentinel::app;
 use pve_sentinel::sim::{Certificate, Fault, Rights, Source, Token, World};
 use regex_lite::Regex;
 
+use super::guests;
 use crate::support::{
-    Cluster, Exporter, Finished, Machine, Page, SECRET, Simulated, TOKEN_ID, check_golden, recorded, run_to_end,
-    write_private,
+    Cluster, Exporter, Finished, Machine, Page, Refusing, SECRET, Service, Simulated, TOKEN_ID, check_golden, recorded,
+    run_to_end, write_private,
 };
 
 fn check(config: &str, more: &[&str]) -> Finished {
@@ -180,4 +181,61 @@ fn a_cluster_that_says_nothing_does_not_hold_up_the_others() {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stdout.contains("malformed answer") && finished.stdout.contains("cluster well\n"), "{finished:?}");
     assert!(well.now() < Duration::from_secs(1));
+}
+
+#[test]
+fn the_right_to_ask_agents_is_called_as_the_release_calls_it() {
+    let wants = "[discovery]\n";
+    let serious = "[discovery]\naddress_info = true\n";
+    for (rights, old, more, code, golden) in [
+        (Rights::Auditor, false, serious, 0, "agent-9"),
+        (Rights::Operator, false, serious, 1, "agent-9-lacking"),
+        (Rights::Administrator, true, serious, 0, "agent-8"),
+        (Rights::Auditor, true, serious, 1, "agent-8-lacking"),
+        (Rights::Auditor, true, wants, 0, "agent-8-wanting"),
+    ] {
+        let world = World::new(1, 2, 10).begun_at(app::unix_time());
+        let world = if old { world.old() } else { world };
+        let simulated = Simulated::start_with(world, 1, |mut options| {
+            options.tokens = vec![Token { id: TOKEN_ID.into(), secret: SECRET.into(), rights }];
+            options
+        });
+        let finished = check(&format!("{}{more}", simulated.cluster.config("home")), &[]);
+        assert_eq!(finished.code, Some(code), "{golden}: {finished:?}");
+        let mut lines = finished.stdout.lines().skip_while(|line| !line.contains("  agent  "));
+        let about = lines.next().into_iter().chain(lines.take_while(|line| line.contains('→')));
+        check_golden(&format!("check-live/{golden}.txt"), &format!("{}\n", about.collect::<Vec<_>>().join("\n")));
+    }
+}
+
+#[test]
+fn services_of_hosts_and_guests_are_tried() {
+    let (cluster, refusing, http) = (Cluster::recorded(), Refusing::new(), Service::http());
+    guests::tells_loopback(&cluster);
+    let host = format!(
+        "[[hosts]]\nid = \"nas\"\nhostname = \"127.0.0.1\"\nservices = [{{ name = \"Site\", port = {}, type = \"http\" }}, \
+         {{ name = \"Off\", port = {}, type = \"tcp\" }}]\n",
+        http.port, refusing.port
+    );
+    let guests = guests::services(&[("Web", "200-202", http.port, "http"), ("Gone", "200", refusing.port, "tcp")]);
+    let finished = check(&format!("{}{host}[discovery]\n{guests}", cluster.config("home")), &[]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for line in [
+        "  ok    Site              works",
+        "  FAIL  Off               connect: 127.0.0.1:",
+        "  ok    Web               works, at 1 guests",
+        "  warn  addresses         1 running guests told none",
+        "  FAIL  Gone              home-vm-200 (::ffff:127.0.0.1): connect: [::ffff:127.0.0.1]:",
+        "host nas, services at 127.0.0.1",
+        "cluster home, services of guests",
+    ] {
+        assert!(finished.stdout.contains(line), "{line}\n{}", finished.stdout);
+    }
+    let document = check(&format!("{}{host}[discovery]\n{guests}", cluster.config("home")), &["--json"]);
+    assert!(document.stdout.contains("\"subject\": \"host nas, services at 127.0.0.1\""), "{document:?}");
+    // Where the collector is off, nothing of it is tried.
+    let before = http.connections();
+    let off =
+        check(&format!("{}{host}[discovery]\n{guests}[collectors]\nservice = false\n", cluster.config("home")), &[]);
+    assert!(!off.stdout.contains("services") && http.connections() == before, "{off:?}");
 }

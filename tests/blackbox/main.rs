@@ -19,6 +19,7 @@ mod door;
 mod drop_in;
 mod endpoints;
 mod failures;
+mod guests;
 mod host_pages;
 mod hosts;
 mod house;

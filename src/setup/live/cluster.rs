@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::endpoint::CALL;
 use super::line::Lines;
 use crate::collectors::{Collector, Lane, Need};
-use crate::config::Cluster;
+use crate::config::{Cluster, Discovery};
 use crate::pve::{self, Client, Error, Held, Path, Permissions, Reason};
 
 /// One thing of each kind, to try calls with.
@@ -18,6 +18,9 @@ struct Samples {
     node: Option<String>,
     guest: Option<Guest>,
 }
+
+/// Who asks the guest agent for addresses.
+const AGENT: Need = Need { privilege: "VM.GuestAgent.Audit", before_9: Some("VM.Monitor"), path: "/vms" };
 
 struct Guest {
     node: String,
@@ -52,7 +55,7 @@ pub(super) async fn rights(told: &Cluster, client: &Client, lines: &mut Lines<'_
 pub(super) async fn collectors(
     told: &Cluster,
     client: &Client,
-    held: &Permissions,
+    (held, major): (&Permissions, Option<u32>),
     (enabled, lines): (&[&'static Collector], &mut Lines<'_>),
 ) {
     let samples = match samples(client).await {
@@ -65,7 +68,7 @@ pub(super) async fn collectors(
     lines.ok("resources", format!("{} nodes, {} guests", samples.nodes, samples.guests));
     let mut tried: BTreeMap<&'static str, Option<Result<(), Error>>> = BTreeMap::new();
     for collector in enabled.iter().filter(|collector| matches!(collector.lane, Lane::Fast(_) | Lane::Slow(_))) {
-        let lacking = lacking(told.credential.identity(), collector.needs, held);
+        let lacking = lacking(told.credential.identity(), collector.needs, (held, major));
         if !lacking.is_empty() {
             let (found, advice): (Vec<String>, Vec<String>) = lacking.into_iter().unzip();
             // Who has nothing at all was told the one command for all of it.
@@ -85,7 +88,7 @@ pub(super) async fn collectors(
                 _ => {}
             }
         }
-        let partly = partly(collector.needs, held);
+        let partly = partly(collector.needs, (held, major));
         match failed {
             Some(error) if error.is_unknown_call() => {
                 lines.skip(collector.name, "this Proxmox VE is older than what it asks for");
@@ -100,21 +103,44 @@ pub(super) async fn collectors(
     }
 }
 
-/// What is lacking, and the command that grants it; one for each privilege.
-fn lacking(identity: &str, needs: &[Need], held: &Permissions) -> Vec<(String, String)> {
-    let lacking = needs.iter().filter(|need| held.held(need.privilege, need.path) == Held::Nowhere);
-    lacking
-        .map(|need| {
-            let found = format!("{} on {}", need.privilege, need.path);
-            (found, pve::grant(identity, need.privilege, need.path))
-        })
-        .collect()
+/// Whether VMs can be asked for their addresses. Containers, and lists without addresses, do without.
+pub(super) fn agent(
+    told: &Cluster,
+    discovery: &Discovery,
+    (held, major): (&Permissions, Option<u32>),
+    lines: &mut Lines<'_>,
+) {
+    let Some((found, advice)) = lacking(told.credential.identity(), &[AGENT], (held, major)).into_iter().next() else {
+        match partly(&[AGENT], (held, major)) {
+            Some(found) => lines.warn("agent", found, "other VMs tell no addresses"),
+            None => lines.ok("agent", "works"),
+        }
+        return;
+    };
+    let found = format!("lacks {found}: VMs tell no addresses");
+    let advice = if held.is_empty() { String::new() } else { advice };
+    // Without these, addresses matter only where somebody asks for a list with them.
+    if discovery.services.is_empty() && !discovery.address_info {
+        lines.warn("agent", found, advice);
+    } else {
+        lines.fail("agent", found, advice);
+    }
 }
 
-fn partly(needs: &[Need], held: &Permissions) -> Option<String> {
-    needs.iter().find_map(|need| match held.held(need.privilege, need.path) {
-        Held::Below(paths) => Some(format!("works, with {} on {paths} paths below {} only", need.privilege, need.path)),
-        Held::Wholly | Held::Nowhere => None,
+/// What is lacking, and the command that grants it; one for each privilege.
+fn lacking(identity: &str, needs: &[Need], (held, major): (&Permissions, Option<u32>)) -> Vec<(String, String)> {
+    let privileges = needs.iter().map(|need| (need.privilege_in(major), need.path));
+    let lacking = privileges.filter(|(privilege, path)| held.held(privilege, path) == Held::Nowhere);
+    lacking.map(|(privilege, path)| (format!("{privilege} on {path}"), pve::grant(identity, privilege, path))).collect()
+}
+
+fn partly(needs: &[Need], (held, major): (&Permissions, Option<u32>)) -> Option<String> {
+    needs.iter().find_map(|need| {
+        let privilege = need.privilege_in(major);
+        match held.held(privilege, need.path) {
+            Held::Below(paths) => Some(format!("works, with {privilege} on {paths} paths below {} only", need.path)),
+            Held::Wholly | Held::Nowhere => None,
+        }
     })
 }
 

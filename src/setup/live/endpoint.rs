@@ -29,8 +29,8 @@ pub(super) struct Reached {
 
 /// What a call with the credential told.
 pub(super) enum Told {
-    /// It is let in.
-    LetIn,
+    /// It is let in, by this release of Proxmox VE, such as 9.
+    LetIn(Option<u32>),
     /// It is refused, here and so everywhere.
     Refused,
     /// Nothing of the credential.
@@ -157,10 +157,10 @@ pub(super) async fn log_in(
             return Told::Nothing;
         }
     };
-    let release = told.version.filled().unwrap_or_default();
+    let (release, major) = (told.version.filled().unwrap_or_default(), told.major());
     lines.ok("version", format!("Proxmox VE {release}"));
     clock(answer.date(), (asked, answered), lines);
-    Told::LetIn
+    Told::LetIn(major)
 }
 
 fn refused(error: &Error, endpoint: &Endpoint, lines: &mut Lines<'_>) -> Told {

@@ -4,6 +4,7 @@
 //! endpoint   name → connection → certificate → login → release → clock
 //! cluster    rights; each collector: its privileges, and its calls about one node and one guest
 //! host       key → login → what is asked of hosts → whether the key can do more than it should
+//! service    what services of hosts and guests answer
 //! line       what was found, as text and JSON
 //! ```
 //!
@@ -14,16 +15,22 @@ mod cluster;
 mod endpoint;
 mod host;
 mod line;
+mod service;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 
-use crate::collectors::{Collector, HostOptions};
+use crate::checks::Checker;
+use crate::collectors::{Collector, HostOptions, Lane};
 use crate::config::{Cluster, Config};
 use crate::pve::Client;
 use crate::ssh;
 use endpoint::Told;
 use line::Lines;
 pub use line::{Line, Verdict};
+pub use service::GuestServices;
+
+/// Finds out the services of guests of a cluster that lets us in; the error says why that did not succeed.
+pub type FindServices = Box<dyn Fn(&Cluster) -> BoxFuture<'static, Result<GuestServices, String>>>;
 
 /// What is needed to try a configuration.
 pub struct Means {
@@ -35,6 +42,8 @@ pub struct Means {
     pub enabled: Vec<&'static Collector>,
     /// What hosts are to leave out.
     pub host_options: HostOptions,
+    /// Set where services of guests are configured and the collector for them is on.
+    pub find_services: Option<FindServices>,
     /// Seconds since 1970.
     pub now: fn() -> f64,
 }
@@ -43,13 +52,26 @@ pub struct Means {
 pub async fn check(config: &Config, means: &Means, mut tell: impl FnMut(Line)) {
     let mut said = |lines: Vec<Line>| lines.into_iter().for_each(&mut tell);
     for (told, client) in config.clusters.iter().zip(&means.clients) {
-        check_cluster(told, client, means, &mut said).await;
+        check_cluster((config, told), client, means, &mut said).await;
         hosts(host::nodes(told, client, &means.ssh).await, means, &mut said).await;
     }
     hosts(host::others(config, &means.ssh), means, &mut said).await;
+    let is_on = means.enabled.iter().any(|collector| matches!(collector.lane, Lane::Services));
+    let checker = Checker::new();
+    for host in config.hosts.iter().filter(|host| is_on && !host.services.is_empty()) {
+        let mut lines = Vec::new();
+        let subject = format!("host {}, services at {}", host.id, host.address.host());
+        service::of_host(host, &checker, &mut Lines::new(subject, &mut lines)).await;
+        said(lines);
+    }
 }
 
-async fn check_cluster(told: &Cluster, client: &Client, means: &Means, said: &mut impl FnMut(Vec<Line>)) {
+async fn check_cluster(
+    (config, told): (&Config, &Cluster),
+    client: &Client,
+    means: &Means,
+    said: &mut impl FnMut(Vec<Line>),
+) {
     // Addresses are looked at all at once: a dead one takes seconds.
     let reached = join_all(told.endpoints.iter().map(endpoint::reach)).await;
     let mut state = Told::Nothing;
@@ -59,7 +81,7 @@ async fn check_cluster(told: &Cluster, client: &Client, means: &Means, said: &mu
         if endpoint::tell(reached, told, (means.now)(), &mut about) {
             match state {
                 Told::Refused => about.skip("login", "not tried: the credential was refused already"),
-                Told::LetIn | Told::Nothing => {
+                Told::LetIn(_) | Told::Nothing => {
                     match endpoint::log_in(endpoint, (told, client), means.now, &mut about).await {
                         Told::Nothing => {}
                         told => state = told,
@@ -69,13 +91,25 @@ async fn check_cluster(told: &Cluster, client: &Client, means: &Means, said: &mu
         }
         said(lines);
     }
-    if let Told::LetIn = state {
+    if let Told::LetIn(major) = state {
         let mut lines = Vec::new();
         let mut about = Lines::new(format!("cluster {}", told.name), &mut lines);
         if let Some(held) = cluster::rights(told, client, &mut about).await {
-            cluster::collectors(told, client, &held, (&means.enabled, &mut about)).await;
+            cluster::collectors(told, client, (&held, major), (&means.enabled, &mut about)).await;
+            if let Some(discovery) = &config.discovery {
+                cluster::agent(told, discovery, (&held, major), &mut about);
+            }
         }
         said(lines);
+        if let Some(find) = &means.find_services {
+            let mut lines = Vec::new();
+            let mut about = Lines::new(format!("cluster {}, services of guests", told.name), &mut lines);
+            match find(told).await {
+                Ok(found) => service::of_guests(&found, &Checker::new(), &mut about).await,
+                Err(why) => about.fail("addresses", why, ""),
+            }
+            said(lines);
+        }
     }
 }
 

@@ -138,7 +138,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/config/qdevice" => protected(cluster.qdevice(call.order())),
         "/cluster/tasks" => tasks::of_cluster(world, call),
         "/nodes" => ok(world.node_list(call)),
-        _ => ok(permissions(call.rights, call.order())),
+        _ => ok(permissions(call.rights, cluster.old, call.order())),
     }))
 }
 
@@ -216,11 +216,12 @@ fn audit(call: &Call<'_>, path: &str, privilege: &str) -> Result<(), Reply> {
 }
 
 /// The effective rights: nothing at all for a token without any.
-fn permissions(rights: Rights, mut order: Shuffle) -> String {
+fn permissions(rights: Rights, old: bool, mut order: Shuffle) -> String {
     let mut document = serde_json::json!({ "data": {} });
     let paths = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
     let held = |privileges: &[&str]| -> serde_json::Map<String, serde_json::Value> {
-        privileges.iter().map(|&name| (name.to_owned(), 1.into())).collect()
+        let exists = |name: &&&str| **name != if old { "VM.GuestAgent.Audit" } else { "VM.Monitor" };
+        privileges.iter().filter(exists).map(|&name| (name.to_owned(), 1.into())).collect()
     };
     let (paths, held) = match rights {
         Rights::None => (Vec::new(), held(&[])),
@@ -228,7 +229,10 @@ fn permissions(rights: Rights, mut order: Shuffle) -> String {
         Rights::Auditor => (paths(&ROOTS), held(&AUDITOR)),
         Rights::Administrator => (
             paths(&ROOTS),
-            held(&[&AUDITOR[..], &["Sys.Modify", "Sys.PowerMgmt", "VM.Config.Disk", "VM.PowerMgmt"]].concat()),
+            held(
+                &[&AUDITOR[..], &["Sys.Modify", "Sys.PowerMgmt", "VM.Config.Disk", "VM.Monitor", "VM.PowerMgmt"]]
+                    .concat(),
+            ),
         ),
     };
     for path in paths {

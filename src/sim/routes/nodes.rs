@@ -23,7 +23,9 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
         [node, "qemu", vmid, "agent", "network-get-interfaces"] => {
             check_names(parameters, &[])?;
             let vmid = vmid_of("vmid", vmid)?;
-            audit(call, &format!("/vms/{vmid}"), "VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted")?;
+            let privileges =
+                if world.facts().old { "VM.Monitor" } else { "VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted" };
+            audit(call, &format!("/vms/{vmid}"), privileges)?;
             pass_on(world, call, node, |node| interfaces(world, call, (node, false, vmid)))
         }
         [node, "lxc", vmid, "interfaces"] => {
