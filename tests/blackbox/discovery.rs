@@ -176,8 +176,10 @@ fn changes_are_seen_between_scrapes_and_told_once() {
         assert!(edit.migrate(moved, 0) | edit.migrate(moved, 1));
     });
     wait_for(|| guests().filter(|now| *now == first - 1.0));
-    let log = exporter.log();
     for words in ["a guest has another name", "a guest is on another node", "a guest is gone"] {
+        // The line may still be on its way.
+        exporter.wait_for_log(words);
+        let log = exporter.log();
         assert_eq!(log.matches(words).count(), 1, "{words}: {log}");
     }
 }
