@@ -35,7 +35,8 @@ fn desk() -> Desk {
         route(Method::POST, "/api/v1/things/{cluster}"),
         route(Method::POST, "/api/v1/go"),
     ];
-    let token = |name: &str, scopes| ApiToken { name: name.to_owned(), hash: TokenHash::of(name), scopes };
+    let token =
+        |name: &str, scopes| ApiToken { name: name.to_owned(), hash: TokenHash::of(name), scopes, guests: None };
     let tokens = vec![token("ops", vec![Scope::Read]), token("nothing", Vec::new())];
     Desk::new(routes, tokens, Arc::default(), "1")
 }

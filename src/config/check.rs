@@ -52,6 +52,8 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
+    let acts = clusters.iter().any(|cluster| cluster.control.is_some());
+    let control = control.and_then(|control| control::keeping(control, raw, acts, context));
     // What is wrong with [ssh] was told.
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
     let (web, control, scrape) = (web?, control?, scrape?);
@@ -110,6 +112,10 @@ fn cluster<'t>(
     let modules = modules::modules(raw.modules.as_ref(), &mut context.report);
     let node_addresses = endpoint::node_addresses(&raw.node_addresses, &mut context.report);
     let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
+    let control = match &raw.control {
+        None => Some(None),
+        Some((place, acting)) => control::acting(place, acting.as_ref(), credential.as_ref(), context).map(Some),
+    };
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);
     let ssh = match (&raw.ssh, defaults) {
@@ -118,7 +124,7 @@ fn cluster<'t>(
     };
     let (credential, tls) = (credential?, tls?);
     let (endpoints, modules, node_addresses) = (endpoints?, modules?, node_addresses?);
-    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, tls, ssh })
+    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, control: control?, tls, ssh })
 }
 
 fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {

@@ -58,7 +58,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ids::{Fingerprint, Scope, TokenHash};
+use crate::ids::{Fingerprint, GuestSelection, Scope, TokenHash};
 pub use control::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
@@ -70,6 +70,7 @@ pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
 pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
 pub use ssh_key::SshKey;
+pub use units::duration;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
@@ -123,6 +124,11 @@ pub struct WebTls {
 pub struct Control {
     /// `tokens`: names and hashes unique; empty: nobody may use the API.
     pub tokens: Vec<ApiToken>,
+    /// `allow_plaintext`: whether tokens that act are taken over plain HTTP from other machines; default no.
+    pub allow_plaintext: bool,
+    /// `audit_file`: where each decision is written down; default `audit.log` in `state_dir`, absent where nothing is
+    /// switched.
+    pub audit_file: Option<PathBuf>,
 }
 
 /// Who may use the API.
@@ -134,6 +140,8 @@ pub struct ApiToken {
     pub hash: TokenHash,
     /// `scopes`: what it allows, at least one.
     pub scopes: Vec<Scope>,
+    /// `guests`: the guests that it may switch; absent: all of them.
+    pub guests: Option<GuestSelection>,
 }
 
 /// `[scrape]`.
@@ -162,6 +170,8 @@ pub struct Cluster {
     pub node_addresses: BTreeMap<String, Endpoint>,
     /// `token_id` with one of `token_secret…`, or `username` with one of `password…`.
     pub credential: Credential,
+    /// `control`: the acting credential; without it nothing is switched here.
+    pub control: Option<Credential>,
     /// `tls`: how an endpoint proves who it is.
     pub tls: Tls,
     /// `ssh`: set where the nodes are hosts.

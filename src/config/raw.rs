@@ -71,6 +71,8 @@ pub(super) struct RawCluster<'t> {
     pub(super) node_addresses: Vec<(&'t str, At<&'t str>)>,
     /// `token_id` or `username` with their secrets; none: they were mixed, which was reported.
     pub(super) auth: Option<RawAuth<'t>>,
+    /// `control`: the same of the acting credential, with the place of the table.
+    pub(super) control: Option<(Place, Option<RawAuth<'t>>)>,
     /// `tls`.
     pub(super) tls: RawTls<'t>,
     /// `ssh`.
@@ -129,11 +131,17 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let modules = table.strings("modules", r#"["default"]"#, report);
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
     let auth = auth::read(&mut table, report);
+    let control = table.table("control", report).map(|mut control| {
+        let auth = auth::read(&mut control, report);
+        let place = control.place().clone();
+        control.close(report);
+        (place, auth)
+    });
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
     let ssh = table.table("ssh", report).map(|ssh| ssh_raw::read_cluster(ssh, report));
     table.close(report);
     let node_addresses = node_addresses.unwrap_or_default();
-    RawCluster { name, endpoints, modules, node_addresses, auth, tls, ssh }
+    RawCluster { name, endpoints, modules, node_addresses, auth, control, tls, ssh }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {

@@ -46,3 +46,4 @@ mod sshd;
 mod sshd_pages;
 mod tickets;
 mod tls;
+mod writer;
