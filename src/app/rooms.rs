@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 
 use super::known;
 use crate::config::{self, Config};
+use crate::control::{Acting, Control};
 use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
-use crate::{api, http, pve, ssh};
+use crate::{api, control, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -25,6 +26,8 @@ pub(super) struct Rooms {
     keeper: Keeper,
     hosts: Vec<(config::Host, Arc<Host>)>,
     refusals: Arc<api::Refusals>,
+    /// What is known of actions, where any may be asked for.
+    keep: Option<Arc<control::Keep>>,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
 }
@@ -35,6 +38,7 @@ struct Tenant {
     limits: pve::Limits,
     cluster: Arc<Cluster>,
     discovered: Arc<discovery::Cluster>,
+    acting: Arc<Acting>,
 }
 
 /// What a new configuration meant for the clusters: their names.
@@ -54,6 +58,7 @@ impl Rooms {
             keeper: Keeper::default(),
             hosts: Vec::new(),
             refusals: Arc::default(),
+            keep: None,
             ssh: None,
         }
     }
@@ -77,7 +82,9 @@ impl Rooms {
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
         let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
         let scraper = Arc::new(scraper);
-        let desk = self.desk(config, &scraper);
+        let keep = self.keep(config)?;
+        let control = self.control(config, &clusters, keep.as_ref())?;
+        let desk = self.desk(config, &scraper, &control);
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         let discovered = clusters.iter().map(|tenant| Arc::clone(&tenant.discovered)).collect();
         let discovery = Arc::new(Discovery::new(discovered, config));
@@ -85,14 +92,45 @@ impl Rooms {
         self.keeper = discovery.keep();
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
         (self.clusters, self.hosts) = (clusters, hosts);
+        if self.keep.is_none() && keep.is_some() {
+            self.keep = keep;
+            control.recover();
+        }
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
 
     /// Who answers questions of the API.
-    fn desk(&self, config: &Config, scraper: &Arc<Scraper>) -> api::Desk {
-        let routes = known::routes(scraper, super::unix_now);
-        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION)
+    fn desk(&self, config: &Config, scraper: &Arc<Scraper>, control: &Arc<Control>) -> api::Desk {
+        let mut routes = known::routes(scraper, super::unix_now);
+        routes.extend(control.routes());
+        let private = config.web.tls.is_some() || config.control.allow_plaintext;
+        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION).private(private)
+    }
+
+    /// What outlives configurations, from the first one on by which guests may be switched.
+    fn keep(&self, config: &Config) -> Result<Option<Arc<control::Keep>>, String> {
+        let acts = config.clusters.iter().any(|cluster| cluster.control.is_some());
+        let Some(folder) = config.state_dir.as_ref().filter(|_| acts) else { return Ok(None) };
+        match &self.keep {
+            None => control::Keep::open(folder, super::unix_now().as_secs()).map(|keep| Some(Arc::new(keep))),
+            Some(keep) if keep.folder() == folder => Ok(Some(Arc::clone(keep))),
+            Some(keep) => {
+                let (before, folder) = (keep.folder().display(), folder.display());
+                Err(format!("state_dir {folder} needs a restart: what is known of actions is in {before}"))
+            }
+        }
+    }
+
+    fn control(
+        &self,
+        config: &Config,
+        clusters: &[Tenant],
+        keep: Option<&Arc<control::Keep>>,
+    ) -> Result<Arc<Control>, String> {
+        let acting = clusters.iter().map(|tenant| Arc::clone(&tenant.acting)).collect();
+        let books = keep.map(Arc::clone).zip(config.control.audit_file.as_deref());
+        Ok(Arc::new(Control::new(acting, books, Arc::clone(&self.own), super::unix_now)?))
     }
 
     /// What hosts are made with, and whether it is what those that there are were made with.
@@ -131,17 +169,21 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let (cluster, discovered) = match same {
-                Some(tenant) => (Arc::clone(&tenant.cluster), Arc::clone(&tenant.discovered)),
+            let (cluster, discovered, acting) = match same {
+                Some(Tenant { cluster, discovered, acting, .. }) => {
+                    (Arc::clone(cluster), Arc::clone(discovered), Arc::clone(acting))
+                }
                 None => {
+                    let writer = pve::Writer::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
                     let inventory = Arc::new(Inventory::new(client));
                     let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
-                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered))
+                    let acting = Arc::new(Acting::new(Arc::clone(&inventory), writer));
+                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting)
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered });
+            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered, acting });
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{control, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
+use super::{callers, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -38,7 +38,7 @@ impl<'a> Context<'a> {
 /// Checks the whole file. `None` only after a fault was reported.
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
     let web = web::web(&raw.web, context);
-    let control = control::control(&raw.control, web.as_ref(), context);
+    let control = callers::control(&raw.control, web.as_ref(), context);
     let scrape = scrape(&raw.scrape, &mut context.report);
     let state_dir = raw.state_dir.as_ref().map(|found| files::resolve(context.file, found.value));
     let ssh = ssh_check::defaults(raw.ssh.as_ref(), state_dir.is_some(), context);
@@ -53,7 +53,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     let acts = clusters.iter().any(|cluster| cluster.control.is_some());
-    let control = control.and_then(|control| control::keeping(control, raw, acts, context));
+    let control = control.and_then(|control| callers::keeping(control, raw, acts, context));
     // What is wrong with [ssh] was told.
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
     let (web, control, scrape) = (web?, control?, scrape?);
@@ -114,7 +114,7 @@ fn cluster<'t>(
     let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
     let control = match &raw.control {
         None => Some(None),
-        Some((place, acting)) => control::acting(place, acting.as_ref(), credential.as_ref(), context).map(Some),
+        Some((place, acting)) => callers::acting(place, acting.as_ref(), credential.as_ref(), context).map(Some),
     };
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);

@@ -5,7 +5,7 @@
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   control   [control]: who may use the API
+//!   callers   [control]: who may use the API
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
 //!             know one kind of value each
 //!   files     the files that the configuration names
@@ -18,8 +18,8 @@
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
 mod auth;
+mod callers;
 mod check;
-mod control;
 mod credential;
 mod endpoint;
 #[cfg(test)]
@@ -59,7 +59,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::{Fingerprint, GuestSelection, Scope, TokenHash};
-pub use control::token_name;
+pub use callers::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};

@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
-use super::control::{self, RawControl};
+use super::callers::{self, RawControl};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
@@ -96,7 +96,7 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let mut root = Reader::root(document);
     let state_dir = root.string("state_dir", "a folder such as \"/var/lib/pve-sentinel\"", report);
     let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
-    let control = root.table("control", report).map(|table| control::read(table, report)).unwrap_or_default();
+    let control = root.table("control", report).map(|table| callers::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));

@@ -9,6 +9,7 @@ mod support;
 mod api;
 mod check_live;
 mod commands;
+mod control;
 mod demo;
 mod discovery;
 #[cfg(feature = "external-programs")]
