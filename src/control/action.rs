@@ -64,6 +64,8 @@ pub(super) enum Goal {
     Running,
     Stopped,
     Paused,
+    /// Not stopped: who is reset in a pause stays in it.
+    Alive,
     /// Of a container, which has no process while it sleeps.
     Still,
     Hibernated,
@@ -110,7 +112,8 @@ impl Action {
 
     pub(super) fn goal(self, kind: &str) -> Goal {
         match self {
-            Self::Start | Self::Reset | Self::Resume => Goal::Running,
+            Self::Start | Self::Resume => Goal::Running,
+            Self::Reset => Goal::Alive,
             Self::Stop | Self::Shutdown => Goal::Stopped,
             Self::Reboot => Goal::Again,
             Self::Suspend if kind == "lxc" => Goal::Still,
@@ -141,6 +144,7 @@ impl Goal {
             Self::Running => seen.condition == Condition::Running,
             Self::Stopped => seen.condition == Condition::Stopped,
             Self::Paused => seen.condition == Condition::Paused,
+            Self::Alive => seen.condition != Condition::Stopped,
             Self::Still => matches!(seen.condition, Condition::Paused | Condition::Stopped),
             Self::Hibernated => seen.condition == Condition::Stopped && seen.sleeps(),
             Self::Again => {

@@ -109,6 +109,7 @@ fn success_is_what_the_guest_does() {
     assert!(is_met(Action::Stop, "qemu", &stopped) && !is_met(Action::Stop, "qemu", &running));
     assert!(is_met(Action::Suspend, "qemu", &paused) && !is_met(Action::Suspend, "qemu", &stopped));
     assert!(is_met(Action::Suspend, "lxc", &stopped));
+    assert!(is_met(Action::Reset, "qemu", &paused) && !is_met(Action::Reset, "qemu", &stopped));
     assert!(is_met(Action::Hibernate, "qemu", &asleep) && !is_met(Action::Hibernate, "qemu", &stopped));
     assert!(!is_met(Action::Reboot, "qemu", &running));
     assert!(is_met(Action::Reboot, "qemu", &seen(Condition::Running, None, 4)));

@@ -297,6 +297,42 @@ fn ha_is_asked_where_it_manages_and_the_guest_is_waited_for() {
 }
 
 #[test]
+fn a_guest_that_moves_meanwhile_is_found_again_once() {
+    let lab = Lab::start();
+    let sim = &lab.pve.cluster.sims[0];
+    // What the cluster says is old, every other time.
+    let old = Fault::Body(lab.pve.world.resources(seconds(lab.began)).into());
+    sim.set_fault("/cluster/resources", Fault::EveryNth { n: 2, fault: Box::new(old) });
+    assert!(lab.edit(|edit| edit.migrate(VM, 1)));
+    assert_eq!(lab.act(VM, "suspend", "{\"dry_run\":true}").1["guest"]["node"], "pve2");
+    let answer = lab.act(VM, "suspend", "");
+    assert_eq!((told(&answer).as_str(), &answer.1["guest"]["node"]), ("200 changed paused", &json!("pve2")));
+    sim.clear_faults();
+    let moved_during = |action: &'static str, from: &str, to: usize| {
+        let path = format!("/nodes/{from}/qemu/900/status/{action}");
+        sim.set_fault(&path, Fault::Slow(Duration::from_secs(1)));
+        let before = lab.orders().len();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| lab.act(VM, action, ""));
+            while lab.orders().len() == before {
+                std::thread::yield_now();
+            }
+            assert!(lab.edit(|edit| edit.migrate(VM, to)));
+            asked.join().unwrap()
+        })
+    };
+    // Refused at once.
+    let answer = moved_during("reset", "pve2", 2);
+    assert_eq!(told(&answer), "200 changed paused", "{}", answer.1);
+    assert_eq!(lab.act(VM, "stop", "").0, 200);
+    // Found out by the task.
+    let answer = moved_during("start", "pve3", 0);
+    assert_eq!(told(&answer), "200 changed running", "{}", answer.1);
+    let orders = ["pve2 suspend", "pve2 reset", "pve3 reset", "pve3 stop", "pve3 start", "pve1 start"];
+    assert_eq!(lab.orders(), orders.map(|order| order.replace(' ', "/qemu/900/status/")));
+}
+
+#[test]
 fn locks_templates_and_a_lost_quorum_are_told_as_what_they_are() {
     let lab = Lab::start();
     assert!(lab.edit(|edit| edit.lock(VM, Some("backup"))));
