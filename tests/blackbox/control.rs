@@ -483,6 +483,34 @@ fn a_kill_between_order_and_answer_costs_no_second_order() {
 }
 
 #[test]
+fn a_kill_before_the_order_costs_the_order_and_is_said() {
+    let mut lab = Lab::start();
+    lab.kill();
+    // Written down, and not sent.
+    let at = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let intent = json!({"intent": {
+        "id": "of-before", "at": at, "token": "ops", "key": "four", "cluster": "home", "vmid": VM, "kind": "qemu", "node": "pve1",
+        "name": "web", "action": "suspend", "wish": "suspend home/900", "since": at, "uptime": 100,
+    }});
+    std::fs::write(lab.folder.path().join("state/control.journal"), format!("{intent}\n")).unwrap();
+    lab.exporter = Exporter::serve(&lab.config);
+    let path = "/api/v1/guests/home/900/suspend?wait=1m";
+    let again = || post(&lab.exporter, ALL, path, &[("Idempotency-Key", "four")], "");
+    let first = again();
+    let body = json(&first);
+    assert_eq!((first.status, &body["error"]["code"]), (502, &json!("outcome_unknown")), "{body}");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no task of it was found") && message.contains("the guest is running"), "{message}");
+    assert_eq!(again().body, first.body);
+    assert!(lab.orders().is_empty());
+    let lines = lab.audit();
+    assert_eq!(
+        (lines.len(), &lines[0]["request"], &lines[0]["outcome"]),
+        (1, &json!("of-before"), &json!("outcome_unknown"))
+    );
+}
+
+#[test]
 fn two_at_once_are_one() {
     let lab = Lab::start();
     let answers: Vec<(u16, Value)> = std::thread::scope(|scope| {
