@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Cluster, Config, Tls};
-use crate::ids::Fingerprint;
+use crate::config::{Cluster, Config, Ssh, Tls};
+use crate::ids::{Fingerprint, SshAddress};
 use crate::metrics::Own;
-use crate::{http, pve};
+use crate::{http, pve, ssh};
 use reload::Reloader;
 use rooms::Rooms;
 
@@ -39,29 +39,31 @@ impl App {
         let mut rooms = Rooms::new();
         let (site, _) = rooms.site(config, None)?;
         rooms.own().config_read(Some(unix_time()));
-        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(rooms) })
+        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(Box::new(rooms)) })
     }
 
-    /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it.
+    /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it. Fails also
+    /// where signals cannot be received. Must run on the runtime.
     pub fn reloadable(config: &Config, source: Source) -> Result<Self, String> {
+        // Before all that takes its time: until somebody listens to it, SIGHUP ends the process.
+        let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
         let mut rooms = Rooms::new();
         let (wishes, heard) = mpsc::channel(1);
         let (site, _) = rooms.site(config, Some(wishes.clone()))?;
         rooms.own().config_read(Some(unix_time()));
         let front = Arc::new(http::Front::new(site));
         let reloader = Reloader::new(source, rooms, &front, wishes, config);
-        Ok(Self { front, rooms: Kept::Reloading(Arc::new(reloader), heard) })
+        Ok(Self { front, rooms: Kept::Reloading(Arc::new(reloader), hangups, heard) })
     }
 
-    /// Answers on the listeners until `stop`, then drains. Fails where signals cannot be received.
+    /// Answers on the listeners until `stop`, then drains.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> Result<(), String> {
         match self.rooms {
             Kept::Rooms(rooms) => {
                 http::serve(listeners, self.front, stop).await;
                 drop(rooms);
             }
-            Kept::Reloading(reloader, wishes) => {
-                let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+            Kept::Reloading(reloader, hangups, wishes) => {
                 let reloads = tokio::spawn(reloader.run(hangups, wishes));
                 http::serve(listeners, self.front, stop).await;
                 reloads.abort();
@@ -74,9 +76,9 @@ impl App {
 /// What lives as long as the exporter serves.
 enum Kept {
     /// The rooms, with what goes on in the background.
-    Rooms(Rooms),
+    Rooms(Box<Rooms>),
     /// The same where the configuration can be read again.
-    Reloading(Arc<Reloader>, mpsc::Receiver<http::Reload>),
+    Reloading(Arc<Reloader>, Signal, mpsc::Receiver<http::Reload>),
 }
 
 /// What an endpoint tells of itself and its cluster.
@@ -119,6 +121,13 @@ pub async fn look(cluster: &Cluster) -> Result<Seen, String> {
         seen.certificate = pve::shown_certificate(endpoint).await.ok().map(|shown| shown.fingerprint);
     }
     Ok(seen)
+}
+
+/// A host to be asked over SSH by a command of its own; nothing is sent to it yet.
+pub fn session(address: &SshAddress, settings: Ssh) -> ssh::Session {
+    let own = Arc::new(Own::new(env!("CARGO_PKG_VERSION")));
+    let client = ssh::Client::new(own, None, ssh::Limits::default(), unix_time);
+    client.session(address.host(), address.clone(), Arc::new(settings))
 }
 
 /// Listens on all addresses, or says which one it cannot have. Must run on the runtime.

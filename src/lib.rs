@@ -17,7 +17,7 @@
 //!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!             control      guests switched on and off: exactly what was asked, once, written down before
 //!
-//! beside them setup       tries a configuration, and says what is missing
+//! beside them setup        first contact over SSH, what Proxmox VE must give an exporter, and what is missing
 //!             sim          a simulated PVE API for `demo` and the tests
 //!             ids          names that cross the rooms
 //!             commands     the command line, one file per command

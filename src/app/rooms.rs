@@ -1,4 +1,5 @@
-//! What is kept while configurations come and go: counters, and the clusters whose own part did not change.
+//! What is kept while configurations come and go: counters, and the clusters, hosts and services whose own part did not
+//! change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,12 +7,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::known;
+use crate::checks::Checker;
+use crate::collectors::Check;
 use crate::config::{self, Config};
 use crate::control::{Acting, Control};
 use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
+use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper, Services};
 use crate::{api, control, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -28,6 +31,8 @@ pub(super) struct Rooms {
     refusals: Arc<api::Refusals>,
     /// What is known of actions, where any may be asked for.
     keep: Option<Arc<control::Keep>>,
+    services: Vec<Arc<Services>>,
+    checker: Checker,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
 }
@@ -57,6 +62,8 @@ impl Rooms {
             clusters: Vec::new(),
             keeper: Keeper::default(),
             hosts: Vec::new(),
+            services: Vec::new(),
+            checker: Checker::new(),
             refusals: Arc::default(),
             keep: None,
             ssh: None,
@@ -79,9 +86,10 @@ impl Rooms {
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
         let hosts = self.hosts(config, same_file, &asker);
+        let services = self.services(config);
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
-        let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
-        let scraper = Arc::new(scraper);
+        let asked = hosts.iter().map(|(_, host)| Arc::clone(host)).collect();
+        let scraper = Arc::new(Scraper::new(shared, asked, services.clone(), config));
         let keep = self.keep(config)?;
         let control = self.control(config, &clusters, keep.as_ref())?;
         let desk = self.desk(config, &scraper, &control);
@@ -91,7 +99,7 @@ impl Rooms {
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
-        (self.clusters, self.hosts) = (clusters, hosts);
+        (self.clusters, self.hosts, self.services) = (clusters, hosts, services);
         if self.keep.is_none() && keep.is_some() {
             self.keep = keep;
             control.recover();
@@ -146,12 +154,25 @@ impl Rooms {
     }
 
     fn hosts(&self, config: &Config, same_file: bool, asker: &Asker) -> Vec<(config::Host, Arc<Host>)> {
-        let host = |told: &config::Host| {
-            let same = self.hosts.iter().find(|(before, _)| same_file && before == told);
-            let host = same.map_or_else(|| Arc::new(Host::new(asker, told)), |(_, host)| Arc::clone(host));
-            (told.clone(), host)
+        // All but the services, which have no part in the connection.
+        let is_same = |one: &config::Host, other: &config::Host| {
+            let config::Host { id, name, address, ssh, services: _ } = one;
+            (id, name, address, ssh) == (&other.id, &other.name, &other.address, &other.ssh)
         };
-        config.hosts.iter().map(host).collect()
+        let host = |told: &config::Host| {
+            let same = self.hosts.iter().find(|(before, _)| same_file && is_same(before, told));
+            let host = match same {
+                Some((_, host)) => Arc::clone(host),
+                None => Arc::new(Host::new(asker, told)?),
+            };
+            Some((told.clone(), host))
+        };
+        config.hosts.iter().filter_map(host).collect()
+    }
+
+    fn services(&self, config: &Config) -> Vec<Arc<Services>> {
+        let services = |told| Arc::new(Services::new(told, Check::all(told, &self.checker), &self.services));
+        config.hosts.iter().map(services).collect()
     }
 
     fn clusters(&self, config: &Config, same_file: bool, asker: &Asker) -> Result<(Vec<Tenant>, Changes), String> {

@@ -1,7 +1,9 @@
 //! One check: name, connection, what the kind asks, outcome.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::close::Open;
@@ -12,9 +14,14 @@ use super::{Kind, Outcome, Step, Target, Why, banner, connect, request};
 /// A limit above this counts as this.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Does checks; one is shared by all that check, because it bounds how many names are looked up at once (16).
+/// Checks that are under way at once: each holds a descriptor, of which a process has 1024 by default.
+const AT_ONCE: usize = 128;
+
+/// Does checks; one is shared by all that check, because it bounds how many of them are under way at once (128), and how
+/// many names are looked up at once (16).
 #[derive(Debug, Clone)]
 pub struct Checker {
+    turns: Arc<Semaphore>,
     names: Names,
     handshakes: Handshakes,
 }
@@ -35,16 +42,18 @@ struct Answer {
 impl Checker {
     /// Opens nothing yet.
     pub fn new() -> Self {
-        Self { names: Names::new(), handshakes: Handshakes::new() }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), names: Names::new(), handshakes: Handshakes::new() }
     }
 
-    /// Checks one service within `limit`. All addresses of a name are tried in their order, until one takes the
+    /// Checks one service within `limit`, which begins when it is its turn. All addresses of a name are tried in their order, until one takes the
     /// connection; what comes after that is asked of this one only.
     pub async fn check(&self, target: &Target, limit: Duration) -> Outcome {
         let limit = limit.min(LONGEST);
         if limit.is_zero() {
             return outcome(Err(Why::NotAsked("no time was left".to_owned())), limit, None);
         }
+        // Never closed: this cannot fail.
+        let _turn = self.turns.acquire().await;
         let begun = Instant::now();
         let mut progress = Progress { step: Step::Place, until: begun + limit, not_after: NotAfter::default() };
         let answered = timeout(limit, self.ask(target, &mut progress)).await;
@@ -94,6 +103,14 @@ impl Checker {
                 Ok(Answer { status: Some(status), open: Some(Open { stream: Box::new(stream), farewell: Vec::new() }) })
             }
         }
+    }
+
+    /// Takes all places for lookups.
+    #[cfg(test)]
+    pub(super) async fn hold_lookups(&self) -> Vec<super::name::Place> {
+        let host = Host::read("nas.invalid").expect("a name");
+        let places = (0..super::name::MOST_LOOKUPS).map(|_| self.names.place(&host));
+        futures_util::future::join_all(places).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first address that takes a connection.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
@@ -13,11 +13,11 @@ use super::why::{self, Why};
 /// left, and is not ended here.
 ///
 /// # Errors
-/// [`Why::Connect`], with what became of each address.
+/// [`Why::Connect`] or [`Why::Refused`], with what became of each address.
 pub(super) async fn connect(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, Why> {
     first(addresses, until, |address| async move {
         let stream = TcpStream::connect(address).await?;
-        if talks_to_itself(&stream) { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(stream) }
+        if talks_to_itself(&stream) { Err(ErrorKind::ConnectionRefused.into()) } else { Ok(stream) }
     })
     .await
 }
@@ -33,6 +33,7 @@ async fn first<T, F: Future<Output = io::Result<T>>>(
     dial: impl Fn(SocketAddr) -> F,
 ) -> Result<T, Why> {
     let mut failures = Vec::new();
+    let mut refused = false;
     for (index, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         let share = until.saturating_duration_since(Instant::now()) / left;
@@ -40,14 +41,18 @@ async fn first<T, F: Future<Output = io::Result<T>>>(
         let words = match dialled {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => match why::of(&error, Why::Connect) {
-                Why::Connect(words) => words,
+                Why::Connect(words) => {
+                    refused |= matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
+                    words
+                }
                 ours => return Err(ours),
             },
             Err(_) => format!("nothing answered within {share:?}"),
         };
         failures.push(format!("{address}: {words}"));
     }
-    Err(Why::Connect(failures.join("; ")))
+    let failures = failures.join("; ");
+    Err(if refused { Why::Refused(failures) } else { Why::Connect(failures) })
 }
 
 #[cfg(test)]
@@ -66,7 +71,7 @@ mod tests {
         match address.port() {
             2 => Ok(2),
             1 => pending().await,
-            _ => Err(io::ErrorKind::ConnectionRefused.into()),
+            _ => Err(ErrorKind::ConnectionRefused.into()),
         }
     }
 

@@ -1,7 +1,6 @@
 //! TCP and TLS checks of services: whether something answers there as its kind should.
 //!
 //! ```text
-//! round      many checks at once, all ended at a deadline
 //! check      one check: name → connection → what its kind asks → outcome
 //!   name     the addresses of a host; few lookups at once
 //!   connect  the first address that takes a connection
@@ -25,7 +24,6 @@ mod families;
 mod lines;
 mod name;
 mod request;
-mod round;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -33,6 +31,7 @@ mod why;
 
 use std::time::Duration;
 
+pub use crate::ids::ServiceKind as Kind;
 pub use check::Checker;
 pub use families::{FAMILIES, families, labels};
 pub use why::{Step, Why};
@@ -46,39 +45,6 @@ pub struct Target {
     pub port: u16,
     /// What must answer there.
     pub kind: Kind,
-}
-
-/// What must answer; in the order of what a check costs the service, the cheapest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// A connection is taken.
-    Tcp,
-    /// An SSH server's banner comes; lines before it, which RFC 4253 allows, are passed over.
-    Ssh,
-    /// `GET /` has any status below 500: 401, 403 and 404 are answers, and redirects are not followed.
-    Http,
-    /// The same over TLS 1.2 or 1.3, whatever the certificate.
-    Https,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Tcp, Self::Ssh, Self::Http, Self::Https];
-
-    /// The kind as it is written in the configuration and in the label `type`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Ssh => "ssh",
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// Reads what [`Kind::as_str`] writes.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
 }
 
 /// What a check found out.
@@ -97,4 +63,16 @@ pub struct Outcome {
     pub certificate_not_after: Option<i64>,
     /// Why the service is not up; there is one exactly where `up` is not `Some(true)`.
     pub why: Option<Why>,
+}
+
+impl Outcome {
+    /// Whether anything came from the host, be it a refusal; `None` where nothing was asked.
+    pub fn host_answered(&self) -> Option<bool> {
+        match &self.why {
+            None | Some(Why::Refused(_) | Why::Tls(_) | Why::Answer(_) | Why::Status(_)) => Some(true),
+            Some(Why::Timeout(step, _)) => Some(matches!(step, Step::Tls | Step::Answer)),
+            Some(Why::Name(_) | Why::Connect(_)) => Some(false),
+            Some(Why::NotAsked(_)) => None,
+        }
+    }
 }

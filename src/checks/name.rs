@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::why::{self, Why};
 
 /// Names that are looked up at once.
-const MOST_LOOKUPS: usize = 16;
+pub(super) const MOST_LOOKUPS: usize = 16;
 
 /// The addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 8;

@@ -19,6 +19,8 @@ pub enum Why {
     Name(String),
     /// No address took a connection.
     Connect(String),
+    /// The same, and at least one said so: somebody is there.
+    Refused(String),
     /// The TLS handshake failed, other than for trust.
     Tls(String),
     /// What came is not what such a service says, was cut short or never ended.
@@ -49,7 +51,7 @@ impl fmt::Display for Why {
         match self {
             Self::NotAsked(words) => write!(f, "not asked: {words}"),
             Self::Name(words) => write!(f, "name lookup: {words}"),
-            Self::Connect(words) => write!(f, "connect: {words}"),
+            Self::Connect(words) | Self::Refused(words) => write!(f, "connect: {words}"),
             Self::Tls(words) => write!(f, "TLS handshake: {words}"),
             Self::Answer(words) => write!(f, "answer: {words}"),
             Self::Status(status) => write!(f, "answer: expected a status below 500, found {status}"),

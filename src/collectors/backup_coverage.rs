@@ -17,6 +17,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }, Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&GUESTS, &INFO],
+    default: true,
     lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
 };
 

@@ -12,6 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }],
     calls: &["/cluster/status", "/version"],
     families: &[&shared::UP, &CLUSTER_INFO, &NODE_INFO, &VERSION_INFO],
+    default: true,
     lane: Lane::Fast(|view| {
         Box::pin(async {
             let (status, release) = tokio::join!(view.status(), view.release());

@@ -1,9 +1,11 @@
 //! VMs and containers: state, CPU, memory, disk, network, uptime. Try: `pvesh get /cluster/resources --type vm`
 
+use std::sync::Arc;
+
 use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
-use crate::inventory::{Guest, GuestKind, GuestList, Traffic, Usage};
-use crate::metrics::{Desc, Family, Kind, Table};
+use crate::inventory::{Guest, GuestKind, GuestList};
+use crate::metrics::{self, Desc, Family, Kind, Rows, Say, Things};
 
 /// Every guest of the cluster.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -28,6 +30,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         &READ,
         &WRITTEN,
     ],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.guests)))),
 };
 
@@ -67,22 +70,27 @@ pub(super) static WRITTEN: Desc = Desc {
     kind: Kind::Counter,
 };
 
-/// Everything that is told by `id` alone.
-const FIGURES: [&Desc; 13] = [
-    &shared::UP,
-    &shared::CPU_RATIO,
-    &shared::CPU_LIMIT,
-    &shared::MEMORY,
-    &shared::MEMORY_SIZE,
-    &shared::DISK,
-    &shared::DISK_SIZE,
-    &shared::UPTIME,
-    &MEMORY_HOST,
-    &RECEIVED,
-    &TRANSMITTED,
-    &READ,
-    &WRITTEN,
+/// A family that is told by `id` alone, and where its value is found.
+type Figure = (&'static Desc, fn(&Guest) -> Option<f64>);
+
+const FIGURES: [Figure; 13] = [
+    (&shared::UP, up),
+    (&shared::CPU_RATIO, |guest| guest.usage.cpu_ratio.get()),
+    (&shared::CPU_LIMIT, |guest| guest.usage.cpu_limit.get()),
+    (&shared::MEMORY, |guest| guest.usage.memory.get()),
+    (&shared::MEMORY_SIZE, |guest| guest.usage.memory_size.get()),
+    (&shared::DISK, disk),
+    (&shared::DISK_SIZE, |guest| guest.usage.disk_size.get()),
+    (&shared::UPTIME, |guest| guest.usage.uptime.get()),
+    (&MEMORY_HOST, memory_host),
+    (&RECEIVED, |guest| guest.traffic.received.get()),
+    (&TRANSMITTED, |guest| guest.traffic.transmitted.get()),
+    (&READ, |guest| guest.traffic.read.get()),
+    (&WRITTEN, |guest| guest.traffic.written.get()),
 ];
+
+/// Families that say more of a guest, by the labels besides its `id`.
+const FACTS: [&Desc; 2] = [&STATE, &INFO];
 
 /// The states that QEMU, LXC and PVE know; another word becomes `other`, so that the label stays bounded.
 const STATES: &[&str] = &[
@@ -109,43 +117,52 @@ const STATES: &[&str] = &[
 ];
 const UNKNOWN: &str = "unknown";
 
+/// They are as many as everything else on the page together: told from the snapshot itself.
+#[derive(Debug)]
+struct Guests(GuestList);
+
 fn families(guests: &GuestList) -> Vec<Family> {
-    let rows = guests.len();
-    let mut figures = Table::new(FIGURES, rows);
-    let (mut state, mut info) = (Table::new([&STATE], rows), Table::new([&INFO], rows));
+    let mut names = Rows::new(guests.len());
     let mut id = String::new();
     for guest in guests.iter() {
         id.clear();
         guest.identity.write_id(&mut id);
-        let word = word(guest);
-        let up = (word != UNKNOWN).then(|| flag(word == "running"));
-        figures.push(&[("id", &id)], values(guest, up));
-        state.push(&[("id", &id), ("state", word)], [Some(1.0)]);
-        info.push(&info_labels(&id, guest), [Some(1.0)]);
+        names.push(&[("id", &id)]);
     }
-    figures.into_families().chain(state.into_families()).chain(info.into_families()).collect()
+    metrics::families(Arc::new(Guests(guests.clone())), names, FIGURES.map(|(desc, _)| desc), FACTS)
 }
 
-/// For [`FIGURES`].
-fn values(guest: &Guest, up: Option<f64>) -> [Option<f64>; 13] {
-    let [cpu_ratio, cpu_limit, memory, memory_size, disk, disk_size, uptime] = shared::usage(&known_usage(guest));
-    let memory_host = guest.memory_host.filter(|_| guest.identity.kind == GuestKind::Qemu);
-    let Traffic { received, transmitted, read, written } = guest.traffic;
-    [
-        up,
-        cpu_ratio,
-        cpu_limit,
-        memory,
-        memory_size,
-        disk,
-        disk_size,
-        uptime,
-        memory_host,
-        received.get(),
-        transmitted.get(),
-        read.get(),
-        written.get(),
-    ]
+impl Things for Guests {
+    fn figures(&self, figure: usize, from: usize, values: &mut [f64]) -> usize {
+        let Some((_, of)) = FIGURES.get(figure) else { return 0 };
+        let mut told = 0;
+        for (guest, value) in self.0.iter_from(from).zip(values) {
+            *value = of(guest).unwrap_or(f64::NAN);
+            told += 1;
+        }
+        told
+    }
+
+    fn labels(&self, fact: usize, place: usize, say: Say<'_>) {
+        let Some(guest) = self.0.iter_from(place).next() else { return };
+        match fact {
+            0 => say(&[("state", word(guest))]),
+            _ => say(&info_labels(guest)),
+        }
+    }
+}
+
+fn up(guest: &Guest) -> Option<f64> {
+    Some(word(guest)).filter(|word| *word != UNKNOWN).map(|word| flag(word == "running"))
+}
+
+/// PVE says 0 for the disk usage of every VM because it cannot look inside.
+fn disk(guest: &Guest) -> Option<f64> {
+    guest.usage.disk.filter(|used| used > 0.0 || guest.identity.kind == GuestKind::Lxc)
+}
+
+fn memory_host(guest: &Guest) -> Option<f64> {
+    guest.memory_host.filter(|_| guest.identity.kind == GuestKind::Qemu)
 }
 
 fn word(guest: &Guest) -> &'static str {
@@ -153,7 +170,7 @@ fn word(guest: &Guest) -> &'static str {
     STATES.iter().find(|state| **state == status).copied().unwrap_or("other")
 }
 
-fn info_labels<'a>(id: &'a str, guest: &'a Guest) -> [(&'static str, &'a str); 6] {
+fn info_labels(guest: &Guest) -> [(&'static str, &str); 5] {
     let identity = &guest.identity;
     let template = match identity.template {
         Some(true) => "1",
@@ -161,7 +178,6 @@ fn info_labels<'a>(id: &'a str, guest: &'a Guest) -> [(&'static str, &'a str); 6
         None => "",
     };
     [
-        ("id", id),
         ("name", identity.name.as_deref().unwrap_or_default()),
         ("node", &guest.node),
         ("type", identity.kind.as_str()),
@@ -170,19 +186,10 @@ fn info_labels<'a>(id: &'a str, guest: &'a Guest) -> [(&'static str, &'a str); 6
     ]
 }
 
-/// PVE says 0 for the disk usage of every VM because it cannot look inside.
-fn known_usage(guest: &Guest) -> Usage {
-    match guest.identity.kind {
-        GuestKind::Qemu => Usage { disk: guest.usage.disk.filter(|used| used > 0.0).into(), ..guest.usage },
-        GuestKind::Lxc => guest.usage,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Identity;
-    use std::sync::Arc;
+    use crate::inventory::{Identity, Traffic, Usage};
 
     fn guest(kind: GuestKind, status: Option<&str>) -> Guest {
         Guest {

@@ -17,6 +17,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&ONBOOT],
+    default: true,
     lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, in_turn: false, fetch }),
 };
 

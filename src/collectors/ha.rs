@@ -12,6 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&STATE],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), families))),
 };
 

@@ -15,8 +15,11 @@ pub static COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &["/cluster/status"],
     families: &[&UP, &DURATION, &INFO],
+    default: true,
     lane: Lane::Host(OverSsh {
         mode: Mode::Probe,
+        ttl: None,
+        sudo: "",
         read: |frame, clock, options| hosts::probe(frame, Some(clock), options),
     }),
 };

@@ -5,7 +5,7 @@
 //!
 //! The fast lane is told anew at each scrape from calls that cost the same for any number of guests. Everything else is
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
-//! over SSH at each scrape, or now and then, as these two.
+//! over SSH at each scrape, or now and then, as these two; services are connected to.
 
 mod backup_coverage;
 mod cluster;
@@ -13,6 +13,9 @@ mod guest;
 mod guest_config;
 mod ha;
 pub mod host;
+mod host_smart;
+mod host_updates;
+mod host_zpool;
 mod lock;
 mod node;
 mod node_load;
@@ -21,6 +24,7 @@ mod pool;
 mod qdevice;
 pub mod reference;
 mod replication;
+pub mod service;
 mod shared;
 mod slow;
 mod storage;
@@ -38,6 +42,7 @@ use crate::metrics::{Desc, Family};
 use crate::pve::Error;
 
 pub use over_ssh::{Failure, Heard, HostOptions, OverSsh, filters};
+pub use service::{Check, Checked};
 pub use slow::{Ask, Asking, Per, Slow, Subject};
 
 /// Every collector there is, in the order of the README's table.
@@ -56,6 +61,10 @@ pub const ALL: &[&Collector] = &[
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
     &host::COLLECTOR,
+    &host_updates::COLLECTOR,
+    &host_smart::COLLECTOR,
+    &host_zpool::COLLECTOR,
+    &service::COLLECTOR,
 ];
 
 /// One subject of the page.
@@ -70,6 +79,9 @@ pub struct Collector {
     pub calls: &'static [&'static str],
     /// The families it may bring.
     pub families: &'static [&'static Desc],
+    /// Whether it runs where the configuration does not name it; `false`: only where it is named `true`, because a host
+    /// has to be prepared for it.
+    pub default: bool,
     /// How it comes by them.
     pub lane: Lane,
 }
@@ -82,6 +94,8 @@ pub enum Lane {
     Slow(Slow),
     /// Of hosts, over SSH.
     Host(OverSsh),
+    /// Of services, by connecting to them.
+    Services,
 }
 
 /// A privilege on a path, as PVE's access control names them.
@@ -117,9 +131,16 @@ async fn tell<T>(call: impl Future<Output = Result<Arc<T>, Error>>, families: im
     call.await.map(|snapshot| families(&snapshot)).into()
 }
 
+impl Collector {
+    /// Whether it runs where the configuration names these `true` and those `false`.
+    pub fn is_on(&self, enabled: &[&str], disabled: &[&str]) -> bool {
+        (self.default || enabled.contains(&self.name)) && !disabled.contains(&self.name)
+    }
+}
+
 /// The collectors that a configuration leaves on.
 pub fn enabled(config: &Config) -> Vec<&'static Collector> {
-    let is_on = |collector: &&&Collector| !config.disabled_collectors.iter().any(|name| name == collector.name);
+    let is_on = |collector: &&&Collector| collector.is_on(&config.enabled_collectors, &config.disabled_collectors);
     ALL.iter().filter(is_on).copied().collect()
 }
 
@@ -140,6 +161,22 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         for name in names {
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_decides() {
+        let collector = |default| Collector { default, ..guest::COLLECTOR };
+        for (default, enabled, disabled, expected) in [
+            (true, &[][..], &[][..], true),
+            (true, &["guest"], &[], true),
+            (true, &["ha"], &["guest"], false),
+            (false, &[], &[], false),
+            (false, &["ha"], &["ha"], false),
+            (false, &["ha", "guest"], &[], true),
+            (false, &[], &["guest"], false),
+        ] {
+            assert_eq!(collector(default).is_on(enabled, disabled), expected, "{default} {enabled:?} {disabled:?}");
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         &shared::DISK_SIZE,
         &shared::UPTIME,
     ],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.nodes)))),
 };
 

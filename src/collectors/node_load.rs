@@ -17,6 +17,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }],
     calls: &[CALL],
     families: &[&LOAD1, &LOAD5, &LOAD15, &IOWAIT, &SWAP_SIZE, &SWAP_USAGE, &RECEIVED, &TRANSMITTED],
+    default: true,
     lane: Lane::Slow(Slow { ttl: Duration::from_secs(30), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
 };
 

@@ -18,6 +18,10 @@ pub use crate::hosts::Options as HostOptions;
 pub struct OverSsh {
     /// What a host is asked.
     pub mode: Mode,
+    /// When an answer is asked for again; none: at each scrape.
+    pub ttl: Option<Duration>,
+    /// What sudo has to allow on the host, as sudoers writes it after `NOPASSWD:`; may be empty.
+    pub sudo: &'static str,
     /// Shapes the answer; the time is ours at the question.
     pub read: fn(&Frame, Clock, &Options) -> Result<hosts::Told, Fault>,
 }
@@ -62,7 +66,10 @@ impl OverSsh {
             Ok(((self.read)(&frame, clock, options)?, cut))
         });
         match told {
-            Ok((hosts::Told { families, troubles }, cut)) => Heard { families, troubles, error: cut.map(fault) },
+            Ok((hosts::Told { families, mut troubles }, cut)) => {
+                troubles.iter_mut().for_each(|(_, why)| why.push_str(&self.remedy(session.user(), why)));
+                Heard { families, troubles, error: cut.map(fault) }
+            }
             Err(wrong) => {
                 // A command that failed says more of why than what is missing.
                 let error = match (output.failure(), &wrong) {
@@ -72,6 +79,23 @@ impl OverSsh {
                 Heard { families: Vec::new(), troubles: Vec::new(), error: Some(error) }
             }
         }
+    }
+}
+
+impl OverSsh {
+    /// The line that is missing on the host, where sudo refused, as an end of the reason.
+    fn remedy(&self, user: &str, why: &str) -> String {
+        let refused = ["sudo", "Sorry, user"].iter().any(|word| why.contains(word));
+        if self.sudo.is_empty() || !refused {
+            return String::new();
+        }
+        format!("; add to sudoers there: {user} ALL=(root) NOPASSWD: {}", self.sudo)
+    }
+}
+
+impl From<Failure> for Heard {
+    fn from(error: Failure) -> Self {
+        Self { families: Vec::new(), troubles: Vec::new(), error: Some(error) }
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Pool.Audit", path: "/pool" }, Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &MEMBER],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), families))),
 };
 

@@ -18,6 +18,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/" }],
     calls: &[CALL, NAME_CALL],
     families: &[&UP, &INFO],
+    default: true,
     lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
 };
 

@@ -19,6 +19,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", path: "/vms" }],
     calls: &[CALL],
     families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED],
+    default: true,
     lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Node, blocks: true, in_turn: true, fetch }),
 };
 

@@ -1,9 +1,9 @@
 //! Storages as each node sees them: available or not, size, usage. Try: `pvesh get /cluster/resources --type storage`
 
-use super::shared::{self, Column, flag};
+use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
 use crate::inventory::Storage;
-use crate::metrics::{Desc, Family, Kind, Labels};
+use crate::metrics::{Desc, Family, Kind, Table};
 
 /// Every enabled storage, once per node.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -12,6 +12,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Datastore.Audit", path: "/storage" }],
     calls: &["/cluster/resources"],
     families: &[&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED, &INFO],
+    default: true,
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.storages)))),
 };
 
@@ -27,18 +28,15 @@ pub(super) static INFO: Desc = Desc {
 };
 
 fn families(storages: &[Storage]) -> Vec<Family> {
-    let mut columns = [&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED].map(Column::new);
-    let mut info = Column::new(&INFO);
+    let mut figures = Table::new([&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED], storages.len());
+    let mut info = Table::new([&INFO], storages.len());
     for storage in storages {
         let id = format!("storage/{}/{}", storage.node, storage.name);
-        let labels = Labels::new(&[("id", &id)]);
         let values = [storage.available.map(flag), storage.used, storage.size, storage.shared.map(flag)];
-        for (column, value) in columns.iter_mut().zip(values) {
-            column.push(&labels, value);
-        }
-        info.push_info(Labels::new(&info_labels(&id, storage)));
+        figures.push(&[("id", &id)], values);
+        info.push(&info_labels(&id, storage), [Some(1.0)]);
     }
-    columns.into_iter().chain([info]).map(Column::into_family).collect()
+    figures.into_families().chain(info.into_families()).collect()
 }
 
 pub(super) fn info_labels<'a>(id: &'a str, storage: &'a Storage) -> [(&'static str, &'a str); 5] {

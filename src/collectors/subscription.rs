@@ -16,6 +16,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", path: "/nodes" }],
     calls: &[CALL],
     families: &[&INFO, &STATUS, &NEXT_DUE],
+    default: true,
     lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, in_turn: false, fetch }),
 };
 

@@ -48,6 +48,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
         let text = config_text(&sims);
         let mut config = parse(&text)?;
         config.clusters.iter_mut().for_each(|cluster| cluster.ssh = hosts.config());
+        // Its nodes need no sudoers.
+        config.enabled_collectors = collectors::names();
         say(&welcome(options, (address, hosts.first()), &text));
         app::App::new(&config)?.serve(listeners, stop).await
     })

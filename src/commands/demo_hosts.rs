@@ -36,8 +36,8 @@ impl Hosts {
                 users: vec![(USER.to_owned(), user_key.clone())],
                 host_keys: vec![host_key.clone()],
                 certificate: None,
-                answer: Arc::new(move |_, _| {
-                    let stdout = told.probe(node, started.elapsed()).into();
+                answer: Arc::new(move |line, _| {
+                    let stdout = told.shell(node, line, started.elapsed()).into();
                     SshReply { stdout, ..SshReply::default() }
                 }),
             };

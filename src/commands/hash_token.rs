@@ -8,7 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use rustls::crypto::ring;
 use zeroize::Zeroizing;
 
-use super::{USAGE, complain, print, say};
+use super::{USAGE, complain, deliver, end, say};
 use crate::config;
 use crate::ids::{Scope, TOKEN_PREFIX, TokenHash, no_token};
 
@@ -38,16 +38,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
             }
         };
     }
-    match made() {
-        Ok(token) => {
-            print(&text(&options.name, &token));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    end(made().and_then(|token| deliver(&text(&options.name, &token))))
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -84,13 +84,13 @@ pub(super) fn run(options: Options) -> ExitCode {
             for warning in &imported.warnings {
                 complain(&format!("warning: {warning}"));
             }
-            super::print(&imported.text);
+            let delivered = super::end(super::deliver(&imported.text));
             match check(&imported.text) {
                 Err(faults) => {
                     complain(&format!("the printed configuration needs a correction:\n{faults}"));
                     ExitCode::from(USAGE)
                 }
-                Ok(()) if imported.complete => ExitCode::SUCCESS,
+                Ok(()) if imported.complete => delivered,
                 Ok(()) => ExitCode::FAILURE,
             }
         }

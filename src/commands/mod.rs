@@ -7,10 +7,11 @@ mod hash_token;
 mod import;
 mod log;
 mod serve;
+mod setup;
 mod ssh_probe;
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,9 +50,15 @@ enum Command {
     HashToken(hash_token::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
     ///
-    /// Exit code 0: it is complete; 1: a secret could not be written, or with --live, a target did not answer (the
+    /// Exit code 0: it is complete; 1: it or a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
+    /// Make a read-only token on a node of Proxmox VE over SSH, and print the configuration that uses it.
+    ///
+    /// Shows each command first, and runs them only after --yes or a typed yes; to run it again changes nothing. The
+    /// configuration goes to stdout, all else to stderr. Exit code 0: done, or there was nothing to do; 1: something
+    /// failed, or nobody agreed; 2: there was nobody to ask.
+    Setup(setup::Options),
     /// Print the program that hosts are asked to run over SSH, to read it or to install it there.
     ///
     /// Installed as a forced command, it is all that the exporter's key can run.
@@ -99,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
+        Command::Setup(options) => setup::run(options),
         Command::SshProbe => ssh_probe::run(),
     }
 }
@@ -133,13 +141,7 @@ fn run(work: impl Future<Output = Result<(), String>>) -> ExitCode {
             runtime.shutdown_background();
             ended
         });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    end(outcome)
 }
 
 /// Writes a message for people to stdout; a closed pipe is no reason to fail.
@@ -150,6 +152,29 @@ fn say(message: &impl Display) {
 /// Writes a text to stdout as it stands; a closed pipe is no reason to fail.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes to stdout what a command is there to give. A file that could not take all of it would be taken for whole; a
+/// closed pipe is no reason to fail. Fails with a sentence for people.
+fn deliver(text: &str) -> Result<(), String> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("what is printed was not written in full: {error}; make room, and print it again"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The end of a command that fails with a sentence for people.
+fn end(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Writes a message for people to stderr.

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::print;
+use super::{deliver, end};
 use crate::ssh::PROBE;
 
 pub(super) fn run() -> ExitCode {
-    print(PROBE);
-    ExitCode::SUCCESS
+    end(deliver(PROBE))
 }

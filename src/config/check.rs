@@ -47,7 +47,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let mut check = |raw| cluster(raw, ssh.as_ref(), &mut names, context);
     let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(&mut check).collect();
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
-    let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
+    let (enabled_collectors, disabled_collectors) = named(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
@@ -61,7 +61,18 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
         Some(checked) => Some(checked?),
         None => None,
     };
-    Some(Config { state_dir, web, control, scrape, clusters, hosts, discovery, disabled_collectors, host_filters })
+    Some(Config {
+        state_dir,
+        web,
+        control,
+        scrape,
+        clusters,
+        hosts,
+        discovery,
+        disabled_collectors,
+        enabled_collectors,
+        host_filters,
+    })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {
@@ -143,17 +154,24 @@ fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Repo
     Some(name.to_owned())
 }
 
-fn disabled(raw: &[(At<&str>, bool)], known: &[&'static str], report: &mut Report<'_>) -> Vec<String> {
-    let mut disabled = Vec::new();
-    for (name, enabled) in raw {
-        if !known.contains(&name.value) {
-            let near =
-                words::nearest(name.value, known).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-            let list = words::list(known, "and");
-            report.fault(&name.place, format!("unknown collector; {near}the collectors are {list}"));
-        } else if !enabled {
-            disabled.push(name.value.to_owned());
+/// The names of the collectors that are switched on, and of those that are switched off.
+fn named(
+    raw: &[(At<&str>, bool)],
+    known: &[&'static str],
+    report: &mut Report<'_>,
+) -> (Vec<&'static str>, Vec<&'static str>) {
+    let (mut enabled, mut disabled) = (Vec::new(), Vec::new());
+    for (name, is_on) in raw {
+        match known.iter().find(|known| **known == name.value) {
+            Some(known) if *is_on => enabled.push(*known),
+            Some(known) => disabled.push(*known),
+            None => {
+                let near =
+                    words::nearest(name.value, known).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+                let list = words::list(known, "and");
+                report.fault(&name.place, format!("unknown collector; {near}the collectors are {list}"));
+            }
         }
     }
-    disabled
+    (enabled, disabled)
 }

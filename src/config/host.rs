@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::check::Context;
-use super::fault::{At, Report};
+use super::fault::{At, Place, Report};
 use super::reader::Reader;
+use super::service::{self, RawService};
 use super::ssh_check::{self, Defaults};
 use super::ssh_raw::{self, RawSsh};
 use super::{Cluster, Host, words};
@@ -19,7 +20,14 @@ pub(super) struct RawHost<'t> {
     id: Option<At<&'t str>>,
     name: Option<At<&'t str>>,
     hostname: Option<At<&'t str>>,
+    /// Whether it is asked over SSH.
+    asks: Option<At<bool>>,
     ssh: RawSsh<'t>,
+    /// The first key of SSH, known or not.
+    ssh_key: Option<(&'t str, Place)>,
+    services: Vec<RawService<'t>>,
+    /// What is no service was told already.
+    has_services: bool,
 }
 
 /// Reads `[[hosts]]`.
@@ -34,7 +42,11 @@ fn read_host<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawHost<
         id: table.string("id", "an id such as \"nas\"", report),
         name: table.string("name", "a name such as \"NAS\"", report),
         hostname: table.string("hostname", "a name or an IP address such as \"nas.example.com\"", report),
+        asks: table.boolean("ssh", report),
         ssh: ssh_raw::read_host(&mut table, report),
+        ssh_key: table.first_with("ssh_"),
+        has_services: table.has("services"),
+        services: service::read(&mut table, report),
     };
     table.close(report);
     host
@@ -82,8 +94,31 @@ fn host<'t>(
     let address = raw.hostname.as_ref().and_then(|found| {
         SshAddress::new(found.value, port).map_err(|wrong| context.report.fault(&found.place, wrong)).ok()
     });
-    let ssh = ssh_check::settings(&raw.ssh, defaults?, context);
-    Some(Host { id: id?, name: name?, address: address?, ssh: Arc::new(ssh?) })
+    let services = service::services(&raw.services, &mut context.report);
+    let ssh = if asks(raw, defaults?, &mut context.report)? {
+        Some(Arc::new(ssh_check::settings(&raw.ssh, defaults?, context)?))
+    } else {
+        None
+    };
+    Some(Host { id: id?, name: name?, address: address?, ssh, services: services? })
+}
+
+/// Whether the host is asked over SSH: where anything is said of SSH, and where there is nothing else to do. `None` only
+/// after a fault was reported.
+fn asks(raw: &RawHost<'_>, defaults: &Defaults<'_, '_>, report: &mut Report<'_>) -> Option<bool> {
+    match (&raw.asks, &raw.ssh_key) {
+        (Some(At { value: false, .. }), Some((key, place))) => {
+            report.fault(place, format!("expected no keys of ssh where ssh = false, found {key}; remove one of them"));
+            None
+        }
+        (Some(At { value: false, place }), None) if !raw.has_services => {
+            report
+                .fault(place, "expected services where ssh = false, found none: there is nothing to tell of the host");
+            None
+        }
+        (Some(told), _) => Some(told.value),
+        (None, key) => Some(key.is_some() || defaults.are_said() || !raw.has_services),
+    }
 }
 
 fn id<'t>(found: &At<&'t str>, ids: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {

@@ -6,8 +6,8 @@
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
 //!   callers   [control]: who may use the API
-//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
-//!             know one kind of value each
+//!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
+//!             service, units know one kind of value each
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   guests    [discovery]
@@ -38,6 +38,7 @@ mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod service;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -68,7 +69,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 pub use units::duration;
 
@@ -83,14 +84,16 @@ pub struct Config {
     pub control: Control,
     /// `[scrape]`: bounds of a scrape.
     pub scrape: Scrape,
-    /// `[[clusters]]`: at least one, names unique, in the order of the file.
+    /// `[[clusters]]`: names unique, in the order of the file; may be empty where there are hosts.
     pub clusters: Vec<Cluster>,
     /// `[[hosts]]`: ids unique, in the order of the file; may be empty.
     pub hosts: Vec<Host>,
     /// `[discovery]`: set where guests are kept known.
     pub discovery: Option<Discovery>,
-    /// `[collectors]`: the names of the collectors that are switched off.
-    pub disabled_collectors: Vec<String>,
+    /// `[collectors]`: the names of the collectors that are switched off, `name = false`.
+    pub disabled_collectors: Vec<&'static str>,
+    /// `[collectors]`: the names of the collectors that are switched on, `name = true`; the others do as by default.
+    pub enabled_collectors: Vec<&'static str>,
     /// `[collectors.host]`: what is not told of hosts.
     pub host_filters: HostFilters,
 }

@@ -118,7 +118,10 @@ fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScr
 }
 
 fn read_clusters<'t>(root: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Vec<RawCluster<'t>> {
-    root.require("clusters", "at least one [[clusters]] with name, endpoints, token_id and a token secret", report);
+    // Whoever has machines alone needs no cluster.
+    if !root.has("hosts") {
+        root.require("clusters", "at least one [[clusters]] with name, endpoints, token_id and a token secret", report);
+    }
     let tables = root.tables("clusters", report);
     tables.into_iter().map(|table| read_cluster(table, report)).collect()
 }

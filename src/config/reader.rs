@@ -29,6 +29,7 @@ const HOMES: &[(&str, &str)] = &[
     ("insecure_skip_verify", "tls of [[clusters]]"),
     ("hostname", "[[hosts]]"),
     ("ssh_user", "[[hosts]]"),
+    ("services", "[[hosts]]"),
     ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
     ("interval", "[discovery]"),
     ("prefer", "[discovery]"),
@@ -110,6 +111,13 @@ impl<'t, 'i> Reader<'t, 'i> {
     /// Whether the key is there, of whatever type.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// The first key, in the order of the file, that begins so.
+    pub(super) fn first_with(&self, beginning: &str) -> Option<(&'t str, Place)> {
+        let keys = self.table.keys().filter(|key| key.get_ref().starts_with(beginning));
+        let first = keys.min_by_key(|key| key.span().start)?.get_ref().as_ref();
+        Some((first, self.place_of(first)))
     }
 
     /// Where a key of this table stands, or would.
@@ -195,15 +203,36 @@ impl<'t, 'i> Reader<'t, 'i> {
 
     /// An array of tables, `[[key]]`; elements of other types are reported and left out.
     pub(super) fn tables(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Reader<'t, 'i>> {
+        let expected = format!("an array of tables, each under [[{key}]]");
+        self.array(key, &expected, &format!("at least one [[{key}]]"), report)
+    }
+
+    /// The same, as people write short tables: `key = [{ … }]`.
+    pub(super) fn short_tables(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<Reader<'t, 'i>> {
+        let expected = format!("an array such as {example}");
+        self.array(key, &expected, &expected, report)
+    }
+
+    fn array(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        least: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<Reader<'t, 'i>> {
         let Some(found) = self.take(key) else {
             return Vec::new();
         };
         let DeValue::Array(elements) = found.value else {
-            let expected = format!("an array of tables, each under [[{key}]]");
-            return wrong_type(&found.place, &expected, found.value, report).unwrap_or_default();
+            return wrong_type(&found.place, expected, found.value, report).unwrap_or_default();
         };
         if elements.is_empty() {
-            report.fault(&found.place, format!("expected at least one [[{key}]], found an empty array"));
+            report.fault(&found.place, format!("expected {least}, found an empty array"));
         }
         let mut readers = Vec::new();
         for (index, element) in elements.iter().enumerate() {

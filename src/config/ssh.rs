@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::SshKey;
-use crate::ids::{SshAddress, SshFingerprint};
+use crate::ids::{ServiceKind, SshAddress, SshFingerprint};
 
 /// Who we are on a host, and how the host proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,19 @@ pub struct Host {
     pub name: String,
     /// `hostname` with the port of SSH.
     pub address: SshAddress,
-    /// Who we are there, and how it proves who it is.
-    pub ssh: Arc<Ssh>,
+    /// Who we are there, and how it proves who it is; `None`: it is not asked over SSH, and has services.
+    pub ssh: Option<Arc<Ssh>>,
+    /// What is checked on it by connecting; no two are the same.
+    pub services: Vec<Service>,
+}
+
+/// One of `services` of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Service {
+    /// For people, and the value of the label `service`; as `https/443` where the file has none.
+    pub name: String,
+    /// The port of TCP.
+    pub port: u16,
+    /// `type`: what must answer there.
+    pub kind: ServiceKind,
 }

@@ -28,6 +28,13 @@ pub(super) struct Defaults<'r, 't> {
     can_learn: bool,
 }
 
+impl Defaults<'_, '_> {
+    /// Whether there is a table `[ssh]`.
+    pub(super) fn are_said(&self) -> bool {
+        self.raw.is_some()
+    }
+}
+
 /// Checks `[ssh]`. `None` only after a fault was reported.
 pub(super) fn defaults<'r, 't>(
     raw: Option<&'r RawSsh<'t>>,

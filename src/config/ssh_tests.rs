@@ -108,13 +108,14 @@ fn what_a_host_leaves_out_the_table_at_the_top_says() {
     let [nas, backup, tv] = config.hosts.as_slice() else { panic!("{} hosts", config.hosts.len()) };
     assert_eq!((nas.id.as_str(), nas.name.as_str()), ("nas", "NAS"));
     assert_eq!(nas.address, SshAddress::parse("nas.example.com:2200", 22).unwrap());
-    let settings = &nas.ssh;
+    let settings = nas.ssh.as_ref().unwrap();
     assert_eq!((settings.user.as_str(), files(settings).1), ("other", true));
     assert_eq!((backup.name.as_str(), backup.address.to_string().as_str()), ("backup", "[2001:db8::1]:22"));
-    let settings = &backup.ssh;
+    let settings = backup.ssh.as_ref().unwrap();
     assert!(matches!(&settings.keys, SshKeys::Agent(socket) if socket == Path::new("/agent")));
     assert_eq!(files(settings), (vec!["/c".into()], false));
-    assert_eq!((tv.ssh.user.as_str(), files(&tv.ssh).1), ("sentinel", true));
+    let settings = tv.ssh.as_ref().unwrap();
+    assert_eq!((settings.user.as_str(), files(settings).1), ("sentinel", true));
 }
 
 #[test]

@@ -10,7 +10,9 @@ impl Config {
     /// Several lines, the last without a line break; no secrets.
     pub fn summary(&self) -> String {
         let mut text = counted(self.clusters.len(), "cluster");
-        text.push(':');
+        if !self.clusters.is_empty() {
+            text.push(':');
+        }
         for cluster in &self.clusters {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  {}", of_cluster(cluster));
@@ -18,8 +20,8 @@ impl Config {
         if !self.hosts.is_empty() {
             let _ = write!(text, "\n{}:", counted(self.hosts.len(), "host"));
         }
-        for Host { id, address, ssh, .. } in &self.hosts {
-            let _ = write!(text, "\n  {id} ({}@{address}, {})", ssh.user, of_ssh(ssh));
+        for host in &self.hosts {
+            let _ = write!(text, "\n  {}", of_host(host));
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
@@ -32,8 +34,10 @@ impl Config {
         if let Some(discovery) = &self.discovery {
             let _ = write!(text, "\nguests are read at least every {}", units::written(discovery.interval));
         }
-        if !self.disabled_collectors.is_empty() {
-            let _ = write!(text, "\ncollectors switched off: {}", self.disabled_collectors.join(", "));
+        for (how, names) in [("on", &self.enabled_collectors), ("off", &self.disabled_collectors)] {
+            if !names.is_empty() {
+                let _ = write!(text, "\ncollectors switched {how}: {}", names.join(", "));
+            }
         }
         text
     }
@@ -74,6 +78,18 @@ fn of_cluster(cluster: &Cluster) -> String {
         Some(acting) => format!(", guests switched as {}", acting.identity()),
     };
     format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes}{acting})", cluster.name)
+}
+
+fn of_host(Host { id, address, ssh, services, .. }: &Host) -> String {
+    let way = match ssh {
+        Some(ssh) => format!("{}@{address}, {}", ssh.user, of_ssh(ssh)),
+        None => format!("{}, not over ssh", address.host()),
+    };
+    let services = match services.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "service")),
+    };
+    format!("{id} ({way}{services})")
 }
 
 fn of_ssh(ssh: &Ssh) -> String {

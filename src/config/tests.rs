@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use super::example::authority;
 use super::*;
 
-pub(super) const COLLECTORS: [&str; 14] = [
+pub(super) const COLLECTORS: [&str; 15] = [
     "host",
+    "service",
     "backup_coverage",
     "cluster",
     "guest",
@@ -102,7 +103,7 @@ fn a_minimal_file_gets_the_defaults() {
     assert_eq!(config.scrape.timeout, Duration::from_secs(10));
     assert_eq!(config.scrape.margin, Duration::from_millis(500));
     assert_eq!(config.scrape.max_body, 64 << 20);
-    assert!(config.disabled_collectors.is_empty());
+    assert!(config.disabled_collectors.is_empty() && config.enabled_collectors.is_empty());
     let [home] = config.clusters.as_slice() else { panic!("{} clusters", config.clusters.len()) };
     assert_eq!(home.name, "home");
     assert_eq!(home.endpoints, [Endpoint { url: "https://192.0.2.11:8006".to_owned() }]);
@@ -138,6 +139,7 @@ fn every_key_is_taken() {
     assert_eq!(config.scrape.margin, Duration::from_secs(1));
     assert_eq!(config.scrape.max_body, 1024);
     assert_eq!(config.disabled_collectors, ["ha", "pool"]);
+    assert_eq!(config.enabled_collectors, ["guest", "node"]);
     assert!(matches!(&config.clusters[0].tls, Tls::Fingerprints(list) if *list == [Fingerprint([0xab; 32])]));
     assert!(matches!(config.clusters[1].tls, Tls::Insecure));
     let Credential::Token { secret, .. } = &config.clusters[1].credential else { panic!("no token") };
@@ -152,6 +154,7 @@ fn every_key_is_taken() {
          lab (1 endpoint, token monitor@pve!prometheus, certificates NOT verified)\n\
          listening on [::]:1, 127.0.0.1:2\n\
          a scrape takes at most 1m30s, less a margin of 1s\n\
+         collectors switched on: guest, node\n\
          collectors switched off: ha, pool"
     );
 }

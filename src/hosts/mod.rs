@@ -72,6 +72,9 @@ use crate::metrics::{Desc, Family, Labels};
 
 pub use frame::{Fault, Frame, Intake, MOST_BYTES};
 pub use options::{Filter, Options};
+pub use smart::FAMILIES as SMART;
+pub use updates::FAMILIES as UPDATES;
+pub use zpool::FAMILIES as ZPOOL;
 
 use lines::Probe;
 use sink::{Sink, gauge};
@@ -200,6 +203,7 @@ fn extra(frame: &Frame, mode: &'static str, read: fn(&Frame, &mut Sink)) -> Resu
     let mut sink = Sink::default();
     read(frame, &mut sink);
     let trouble = sink.take_trouble();
+    sink.put(&SUCCESS, &Labels::new(&[("collector", mode)]), f64::from(u8::from(trouble.is_none())));
     Ok(Told {
         families: sink.into_families(),
         troubles: trouble.map(|why| (mode.to_owned(), why)).into_iter().collect(),

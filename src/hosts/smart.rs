@@ -28,6 +28,10 @@ static REALLOCATED: Desc =
 static PENDING: Desc =
     gauge("pve_host_disk_pending_sectors", "Sectors that an ATA disk could not read and may replace; from smartctl.");
 
+/// What an answer to `smart` may bring.
+pub const FAMILIES: &[&Desc] =
+    &[&INFO, &HEALTHY, &STANDBY, &WEAR, &SPARE, &TEMPERATURE, &POWER_ON, &MEDIA_ERRORS, &REALLOCATED, &PENDING];
+
 #[derive(Debug, Deserialize)]
 struct Report {
     device: Option<Device>,

@@ -101,7 +101,8 @@ fn a_refusal_is_told_and_is_no_figure() {
             "\n@pve-sentinel 1 begin {mode}\n\n@pve-sentinel 1 absent {mode} {said}\n\n@pve-sentinel 1 end {mode}\n"
         );
         let told = tell(answer.as_bytes()).unwrap();
-        assert!(told.families.is_empty());
+        let success = format!("node_scrape_collector_success{{collector=\"{mode}\"}} 0");
+        assert_eq!(lines(&told.families), [success], "nothing but the failure");
         assert!(told.troubles.len() == 1 && told.troubles[0].1.ends_with(said), "{:?}", told.troubles);
         let frame = Frame::read(answer.as_bytes()).unwrap();
         assert!(probe(&frame, None, &Options::default()).is_err());
@@ -128,6 +129,18 @@ fn options_choose_what_is_told() {
     assert_eq!(devices("node_network_up"), Vec::<&str>::new());
     assert_eq!(devices("node_filesystem_size_bytes"), ["/dev/sda2"]);
     assert!(!told.iter().any(|line| line.starts_with("pve_host_clock_offset")));
+}
+
+#[test]
+fn a_host_without_apt_has_nothing_to_tell_of_it() {
+    let answer = |why| {
+        let absent = format!("\n@pve-sentinel 1 absent updates {why}\n");
+        tell(format!("\n@pve-sentinel 1 begin updates\n{absent}\n@pve-sentinel 1 end updates\n").as_bytes()).unwrap()
+    };
+    let told = answer("no apt-get");
+    assert_eq!(lines(&told.families), ["node_scrape_collector_success{collector=\"updates\"} 1"]);
+    assert_eq!(told.troubles, []);
+    assert_eq!(answer("E: Unmet dependencies").troubles.len(), 1);
 }
 
 #[test]

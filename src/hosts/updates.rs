@@ -1,6 +1,7 @@
 //! Packages that apt would upgrade. Try: `apt-get -s dist-upgrade | grep ^Inst`
 
 use super::Frame;
+use super::frame::Gap;
 use super::lines::whole;
 use super::sink::{Sink, gauge, plain};
 use crate::metrics::Desc;
@@ -11,10 +12,15 @@ static SECURITY: Desc =
 static LISTS: Desc =
     gauge("pve_host_package_lists_timestamp_seconds", "Unix time at which the host last asked its archives for news.");
 
+/// What an answer to `updates` may bring.
+pub const FAMILIES: &[&Desc] = &[&PENDING, &SECURITY, &LISTS];
+
 /// `Inst NAME [OLD] (NEW ARCHIVES [ARCH])`
 pub(super) fn read(frame: &Frame, sink: &mut Sink) {
     let text = match frame.get("updates") {
         Ok(text) => text,
+        // Another package manager, or none.
+        Err(Gap::Absent(why)) if why == "no apt-get" => return,
         Err(gap) => return sink.trouble(format!("apt-get: {gap}")),
     };
     let packages = || text.lines().filter(|line| line.starts_with("Inst "));

@@ -22,6 +22,9 @@ static SCRUB_ERRORS: Desc =
 static SCANNING: Desc =
     gauge("pve_host_zpool_scanning", "Whether a scrub or resilver of a pool is under way; from zpool status.");
 
+/// What an answer to `zpool` may bring.
+pub const FAMILIES: &[&Desc] = &[&ERRORS, &DATA, &ONLINE, &SCRUBBED, &SCRUB_ERRORS, &SCANNING];
+
 /// Where in the text we are.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {

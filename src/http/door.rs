@@ -38,6 +38,13 @@ impl Door {
         Ok(Self { tls, guard, lifecycle: web.enable_lifecycle })
     }
 
+    /// Knows of users what `former` found out, as far as it still holds.
+    pub(super) fn succeed(&mut self, former: &Self) {
+        if let (Some(guard), Some(former)) = (&mut self.guard, &former.guard) {
+            guard.succeed(former);
+        }
+    }
+
     /// By which way clients come in now.
     pub(super) fn way(&self) -> Way {
         self.tls.as_ref().map_or(Way::Plain, |tls| tls.way())

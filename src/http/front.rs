@@ -22,6 +22,7 @@ impl Front {
     /// Requests from now on are answered by `site`. Listeners and kept connections stay.
     pub fn replace(&self, mut site: Site) {
         site.draining = Arc::clone(&self.draining);
+        site.door.succeed(&self.site().door);
         let before = {
             let mut current = self.site.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, Arc::new(site))

@@ -31,11 +31,11 @@ pub(super) enum Verdict {
 /// Knows the users of one configuration.
 pub(super) struct Guard {
     users: BTreeMap<String, Secret>,
-    /// With a key for this process and configuration only.
+    /// With a key for this process only.
     keyed: Hmac<Sha256>,
     /// What the right password of a user looked like, as HMAC.
     good: Mutex<HashMap<String, [u8; 32]>>,
-    desk: Desk,
+    desk: Arc<Desk>,
 }
 
 /// Where passwords are checked: few seats, and one line per client.
@@ -56,7 +56,18 @@ impl Guard {
         let random = ring::default_provider().secure_random;
         random.fill(key.as_mut_slice()).map_err(|_| "the system gives no random numbers".to_owned())?;
         let keyed = Hmac::new_from_slice(key.as_slice()).map_err(|error| error.to_string())?;
-        Ok(Self { users: users.clone(), keyed, good: Mutex::default(), desk: Desk::new() })
+        Ok(Self { users: users.clone(), keyed, good: Mutex::default(), desk: Arc::new(Desk::new()) })
+    }
+
+    /// Knows what `former` found out of users whose hash is still the same: a scrape that was welcome is not to stand in
+    /// line again because the configuration was read again.
+    pub(super) fn succeed(&mut self, former: &Self) {
+        let same = |name: &String| self.users.get(name).is_some_and(|hash| former.users.get(name) == Some(hash));
+        let mut good = lock(&former.good).clone();
+        good.retain(|name, _| same(name));
+        self.good = Mutex::new(good);
+        self.keyed = former.keyed.clone();
+        self.desk = Arc::clone(&former.desk);
     }
 
     /// Reads and checks the credentials of a request.
@@ -191,6 +202,24 @@ mod tests {
         for other in ["a:2", "a:", "b:2", "b:1", "c:1"] {
             assert_eq!(guard.judge(&headers(other), here).now_or_never(), None, "{other}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_right_stays_so_in_the_next_configuration() {
+        let mut before = guard(&[("a", "1"), ("b", "2"), ("c", "3")], 4);
+        let here = address("127.0.0.1");
+        for right in ["a:1", "b:2", "c:3"] {
+            assert_ne!(before.judge(&headers(right), here).await, Verdict::Refused(None), "{right}");
+        }
+        let mut after = guard(&[("b", "new")], 4);
+        after.users.insert("a".to_owned(), before.users.remove("a").unwrap());
+        before.users.insert("a".to_owned(), after.users["a"].clone());
+        after.succeed(&before);
+        assert_eq!(after.judge(&headers("a:1"), here).now_or_never(), Some(Verdict::Welcome(Some("a".to_owned()))));
+        assert_eq!(after.judge(&headers("a:2"), here).await, Verdict::Refused(Some("a".to_owned())));
+        assert_eq!(after.judge(&headers("b:2"), here).await, Verdict::Refused(Some("b".to_owned())), "another hash");
+        assert_eq!(after.judge(&headers("b:new"), here).await, Verdict::Welcome(Some("b".to_owned())));
+        assert_eq!(after.judge(&headers("c:3"), here).await, Verdict::Refused(None), "no longer known");
     }
 
     #[tokio::test]

@@ -1,16 +1,26 @@
 //! Thousands of guests in order.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::guests::{Guest, GuestKind};
 
-/// Guests by number, each once. They stay where they were put, in small pieces of memory: to move megabytes about in
-/// order to sort them, or to have them in one piece, costs more than an index.
+/// Guests by number, each once; cheap to clone. They stay where they were put, in small pieces of memory: to move
+/// megabytes about in order to sort them, or to have them in one piece, costs more than an index.
 #[derive(Clone, Default)]
-pub struct GuestList {
-    pieces: Vec<Vec<Guest>>,
+pub struct GuestList(Arc<Ordered>);
+
+#[derive(Default)]
+struct Ordered {
+    guests: Unordered,
     /// Places in the order of the numbers.
     order: Vec<u32>,
+}
+
+/// Guests as they come in.
+#[derive(Default)]
+pub(super) struct Unordered {
+    pieces: Vec<Vec<Guest>>,
 }
 
 /// Guests per piece.
@@ -19,20 +29,33 @@ const PIECE: usize = 256;
 impl GuestList {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.0.order.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.0.order.is_empty()
     }
 
     /// All of them, by number.
     pub fn iter(&self) -> impl Iterator<Item = &Guest> {
-        self.order.iter().filter_map(|place| get(&self.pieces, *place))
+        self.iter_from(0)
     }
 
-    /// Adds one, which is not seen before [`Self::sort`].
+    /// All of them, and those that were told twice, in the order in which they were told.
+    pub(super) fn as_told(&self) -> impl Iterator<Item = &Guest> {
+        self.0.guests.pieces.iter().flatten()
+    }
+
+    /// All but so many of them, by number.
+    pub fn iter_from(&self, first: usize) -> impl Iterator<Item = &Guest> {
+        let Ordered { guests, order } = &*self.0;
+        order.get(first..).unwrap_or_default().iter().filter_map(|place| guests.get(*place))
+    }
+}
+
+impl Unordered {
+    /// Adds one.
     pub(super) fn push(&mut self, guest: Guest) {
         match self.pieces.last_mut().filter(|piece| piece.len() < PIECE) {
             Some(piece) => piece.push(guest),
@@ -44,33 +67,33 @@ impl GuestList {
         }
     }
 
-    /// Puts all of them in order; of those with the same number the first one is seen.
-    pub(super) fn sort(&mut self) {
+    /// Changes each of them, in any order.
+    pub(super) fn for_each(&mut self, change: impl FnMut(&mut Guest)) {
+        self.pieces.iter_mut().flatten().for_each(change);
+    }
+
+    /// All of them in order; of those with the same number the first one.
+    pub(super) fn sorted(self) -> GuestList {
         let key = |guest: &Guest| (guest.identity.vmid, guest.identity.kind);
         let all = self.pieces.iter().flatten();
         let mut keys: Vec<((u64, GuestKind), u32)> = all.zip(0..).map(|(guest, place)| (key(guest), place)).collect();
         keys.sort_unstable();
         keys.dedup_by_key(|(key, _)| *key);
-        self.order = keys.into_iter().map(|(_, place)| place).collect();
+        let order = keys.into_iter().map(|(_, place)| place).collect();
+        GuestList(Arc::new(Ordered { guests: self, order }))
     }
 
-    /// Changes each of them, in any order.
-    pub(super) fn for_each(&mut self, change: impl FnMut(&mut Guest)) {
-        self.pieces.iter_mut().flatten().for_each(change);
+    fn get(&self, place: u32) -> Option<&Guest> {
+        let place = place as usize;
+        self.pieces.get(place / PIECE)?.get(place % PIECE)
     }
-}
-
-fn get(pieces: &[Vec<Guest>], place: u32) -> Option<&Guest> {
-    let place = place as usize;
-    pieces.get(place / PIECE)?.get(place % PIECE)
 }
 
 impl FromIterator<Guest> for GuestList {
     fn from_iter<I: IntoIterator<Item = Guest>>(guests: I) -> Self {
-        let mut list = Self::default();
+        let mut list = Unordered::default();
         guests.into_iter().for_each(|guest| list.push(guest));
-        list.sort();
-        list
+        list.sorted()
     }
 }
 
@@ -111,5 +134,8 @@ mod tests {
         assert!(vms.into_iter().all(|guest| guest.status.as_deref() == Some("first")));
         assert_eq!(guests, guests.iter().cloned().collect());
         assert_ne!(guests, GuestList::default());
+        let last = guests.iter_from(count).map(|guest| guest.identity.vmid).collect::<Vec<_>>();
+        assert_eq!(last, [99 + count as u64]);
+        assert_eq!(guests.iter_from(count + 2).count(), 0);
     }
 }

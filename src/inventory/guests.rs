@@ -1,13 +1,15 @@
 //! Guests of `/cluster/resources`, and what is remembered of those whose node is lost.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::figure::Figure;
 use super::ghosts::Ghost;
-use super::guest_list::GuestList;
+use super::guest_list::{GuestList, Unordered};
 use super::node::{Node, Usage, is_lost};
 use super::words::{Words, sorted};
 use crate::pve;
@@ -110,15 +112,21 @@ impl Identity {
 
 /// The identities of the guests of the last answer: as many as it listed, forgotten when it lists them no more.
 #[derive(Debug, Default)]
-pub(super) struct Memory(HashMap<Key, Arc<Identity>, RandomState>);
+pub(super) struct Memory {
+    /// In the order in which an answer told them: the next one very likely does so again.
+    identities: Vec<Arc<Identity>>,
+    places: HashMap<Key, usize, RandomState>,
+}
 
 type Key = (GuestKind, u64);
 
 /// The guests of an answer while it is read: nothing is remembered or forgotten before its end.
 #[derive(Default)]
 pub(super) struct Reading {
-    guests: GuestList,
+    guests: Unordered,
     words: Words,
+    /// Where in the memory the next guest is likely to be.
+    next: usize,
     /// Whether a guest is not as it is remembered.
     news: bool,
 }
@@ -163,10 +171,15 @@ impl Reading {
 
     /// What the entry says of the guest; where PVE has forgotten its name, what was known.
     fn identity(&mut self, entry: &pve::Resource<'_>, key: Key, memory: &Memory) -> Arc<Identity> {
-        let tags = sorted(entry.tags.filled().unwrap_or_default(), ';');
+        let known = memory.find(key, &mut self.next);
+        let told = entry.tags.filled().unwrap_or_default();
+        let tags = match known {
+            Some(known) if *told == *known.tags => Cow::Borrowed(told),
+            _ => sorted(told, ';'),
+        };
         let (name, pool) = (entry.name.filled(), entry.pool.filled());
         let mut facts = Facts { name, tags: &tags, pool, template: entry.template.0 };
-        if let Some(known) = memory.0.get(&key) {
+        if let Some(known) = known {
             facts.recall(known.facts());
             if facts == known.facts() {
                 return Arc::clone(known);
@@ -186,7 +199,6 @@ impl Reading {
     /// The guests by number, each once; those of lost nodes without figures.
     pub(super) fn finish(self, nodes: &[Node], memory: &mut Memory) -> GuestList {
         let mut guests = self.guests;
-        guests.sort();
         if nodes.iter().any(|node| !node.online) {
             guests.for_each(|guest| {
                 if is_lost(nodes, &guest.node) {
@@ -194,10 +206,35 @@ impl Reading {
                 }
             });
         }
-        if self.news || memory.0.len() != guests.len() {
-            memory.0 = guests.iter().map(|guest| (guest.identity.key(), Arc::clone(&guest.identity))).collect();
+        let guests = guests.sorted();
+        if self.news || memory.identities.len() != guests.len() {
+            *memory = Memory::of(&guests);
         }
         guests
+    }
+}
+
+impl Memory {
+    fn of(guests: &GuestList) -> Self {
+        let mut memory = Self {
+            identities: Vec::with_capacity(guests.len()),
+            places: HashMap::with_capacity_and_hasher(guests.len(), RandomState::default()),
+        };
+        for guest in guests.as_told() {
+            if let Entry::Vacant(place) = memory.places.entry(guest.identity.key()) {
+                place.insert(memory.identities.len());
+                memory.identities.push(Arc::clone(&guest.identity));
+            }
+        }
+        memory
+    }
+
+    /// Looks at a place first, which becomes the one after that of the guest.
+    fn find(&self, key: Key, next: &mut usize) -> Option<&Arc<Identity>> {
+        let at = |place: usize| self.identities.get(place).filter(|identity| identity.key() == key);
+        let place = if at(*next).is_some() { *next } else { *self.places.get(&key)? };
+        *next = place + 1;
+        at(place)
     }
 }
 

@@ -84,6 +84,25 @@ fn a_deleted_guest_is_forgotten() {
 }
 
 #[test]
+fn guests_are_known_again_in_any_order() {
+    let guest = |vmid: u64| format!(r#"{{"type":"lxc","vmid":{vmid},"node":"a","status":"running","name":"n{vmid}"}}"#);
+    let mut memory = Memory::default();
+    let mut known = std::collections::HashMap::new();
+    for order in
+        [vec![5, 7, 6, 9, 5], vec![9, 6, 7, 5], vec![5, 9], vec![8, 5, 9, 4], vec![4, 5, 8, 9], vec![9, 8, 5, 4]]
+    {
+        let entries: Vec<String> = order.iter().map(|vmid| guest(*vmid)).collect();
+        let guests = read(&mut memory, &format!("{ONLINE},{}", entries.join(","))).guests;
+        known.retain(|vmid, _| order.contains(vmid));
+        for guest in guests.iter() {
+            let before = known.entry(guest.identity.vmid).or_insert_with(|| Arc::clone(&guest.identity));
+            assert!(Arc::ptr_eq(before, &guest.identity), "{order:?} {guest:?}");
+        }
+        assert_eq!(guests.len(), known.len(), "{order:?}");
+    }
+}
+
+#[test]
 fn doubles_and_entries_without_number_or_node_are_passed_over() {
     let odd = r#"{"type":"qemu","node":"a"},{"type":"qemu","vmid":0.5,"node":"a"},{"type":"lxc","vmid":7},
         {"type":"openvz","vmid":8,"node":"a"}"#;

@@ -1,7 +1,8 @@
 //! Families as plain data, the one page writer, and the process' own metrics.
 //!
 //! ```text
-//! family    what a collector says: Desc, About, Sample, Family, Part; samples: how many of them are kept
+//! family    what a collector says: Desc, About, Sample, Family, Part
+//! samples   how many of them are kept: one by one, or in a table; things: told from where they are, without a copy
 //! format    the two text formats: content types, values, HELP lines
 //! page      parts + own metrics → chunks of text
 //! own       counters of this process; process: what /proc says of it
@@ -19,10 +20,12 @@ mod own;
 mod page;
 mod process;
 mod samples;
+mod things;
 
 pub use family::{About, Desc, Family, Kind, Labels, Part, Sample};
 pub use faults::faults;
 pub use format::Format;
 pub use own::Own;
 pub use page::{CHUNK, Chunks, Page};
-pub use samples::{Samples, Table};
+pub use samples::{Rows, Samples, Table};
+pub use things::{Say, Things, families};

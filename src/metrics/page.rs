@@ -102,7 +102,8 @@ impl Chunks {
             }
             set_prefix(&mut self.prefix, sample_name(desc, self.format), part.labels.as_str());
         }
-        for (place, labels, value) in family.samples.walk(self.sample) {
+        let mut samples = family.samples.walk(self.sample);
+        while let Some((place, labels, value)) = samples.step() {
             if is_full(&self.buffer, self.prefix.len() + labels.len() + VALUE_SIZE) {
                 // The header is written already: a first sample must not bring it again.
                 if self.sample == 0 {

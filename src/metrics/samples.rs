@@ -1,9 +1,10 @@
-//! How the samples of a family are kept: one by one, or, where several families tell of the same thousands of things,
-//! as columns of one [`Table`], which costs 8 bytes per sample and no allocation.
+//! How the samples of a family are kept: one by one; or, where several families tell of the same thousands of things, as
+//! columns of one [`Table`], which costs 8 bytes per sample and no allocation; or not at all, where [`Things`] tell them.
 
 use std::sync::Arc;
 
 use super::family::push_pairs;
+use super::things;
 use super::{Desc, Family, Labels, Sample};
 
 /// The samples of a family, in the order in which they are written.
@@ -15,6 +16,8 @@ enum Kept {
     Listed(Vec<Sample>),
     /// A value per row; NaN where the row has none.
     Column(Arc<Rows>, Vec<f64>),
+    /// A value per thing, read when it is wanted.
+    Told(things::Family),
 }
 
 /// Families that tell of the same things, filled row by row.
@@ -27,7 +30,7 @@ pub struct Table<const N: usize> {
 /// The labels of many rows, one after the other in texts of [`PIECE`] rows each: memory in small pieces is had, and
 /// given back, without a trace.
 #[derive(Debug, Default)]
-struct Rows {
+pub struct Rows {
     texts: Vec<String>,
     /// Where the labels of each row end in their text.
     ends: Vec<u32>,
@@ -36,15 +39,21 @@ struct Rows {
 const PIECE: usize = 256;
 
 /// A way through samples that keeps its place.
-pub(super) struct Walk<'a> {
-    kept: &'a Kept,
-    place: usize,
+pub(super) enum Walk<'a> {
+    Listed(&'a [Sample], usize),
+    Column(&'a Rows, &'a [f64], usize),
+    Told(Box<things::Walk<'a>>),
 }
 
 impl Samples {
+    /// Those of a family of things.
+    pub(super) fn told(family: things::Family) -> Self {
+        Self(Kept::Told(family))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.walk(0).next().is_none()
+        self.walk(0).step().is_none()
     }
 
     /// Adds one at the end.
@@ -54,37 +63,45 @@ impl Samples {
 
     /// All of them, each as plain data.
     pub fn iter(&self) -> impl Iterator<Item = Sample> {
-        self.walk(0).map(|(place, labels, value)| match &self.0 {
-            Kept::Listed(samples) if place < samples.len() => samples[place].clone(),
-            _ => Sample { labels: Labels::written(labels), value },
+        let mut walk = self.walk(0);
+        std::iter::from_fn(move || match &mut walk {
+            Walk::Listed(samples, place) => {
+                *place += 1;
+                samples.get(*place - 1).cloned()
+            }
+            others => others.step().map(|(_, labels, value)| Sample { labels: Labels::written(labels), value }),
         })
     }
 
     /// From a place on: places, labels and values. Some places may be empty.
     pub(super) fn walk(&self, place: usize) -> Walk<'_> {
-        Walk { kept: &self.0, place }
+        match &self.0 {
+            Kept::Listed(samples) => Walk::Listed(samples, place),
+            Kept::Column(rows, values) => Walk::Column(rows, values, place),
+            Kept::Told(family) => Walk::Told(Box::new(family.walk(place))),
+        }
     }
 }
 
-impl<'a> Iterator for Walk<'a> {
-    type Item = (usize, &'a str, f64);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.kept {
-            Kept::Listed(samples) => {
-                let place = self.place;
+impl Walk<'_> {
+    /// The next one: its place, labels and value.
+    pub(super) fn step(&mut self) -> Option<(usize, &str, f64)> {
+        match self {
+            Self::Listed(samples, next) => {
+                let place = *next;
                 let sample = samples.get(place)?;
-                self.place += 1;
+                *next += 1;
                 Some((place, sample.labels.as_str(), sample.value))
             }
-            Kept::Column(rows, values) => loop {
-                let place = self.place;
+            Self::Column(rows, values, next) => loop {
+                let place = *next;
                 let value = *values.get(place)?;
-                self.place += 1;
+                *next += 1;
                 if !value.is_nan() {
                     return Some((place, rows.get(place), value));
                 }
             },
+            Self::Told(walk) => walk.step(),
         }
     }
 }
@@ -92,10 +109,7 @@ impl<'a> Iterator for Walk<'a> {
 impl<const N: usize> Table<N> {
     /// For about so many rows.
     pub fn new(descs: [&'static Desc; N], rows: usize) -> Self {
-        Self {
-            rows: Rows { texts: Vec::with_capacity(rows.div_ceil(PIECE)), ends: Vec::with_capacity(rows) },
-            columns: descs.map(|desc| (desc, Vec::with_capacity(rows))),
-        }
+        Self { rows: Rows::new(rows), columns: descs.map(|desc| (desc, Vec::with_capacity(rows))) }
     }
 
     /// One more row: its labels, as [`Labels::new`] takes them, and a value for each family. What is absent, or no
@@ -118,7 +132,13 @@ impl<const N: usize> Table<N> {
 }
 
 impl Rows {
-    fn push(&mut self, labels: &[(&str, &str)]) {
+    /// For about so many.
+    pub fn new(rows: usize) -> Self {
+        Self { texts: Vec::with_capacity(rows.div_ceil(PIECE)), ends: Vec::with_capacity(rows) }
+    }
+
+    /// One more row: its labels, as [`Labels::new`] takes them.
+    pub fn push(&mut self, labels: &[(&str, &str)]) {
         if self.ends.len().is_multiple_of(PIECE) {
             // The rows of a table are about as long as one another.
             let capacity = self.texts.last().map_or(0, |before| before.len() + before.len() / 8);
@@ -130,7 +150,13 @@ impl Rows {
         }
     }
 
-    fn get(&self, row: usize) -> &str {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The labels of a row; none where there is no such row.
+    pub(super) fn get(&self, row: usize) -> &str {
         let before = row.checked_sub(1).filter(|_| !row.is_multiple_of(PIECE));
         let start = before.and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
         let text = self.texts.get(row / PIECE).zip(self.ends.get(row));
@@ -151,14 +177,14 @@ impl IntoIterator for Samples {
     fn into_iter(self) -> Self::IntoIter {
         match self.0 {
             Kept::Listed(samples) => samples.into_iter(),
-            Kept::Column(..) => self.iter().collect::<Vec<_>>().into_iter(),
+            Kept::Column(..) | Kept::Told(..) => self.iter().collect::<Vec<_>>().into_iter(),
         }
     }
 }
 
 impl Extend<Sample> for Samples {
     fn extend<I: IntoIterator<Item = Sample>>(&mut self, samples: I) {
-        if let Kept::Column(..) = self.0 {
+        if !matches!(self.0, Kept::Listed(..)) {
             self.0 = Kept::Listed(self.iter().collect());
         }
         if let Kept::Listed(listed) = &mut self.0 {
@@ -211,8 +237,9 @@ mod tests {
         );
         assert_eq!(lines(&families[0].samples), [r#"id="a\"" 1"#, r#"id="c",name="é" 0"#]);
         assert_eq!(lines(&families[1].samples), [" 0.5", r#"id="c",name="é" 0.25"#]);
-        assert_eq!(families[0].samples.walk(1).map(|(place, ..)| place).collect::<Vec<_>>(), [2]);
-        assert_eq!(families[0].samples.walk(9).count(), 0);
+        let mut walk = families[0].samples.walk(1);
+        assert_eq!(walk.step(), Some((2, r#"id="c",name="é""#, 0.0)));
+        assert_eq!((walk.step(), families[0].samples.walk(9).step()), (None, None));
     }
 
     #[test]
@@ -222,10 +249,12 @@ mod tests {
             table.push(&[("id", &"x".repeat(row % 7))], [Some(row as f64)]);
         }
         let family = table.into_families().next().expect("a family");
-        for (place, labels, value) in family.samples.walk(0) {
-            assert_eq!((labels, value), (format!("id=\"{}\"", "x".repeat(place % 7)).as_str(), place as f64));
+        let mut walk = family.samples.walk(0);
+        for row in 0..3 * PIECE + 1 {
+            let labels = format!("id=\"{}\"", "x".repeat(row % 7));
+            assert_eq!(walk.step(), Some((row, labels.as_str(), row as f64)));
         }
-        assert_eq!(family.samples.walk(0).count(), 3 * PIECE + 1);
+        assert_eq!(walk.step(), None);
     }
 
     #[test]

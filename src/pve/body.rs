@@ -1,17 +1,26 @@
 //! The bytes of an answer.
 
+use std::sync::OnceLock;
+
 use memmap2::{MmapMut, MmapOptions};
 
 /// Bodies from this size on have pages of their own, which go back to the system the moment they are dropped: what an
 /// allocator does with a buffer of megabytes that comes and goes depends on all that lies beside it.
 const LARGE: usize = 128 * 1024;
 
-/// Bytes as they come in.
+/// Bytes as they come in, and the text they are.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    bytes: Bytes,
+    /// The text, where the bytes are none.
+    mended: OnceLock<String>,
+}
+
 #[derive(Debug)]
-pub(super) enum Body {
+enum Bytes {
     /// On the heap.
     Small(Vec<u8>),
-    /// In pages of its own, filled up to a length.
+    /// In pages of their own, filled up to a length.
     Large(MmapMut, usize),
 }
 
@@ -22,9 +31,9 @@ impl Body {
             // All at once is cheaper than page by page as they are written to.
             && let Ok(pages) = MmapOptions::new().len(announced).populate().map_anon()
         {
-            return Self::Large(pages, 0);
+            return Bytes::Large(pages, 0).into();
         }
-        Self::Small(Vec::with_capacity(announced))
+        Bytes::Small(Vec::with_capacity(announced)).into()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -32,52 +41,51 @@ impl Body {
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
-        if let Self::Large(pages, filled) = self {
+        if let Bytes::Large(pages, filled) = &mut self.bytes {
             if let Some(room) = pages.get_mut(*filled..*filled + chunk.len()) {
                 room.copy_from_slice(chunk);
                 *filled += chunk.len();
                 return;
             }
             // More than was announced.
-            *self = Self::Small(self.as_slice().to_vec());
+            self.bytes = Bytes::Small(self.as_slice().to_vec());
         }
-        if let Self::Small(bytes) = self {
+        if let Bytes::Small(bytes) = &mut self.bytes {
             bytes.extend_from_slice(chunk);
         }
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Small(bytes) => bytes,
-            Self::Large(pages, filled) => pages.get(..*filled).unwrap_or_default(),
+        match &self.bytes {
+            Bytes::Small(bytes) => bytes,
+            Bytes::Large(pages, filled) => pages.get(..*filled).unwrap_or_default(),
         }
     }
 
     /// The bytes alone.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Self::Small(bytes) => bytes,
-            Self::Large(..) => self.as_slice().to_vec(),
+        match self.bytes {
+            Bytes::Small(bytes) => bytes,
+            Bytes::Large(pages, filled) => pages.get(..filled).unwrap_or_default().to_vec(),
         }
     }
 
-    /// One name with a wrong byte is not to cost all others: what is no text becomes a replacement character.
-    pub(super) fn into_text(self) -> Self {
-        if std::str::from_utf8(self.as_slice()).is_ok() {
-            return self;
-        }
-        Self::Small(String::from_utf8_lossy(self.as_slice()).into_owned().into_bytes())
-    }
-
-    /// All of it; empty where [`Self::into_text`] was not called and there is something else than text.
+    /// All of it. One name with a wrong byte is not to cost all others: what is no text becomes a replacement character.
     pub(super) fn as_text(&self) -> &str {
-        std::str::from_utf8(self.as_slice()).unwrap_or_default()
+        let mend = || String::from_utf8_lossy(self.as_slice()).into_owned();
+        std::str::from_utf8(self.as_slice()).unwrap_or_else(|_| self.mended.get_or_init(mend))
     }
 }
 
-impl Default for Body {
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, mended: OnceLock::new() }
+    }
+}
+
+impl Default for Bytes {
     fn default() -> Self {
-        Self::new(0)
+        Self::Small(Vec::new())
     }
 }
 
@@ -95,7 +103,7 @@ mod tests {
                 assert!(body.as_slice() == bytes && body.len() == size, "{announced} {size}");
             }
         }
-        assert!(matches!(Body::new(LARGE), Body::Large(..)));
+        assert!(matches!(Body::new(LARGE).bytes, Bytes::Large(..)));
     }
 
     #[test]
@@ -103,10 +111,10 @@ mod tests {
         for announced in [0, LARGE] {
             let mut body = Body::new(announced);
             body.push(b"a\xffb");
-            assert_eq!(body.into_text().as_text(), "a\u{fffd}b");
+            assert_eq!(body.as_text(), "a\u{fffd}b");
         }
         let mut body = Body::default();
         body.push("é".as_bytes());
-        assert_eq!(body.into_text().as_text(), "é");
+        assert_eq!(body.as_text(), "é");
     }
 }

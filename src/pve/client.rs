@@ -1,11 +1,12 @@
 //! One cluster's client: what callers may ask, and what they may tell it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::Answer;
 use super::asking::Asking;
 use super::endpoints::Endpoints;
-use super::error::{Error, Reason};
+use super::error::{Error, LOGIN, Reason};
 use super::gate::{Gate, Permit};
 use super::known::KnownEndpoint;
 use super::path::Path;
@@ -107,6 +108,12 @@ impl Client {
     /// The address of the endpoint that is asked first now.
     pub fn asked(&self) -> String {
         self.0.endpoints.url(self.entry()).to_owned()
+    }
+
+    /// The error of a call that was not answered within this time: where nobody is logged in yet, it was the login.
+    pub fn late(&self, path: &str, after: Duration) -> Error {
+        let path = if self.0.is_admitted() { path } else { LOGIN };
+        Error { endpoint: self.asked(), path: path.to_owned(), reason: Reason::Timeout(after) }
     }
 
     /// What is known of the endpoints, as configured.

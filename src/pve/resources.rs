@@ -4,74 +4,88 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::error::Error;
-use super::wire::{Number, Text};
+use super::wire::{Flag, Number, Text};
 
 /// One entry as PVE sends it. Which fields are filled depends on `type` and on what the token may see.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub struct Resource<'a> {
     /// `node`, `qemu`, `lxc`, `storage`, `pool`; others exist and more will come.
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type")]
     pub kind: Text<'a>,
     /// The node it belongs to.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub node: Text<'a>,
     /// A guest's number.
+    #[serde(default)]
     pub vmid: Number,
     /// A storage's name.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub storage: Text<'a>,
     /// The name of a pool, or the pool of a guest.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub pool: Text<'a>,
     /// PVE's own word, per type.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub status: Text<'a>,
     /// A guest's name.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub name: Text<'a>,
     /// A guest's tags, joined by `;`.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub tags: Text<'a>,
     /// Whether a guest is a template.
-    pub template: super::wire::Flag,
+    #[serde(default)]
+    pub template: Flag,
     /// A guest's lock, such as `backup`.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub lock: Text<'a>,
     /// The state in which the HA manager sees a guest or node.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub hastate: Text<'a>,
     /// A storage's kind of content, joined by `,`, in any order.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub content: Text<'a>,
     /// A storage's type, such as `zfspool`.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub plugintype: Text<'a>,
     /// Whether a storage is the same on all nodes.
-    pub shared: super::wire::Flag,
+    #[serde(default)]
+    pub shared: Flag,
     /// Seconds.
+    #[serde(default)]
     pub uptime: Number,
     /// A fraction of `maxcpu`, 0 to about 1.
+    #[serde(default)]
     pub cpu: Number,
     /// CPUs; a container's may be a fraction.
+    #[serde(default)]
     pub maxcpu: Number,
     /// Bytes.
+    #[serde(default)]
     pub mem: Number,
     /// Bytes.
+    #[serde(default)]
     pub maxmem: Number,
     /// Bytes that a VM takes of its host.
+    #[serde(default)]
     pub memhost: Number,
     /// Bytes.
+    #[serde(default)]
     pub disk: Number,
     /// Bytes.
+    #[serde(default)]
     pub maxdisk: Number,
     /// Bytes since the guest's network device exists.
+    #[serde(default)]
     pub netin: Number,
     /// Bytes since the guest's network device exists.
+    #[serde(default)]
     pub netout: Number,
     /// Bytes since the guest's start.
+    #[serde(default)]
     pub diskread: Number,
     /// Bytes since the guest's start.
+    #[serde(default)]
     pub diskwrite: Number,
 }
 

@@ -110,7 +110,12 @@ impl Transport {
         let exchange = async {
             let sending = async { request.send().await.map_err(|error| classify(&error)) };
             let mut response = bounds.head(sending).await?;
-            let body = Zeroizing::new(self.body(&mut response, LOGIN_BODY).await?.into_bytes());
+            let body = self.body(&mut response, LOGIN_BODY).await.map_err(|reason| match reason {
+                // That limit is in no configuration.
+                Reason::TooLarge(_) => Reason::Malformed("it is longer than any with a ticket in it".to_owned()),
+                other => other,
+            })?;
+            let body = Zeroizing::new(body.into_bytes());
             Ok(Zeroizing::new(String::from_utf8_lossy(&body).into_owned()))
         };
         self.counted(address, &Path::from(LOGIN), bounds, exchange).await
@@ -237,7 +242,6 @@ fn date(headers: &HeaderMap) -> Option<f64> {
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.
 fn text(body: Body, credential: &Credential) -> Result<Body, Reason> {
-    let body = body.into_text();
     if body.as_slice().trim_ascii_start().starts_with(b"{") {
         return Ok(body);
     }

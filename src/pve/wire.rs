@@ -163,14 +163,60 @@ impl<'de: 'a, 'a> Visitor<'de> for TextVisitor<'a> {
     }
 }
 
+struct FlagVisitor;
+
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
-        Ok(Self(match text.0.as_deref() {
-            Some("1" | "true" | "yes" | "on") => Some(true),
-            Some("0" | "false" | "no" | "off" | "") => Some(false),
+        deserializer.deserialize_any(FlagVisitor)
+    }
+}
+
+impl<'de> Visitor<'de> for FlagVisitor {
+    type Value = Flag;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a truth value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Flag, E> {
+        Ok(Flag(Some(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Flag, E> {
+        Ok(Flag(match value {
+            0 => Some(false),
+            1 => Some(true),
             _ => None,
         }))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Flag, E> {
+        Ok(Flag(None))
+    }
+
+    // 1.0 is 1.
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Flag, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Flag, E> {
+        Ok(Flag(match value {
+            "1" | "true" | "yes" | "on" => Some(true),
+            "0" | "false" | "no" | "off" | "" => Some(false),
+            _ => None,
+        }))
+    }
+
+    fn visit_unit<E>(self) -> Result<Flag, E> {
+        Ok(Flag(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Flag, A::Error> {
+        pass_over_seq(seq).map(|()| Flag(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Flag, A::Error> {
+        pass_over_map(map).map(|()| Flag(None))
     }
 }
 
@@ -332,11 +378,19 @@ mod tests {
         assert_eq!(row(r#"{"text":"a\"b"}"#).text.filled(), Some("a\"b"));
         assert_eq!(row(r#"{"text":{"a":1}}"#).text.0, None);
         assert_eq!(row(r#"{"text":""}"#).text.filled(), None);
-        for (json, flag) in [("1", Some(true)), ("0", Some(false)), ("\"1\"", Some(true)), ("true", Some(true))] {
+        for (json, flag) in [
+            ("1", Some(true)),
+            ("0", Some(false)),
+            ("\"1\"", Some(true)),
+            ("true", Some(true)),
+            ("1.0", Some(true)),
+            ("-0.0", None),
+        ] {
             assert_eq!(row(&format!("{{\"flag\":{json}}}")).flag.0, flag, "{json}");
         }
-        assert_eq!(row(r#"{"flag":"perhaps"}"#).flag.0, None);
-        assert_eq!(row(r#"{"flag":null}"#).flag.0, None);
+        for json in ["\"perhaps\"", "null", "2", "-1", "0.5", "[1]", "{\"a\":1}"] {
+            assert_eq!(row(&format!("{{\"flag\":{json}}}")).flag.0, None, "{json}");
+        }
     }
 
     #[test]

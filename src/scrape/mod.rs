@@ -5,6 +5,8 @@
 //!          → round       the fast lane: joined by all scrapes that overlap
 //!          → lane        the slow lane: what is known by now
 //!          → hosts       hosts over SSH, meanwhile
+//!            (demand: how long slow values of both are good)
+//!          → services    services of hosts, meanwhile
 //!          → outcome     success, duration and age of each collector
 //!          → health      the log's view
 //! a question → known    what the scrapes so far came to
@@ -13,6 +15,7 @@
 //!          → one_host    one host, for a page of its own
 //! ```
 
+mod demand;
 mod health;
 mod hosts;
 mod known;
@@ -22,6 +25,7 @@ mod outcome;
 mod reference;
 mod round;
 mod selection;
+mod services;
 mod targets;
 
 use std::sync::Arc;
@@ -35,7 +39,7 @@ use crate::collectors::{self, Collector, Lane as Kind};
 use crate::config::{self, Config};
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Labels, Own, Part};
-use crate::pve::{Error, Reason};
+use crate::pve::Error;
 use health::Health;
 pub use hosts::{Asker, Host, Nodes};
 use hosts::{Page as HostPage, Said as HostSaid, Settings as HostSettings, Wanted as HostWanted};
@@ -45,6 +49,7 @@ use outcome::Outcome;
 pub use reference::{ReferenceQuery, Refusal};
 use round::{Page, PageName, Round as Shared, Rounds, Teller};
 pub use selection::{DISCOVERY, PROCESS, Selection, UnknownName};
+pub use services::Services;
 use targets::Targets;
 
 /// A scrape that gives the calls less time than this says nothing of a cluster's health when they do not come back.
@@ -54,6 +59,7 @@ const LEAST_TELLING: Duration = Duration::from_millis(400);
 pub struct Scraper {
     clusters: Vec<Arc<Cluster>>,
     hosts: Vec<Arc<Host>>,
+    services: Vec<Arc<Services>>,
     host_settings: HostSettings,
     targets: Targets,
     collectors: Vec<&'static Collector>,
@@ -62,8 +68,8 @@ pub struct Scraper {
 
 /// What one round had to say.
 pub struct Round {
-    /// The parts of each cluster and then of each host, in the order of the configuration. Scrapes that share a round get
-    /// the same ones.
+    /// The parts of each cluster, then of each host, then of each host's services, in the order of the configuration.
+    /// Scrapes that share a round get the same ones.
     pub parts: Vec<Arc<Part>>,
     /// Whether the process' own metrics belong on the page.
     pub own_metrics: bool,
@@ -88,18 +94,21 @@ pub struct Cluster {
 impl Scraper {
     /// Nothing is asked before the first scrape.
     ///
-    /// `clusters` and `hosts` are those of `config`, in its order.
-    pub fn new(clusters: Vec<Arc<Cluster>>, hosts: Vec<Arc<Host>>, config: &Config) -> Self {
-        let (disabled, settings) = (&config.disabled_collectors, config.scrape);
-        let enabled = |collector: &&&Collector| !disabled.iter().any(|name| name == collector.name);
-        let collectors: Vec<&'static Collector> = collectors::ALL.iter().filter(enabled).copied().collect();
+    /// `clusters`, `hosts` and `services` are those of `config`, in its order.
+    pub fn new(
+        clusters: Vec<Arc<Cluster>>,
+        hosts: Vec<Arc<Host>>,
+        services: Vec<Arc<Services>>,
+        config: &Config,
+    ) -> Self {
+        let (collectors, settings) = (collectors::enabled(config), config.scrape);
         for cluster in &clusters {
             cluster.rounds.keep_for(settings.max_age);
             cluster.lane.take_on(&collectors);
         }
         let targets = Targets::new(&config.clusters);
         let host_settings = HostSettings::new(&config.host_filters, settings.max_age);
-        Self { clusters, hosts, host_settings, targets, collectors, settings }
+        Self { clusters, hosts, services, host_settings, targets, collectors, settings }
     }
 
     /// The configured names of the clusters.
@@ -122,12 +131,19 @@ impl Scraper {
     pub async fn scrape(&self, selection: &Selection, timeout: Option<Duration>) -> Round {
         let time = self.time(timeout);
         let is_wanted = |collector: &&&Collector| selection.has_collector(collector.name);
-        let (of_hosts, collectors): (Vec<&'static Collector>, Vec<_>) =
-            self.collectors.iter().filter(is_wanted).partition(|collector| matches!(collector.lane, Kind::Host(_)));
+        let wanted = || self.collectors.iter().copied().filter(|collector| is_wanted(&collector));
+        let of_hosts: Vec<_> = wanted().filter(|collector| matches!(collector.lane, Kind::Host(_))).collect();
+        let of_services = wanted().any(|collector| matches!(collector.lane, Kind::Services));
+        let of_clusters: Vec<_> =
+            wanted().filter(|collector| matches!(collector.lane, Kind::Fast(_) | Kind::Slow(_))).collect();
         let wanted = self.host_wanted(HostPage::Metrics, &of_hosts, time);
-        let (mut parts, of_hosts) =
-            tokio::join!(self.of_clusters(selection, &collectors, time), self.of_hosts(selection, &wanted));
+        let (mut parts, of_hosts, of_services) = tokio::join!(
+            self.of_clusters(selection, &of_clusters, time),
+            self.of_hosts(selection, &wanted),
+            self.of_services(of_services && selection.has_all_clusters(), time),
+        );
         parts.extend(of_hosts);
+        parts.extend(of_services);
         let discovered = self.cluster_names().into_iter().filter(|name| selection.has_discovery(name)).collect();
         Round { parts, own_metrics: selection.own_metrics, discovered }
     }
@@ -156,6 +172,13 @@ impl Scraper {
         let (mut parts, others) = tokio::join!(join_all(nodes), join_all(others));
         parts.extend(others.into_iter().map(|HostSaid { parts, .. }| parts));
         parts.concat()
+    }
+
+    async fn of_services(&self, wanted: bool, time: Duration) -> Vec<Arc<Part>> {
+        let deadline = Instant::now() + time;
+        let services = self.services.iter().filter(|_| wanted);
+        let parts = join_all(services.map(|services| services.scrape(deadline, self.settings.max_age))).await;
+        parts.into_iter().flatten().collect()
     }
 
     fn host_wanted<'a>(
@@ -208,7 +231,7 @@ impl Cluster {
         }
         let teller = |collector: &&'static Collector| match collector.lane {
             Kind::Fast(run) => Some(Teller { page: Page::Metrics, collector, run }),
-            Kind::Slow(_) | Kind::Host(_) => None,
+            Kind::Slow(_) | Kind::Host(_) | Kind::Services => None,
         };
         let tellers = collectors.iter().filter_map(teller);
         let fast = tellers.map(|teller| self.fast(&round, teller, deadline, time));
@@ -271,7 +294,7 @@ impl Cluster {
 
     /// The error of a call that was not answered by the deadline.
     fn late(&self, path: &str, time: Duration) -> Error {
-        Error { endpoint: self.inventory.client().asked(), path: path.to_owned(), reason: Reason::Timeout(time) }
+        self.inventory.client().late(path, time)
     }
 
     /// Lets the slow lane know what is wanted, as soon as it is known what there is to ask about.

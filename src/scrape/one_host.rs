@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Cluster, Host, HostPage, HostSaid, Kind, Nodes, Refusal, Scraper, UnknownName};
-use crate::collectors::Collector;
+use crate::collectors::{Collector, OverSsh};
 use crate::metrics::Part;
 
 impl Scraper {
@@ -16,7 +16,8 @@ impl Scraper {
         let time = self.time(timeout);
         let of_hosts = |collector: &&&Collector| matches!(collector.lane, Kind::Host(_));
         let collectors: Vec<&'static Collector> = self.collectors.iter().filter(of_hosts).copied().collect();
-        if collectors.is_empty() {
+        let asked_at_once = |collector: &&Collector| matches!(collector.lane, Kind::Host(OverSsh { ttl: None, .. }));
+        if !collectors.iter().any(asked_at_once) {
             return Err(Refusal::Unclear("the collector host is switched off in the configuration".to_owned()));
         }
         let wanted = self.host_wanted(HostPage::Alone, &collectors, time);

@@ -84,6 +84,11 @@ impl Session {
         self.0.error(reason)
     }
 
+    /// Who asks, as the host knows us.
+    pub fn user(&self) -> &str {
+        &self.0.settings.user
+    }
+
     /// Where it is asked.
     pub fn address(&self) -> &SshAddress {
         &self.0.address

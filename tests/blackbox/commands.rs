@@ -15,6 +15,7 @@ fn help_texts_are_as_they_were_read() {
         &["check", "--help"],
         &["hash-token", "--help"],
         &["import", "--help"],
+        &["setup", "--help"],
         &["ssh-probe", "--help"],
     ] {
         let ended = run_to_end(arguments);

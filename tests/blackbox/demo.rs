@@ -57,6 +57,22 @@ fn a_demo_needs_nothing_and_says_what_to_do() {
 }
 
 #[test]
+fn what_takes_long_is_told_of_the_nodes_too() {
+    let demo = demo(&["--nodes", "2"]);
+    let started = std::time::Instant::now();
+    let families = ["pve_host_package_updates_pending", "pve_host_disk_temperature_celsius", "pve_host_zpool_scanning"];
+    loop {
+        let page = Page::parse(&demo.page("/metrics"));
+        if families.iter().all(|family| page.samples.get(*family).is_some_and(|series| series.len() == 2)) {
+            break;
+        }
+        assert!(started.elapsed().as_secs() < 60, "{}", demo.log());
+        std::thread::yield_now();
+    }
+    assert!(!demo.log().contains("does not tell"), "{}", demo.log());
+}
+
+#[test]
 fn the_size_is_an_argument() {
     let demo = demo(&["--nodes", "1", "--guests", "5", "--seed", "3"]);
     let page = Page::parse(&demo.page("/metrics"));

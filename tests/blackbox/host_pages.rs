@@ -65,6 +65,19 @@ fn nodes_and_other_machines_are_on_the_page_under_their_names() {
 }
 
 #[test]
+fn machines_need_no_cluster() {
+    let nas = Machine::node();
+    let exporter = Exporter::serve(&nas.host("nas"));
+    let page = Page::parse(&exporter.page("/metrics"));
+    assert_eq!(page.value(UP, &[("host", "nas")]), Some(1.0));
+    assert_eq!(exporter.get("/host?target=nas").status, 200);
+    let refused = exporter.get("/pve");
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert_eq!(exporter.get("/-/ready").status, 200);
+    assert_eq!(exporter.get("/sd/clusters").text(), "[]");
+}
+
+#[test]
 fn a_host_has_a_page_of_its_own_without_labels_of_ours() {
     let (cluster, node, nas) = (Cluster::recorded(), Machine::node(), Machine::node());
     let exporter = Exporter::serve(&format!("{}{}", config_of_cluster(&cluster, &node), nas.host("nas")));

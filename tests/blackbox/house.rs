@@ -138,7 +138,7 @@ fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
         let golden = match collector.lane {
             // What an answer to this question tells.
             Lane::Host(over_ssh) => format!("tests/golden/hosts/*.{}.prom", over_ssh.mode.as_str()),
-            Lane::Fast(_) | Lane::Slow(_) => format!("tests/golden/collectors/{name}.prom"),
+            Lane::Fast(_) | Lane::Slow(_) | Lane::Services => format!("tests/golden/collectors/{name}.prom"),
         };
         if !exists(&golden) {
             faults.push(format!("{golden}: missing; UPDATE_GOLDEN=1 writes it"));
@@ -182,26 +182,30 @@ fn row(collector: &pve_sentinel::collectors::Collector) -> String {
     let code = |texts: Vec<String>| texts.join(", ");
     let needs = code(collector.needs.iter().map(|need| format!("`{}` on `{}`", need.privilege, need.path)).collect());
     let calls = code(collector.calls.iter().map(|call| format!("`{call}`")).collect());
-    format!("| `{}` | {} | {} | {needs} | {calls} |", collector.name, collector.about, asked(&collector.lane))
+    let off = if collector.default { "" } else { "off; " };
+    let asked = asked(&collector.lane);
+    format!("| `{}` | {} | {off}{asked} | {needs} | {calls} |", collector.name, collector.about)
 }
 
 /// How often, and what for.
 fn asked(lane: &Lane) -> String {
-    let slow = match lane {
-        Lane::Fast(_) => return "each scrape".to_owned(),
-        Lane::Host(_) => return "each scrape, each host".to_owned(),
-        Lane::Slow(slow) => slow,
+    let (ttl, what) = match lane {
+        Lane::Fast(_) => (None, ""),
+        Lane::Host(over_ssh) => (over_ssh.ttl, ", each host"),
+        Lane::Services => (None, ", each service"),
+        Lane::Slow(slow) => match slow.per {
+            Per::Cluster => (Some(slow.ttl), ""),
+            Per::Node => (Some(slow.ttl), ", each node"),
+            Per::Guest => (Some(slow.ttl), ", each guest"),
+        },
     };
-    let every = match slow.ttl.as_secs() {
+    let Some(ttl) = ttl else { return format!("each scrape{what}") };
+    let every = match ttl.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
     };
-    match slow.per {
-        Per::Cluster => every,
-        Per::Node => format!("{every}, each node"),
-        Per::Guest => format!("{every}, each guest"),
-    }
+    format!("{every}{what}")
 }
 
 fn sources() -> Vec<PathBuf> {

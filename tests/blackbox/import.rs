@@ -83,7 +83,18 @@ fn faults_name_file_line_and_key() {
         ("empty", &["--target", "pve1"]),
         (
             "wrong-values",
-            &["--target", "pve1", "--target", "lab@pve2", "--target", "none@pve3", "--target", "text@pve4"],
+            &[
+                "--target",
+                "pve1",
+                "--target",
+                "lab@pve2",
+                "--target",
+                "none@pve3",
+                "--target",
+                "text@pve4",
+                "--target",
+                "nothing@pve5",
+            ],
         ),
         ("no-default", &["--target", "pve1", "--target", "lap@pve2"]),
     ] {
@@ -132,6 +143,19 @@ fn the_environment_stays_where_it_is() {
         let ended = import(&["--env", "--target", "pve1"], environment);
         ended_with(&ended, 2);
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn half_a_configuration_is_not_taken_for_whole() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let path = fixtures().join("token.yml").display().to_string();
+    for arguments in [&["import", &path, "--target", "pve1"][..], &["ssh-probe"], &["hash-token"]] {
+        let mut command = binary();
+        let output = command.args(arguments).stdout(full()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("not written in full: No space left on device"), "{arguments:?}: {told}");
     }
 }
 

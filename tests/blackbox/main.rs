@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod api;
 mod check_live;
 mod commands;
@@ -36,8 +37,12 @@ mod probe;
 mod programs;
 mod pve;
 mod reload;
+mod services;
+#[cfg(feature = "external-programs")]
+mod setup;
 mod slow_clients;
 mod slow_collectors;
+mod slow_hosts;
 mod slow_lane;
 mod soak;
 mod ssh;
@@ -45,6 +50,8 @@ mod ssh;
 mod sshd;
 #[cfg(feature = "external-programs")]
 mod sshd_pages;
+#[cfg(feature = "external-programs")]
+mod sshd_slow;
 mod tickets;
 mod tls;
 mod writer;

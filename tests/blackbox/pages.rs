@@ -157,7 +157,7 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
         ("/metrics?cluster=hmoe", "home, lab"),
         (
             "/metrics?collect[]=guests",
-            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, host, discovery, process",
+            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, host, host_updates, service, discovery, process",
         ),
     ] {
         let reply = exporter.get(path);

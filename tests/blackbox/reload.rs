@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crate::support::{Cluster, Exporter, Kept, Machine, Page, SECRET, connect, request};
+use pve_sentinel::app::{App, Source};
+use pve_sentinel::config::{Env, parse};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::support::{Cluster, Exporter, Kept, Machine, Page, SECRET, TOKEN_ID, connect, request, send_signal};
 
 const SLOW: [&str; 5] = ["node_load", "backup_coverage", "guest_config", "replication", "subscription"];
 
@@ -72,6 +77,33 @@ fn what_did_not_change_goes_on_and_what_changed_begins_anew() {
     assert!(exporter.page("/metrics").contains("cluster=\"home\",collector=\"subscription\"}"));
     assert_eq!(rare_calls(&home), before);
     assert!(value(&exporter, "pve_sentinel_config_last_reload_success_timestamp_seconds") >= read_at);
+}
+
+/// A signal that comes while the exporter is being put together, as after `systemctl start` and `reload` at once.
+#[tokio::test]
+async fn a_signal_before_the_listeners_are_there_is_heard() {
+    let config = format!(
+        "[[clusters]]\nname = \"home\"\nendpoints = [\"https://127.0.0.1:1\"]\ntoken_id = \"{TOKEN_ID}\"\n\
+         token_secret = \"{SECRET}\"\n"
+    );
+    let loaded = parse(&config, "x.toml".as_ref(), &Env::new(&|_| None), &[]).unwrap();
+    let (read, mut again) = tokio::sync::mpsc::unbounded_channel();
+    let source: Source = Box::new(move || {
+        read.send(()).unwrap();
+        Err("not this time".to_owned())
+    });
+    // Without it, the signal could end the test.
+    let mut arrived = signal(SignalKind::hangup()).unwrap();
+    let app = App::reloadable(&loaded.config, source).unwrap();
+    send_signal("-HUP", std::process::id());
+    arrived.recv().await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let serving = tokio::spawn(app.serve(vec![listener], std::future::pending()));
+    tokio::time::timeout(Duration::from_secs(20), again.recv())
+        .await
+        .expect("the configuration is read again")
+        .unwrap();
+    serving.abort();
 }
 
 #[test]

@@ -144,7 +144,7 @@ async fn five_commands_are_one_login() {
     let seen = lab.sim.seen();
     assert_eq!(
         SshSeen { logins: 1, ..seen },
-        SshSeen { connections: 1, logins: 1, let_in: 1, commands: 5, given_up: 0, extras: 0 },
+        SshSeen { connections: 1, logins: 1, let_in: 1, commands: 5, hung: 0, given_up: 0, extras: 0 },
         "one connection, and nothing but commands asked for"
     );
     assert!(lab.counted(r#"pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 5"#));

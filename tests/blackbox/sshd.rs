@@ -106,6 +106,14 @@ impl Sshd {
         format!("[127.0.0.1]:{} {key}", self.port)
     }
 
+    /// As `--ssh` and its companions name it, with what is known of the host.
+    pub fn arguments(&self, known_hosts: &str) -> Vec<String> {
+        fs::write(self.path("known_hosts"), known_hosts).unwrap();
+        let (id, known) = (self.path("id").display().to_string(), self.path("known_hosts").display().to_string());
+        let target = format!("{}@127.0.0.1:{}", run("id", &["-un"]), self.port);
+        ["--ssh", &target, "--identity", &id, "--known-hosts", &known].map(str::to_owned).to_vec()
+    }
+
     /// What the key `id` may do from now on: the options in front of it.
     pub fn authorize(&self, options: &str) {
         let key = fs::read_to_string(self.path("id.pub")).unwrap();

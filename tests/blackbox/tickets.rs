@@ -13,7 +13,7 @@ use pve_sentinel::sim::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Cluster, Exporter, Page, recorded, run_to_end, write_private};
+use crate::support::{Cluster, Exporter, Page, recorded, request, run_to_end, write_private};
 
 const USER: &str = "monitor@pve";
 const PASSWORD: &str = " pä ss+&=%41;word ";
@@ -258,6 +258,7 @@ async fn who_cannot_log_in_at_one_endpoint_does_so_at_the_next() {
         (Fault::Hang, 5),
         (Fault::Body("<html>a proxy</html>".into()), 0),
         (Fault::Body("{\"data\":{}}".into()), 0),
+        (Fault::BigBody { bytes: 100 << 20 }, 0),
         (Fault::Status { code: 596, reason: "Connection timed out".into(), body: String::new() }, 0),
     ];
     for (fault, seconds) in unwell {
@@ -395,6 +396,31 @@ fn a_password_that_comes_back_is_not_repeated() {
         exporter.page("/metrics");
         exporter.wait_for_log("collectors failed");
         assert!(hides_secrets(&exporter.log()), "{}", exporter.log());
+    }
+}
+
+#[test]
+fn a_login_that_fails_is_named_and_not_the_calls_that_wait_for_it() {
+    for (fault, words) in [
+        (Fault::Hang, "no complete answer within"),
+        (Fault::BigBody { bytes: 100 << 20 }, "malformed answer: it is longer than any with a ticket in it"),
+    ] {
+        let accounts = accounts(false);
+        let cluster = cluster(&accounts);
+        for sim in &cluster.sims {
+            sim.set_fault("/access/ticket", fault.clone());
+        }
+        let exporter = Exporter::serve(&config_of(&cluster, PASSWORD));
+        let reply = request(
+            exporter.address,
+            "GET",
+            "/pve?target=home&node=0",
+            &[("X-Prometheus-Scrape-Timeout-Seconds", "2")],
+        );
+        let text = reply.text();
+        assert_eq!(reply.status, 503, "{text}");
+        assert!(text.contains("POST https://") && text.contains(&format!("/access/ticket: {words}")), "{text}");
+        assert!(!text.contains("GET ") && !text.contains("max_body"), "{text}");
     }
 }
 

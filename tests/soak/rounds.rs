@@ -168,7 +168,7 @@ fn is_prompt(family: &str) -> bool {
         let prompt = match collector.lane {
             Lane::Fast(_) => true,
             Lane::Slow(slow) => slow.per == Per::Guest,
-            Lane::Host(_) => false,
+            Lane::Host(_) | Lane::Services => false,
         };
         prompt && collector.families.iter().any(|desc| desc.name == family)
     })

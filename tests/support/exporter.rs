@@ -46,6 +46,13 @@ pub fn binary() -> Command {
     command
 }
 
+/// Sends a signal such as `-HUP` to a process.
+#[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
+pub fn send_signal(name: &str, process: u32) {
+    let status = Command::new("kill").args([name, &process.to_string()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
 /// Runs the binary to its end.
 pub fn run_to_end(arguments: &[&str]) -> Finished {
     let output = binary().args(arguments).output().expect("the binary runs");
@@ -180,10 +187,8 @@ impl Exporter {
         drop(self.log.wait_until("what came of SIGHUP", |log| told(log) >= count));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(status.success());
+        send_signal(name, self.child.id());
     }
 
     /// The id of the process.
@@ -251,13 +256,20 @@ fn completed(config: &str) -> String {
 
 /// The names of the collectors that ask clusters.
 pub fn of_clusters() -> Vec<&'static str> {
-    let of_clusters = |collector: &&&collectors::Collector| !matches!(collector.lane, collectors::Lane::Host(_));
+    let of_clusters = |collector: &&&collectors::Collector| {
+        !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services)
+    };
     collectors::ALL.iter().filter(of_clusters).map(|collector| collector.name).collect()
 }
 
 /// A `[collectors]` section that leaves the fast lane only.
 pub fn without_slow_lane() -> String {
-    let slow = collectors::ALL.iter().filter(|collector| matches!(collector.lane, collectors::Lane::Slow(_)));
+    let is_slow = |collector: &&&collectors::Collector| match collector.lane {
+        collectors::Lane::Fast(_) | collectors::Lane::Services => false,
+        collectors::Lane::Slow(_) => true,
+        collectors::Lane::Host(over_ssh) => over_ssh.ttl.is_some(),
+    };
+    let slow = collectors::ALL.iter().filter(is_slow);
     let lines: String = slow.map(|collector| format!("{} = false\n", collector.name)).collect();
     format!("[collectors]\n{lines}")
 }

@@ -127,7 +127,7 @@ fn hosts_tell_whether_they_answer() {
 fn the_document_tells_of_every_route() {
     let text = "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"a@pve!b\"\ntoken_secret = \"x\"";
     let loaded = crate::config::parse(text, "x.toml".as_ref(), &crate::config::Env::new(&|_| None), &[]);
-    let scraper = Arc::new(Scraper::new(Vec::new(), Vec::new(), &loaded.expect("a configuration").config));
+    let scraper = Arc::new(Scraper::new(Vec::new(), Vec::new(), Vec::new(), &loaded.expect("a configuration").config));
     let desk = Desk::new(routes(&scraper, || Duration::ZERO), Vec::new(), Arc::default(), "1");
     assert_eq!(desk.routes().len(), 4);
     assert_eq!(gaps(desk.routes()), Vec::<String>::new());

@@ -6,13 +6,14 @@ mod failing;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, pause};
 
-use super::{Checker, Kind, Outcome, Target, Why};
+use super::{Checker, Kind, Outcome, Step, Target, Why};
 use certificates::{tls, tls_server};
 
 /// Long enough for the slowest machine; nothing waits for it but on a paused clock.
@@ -142,7 +143,7 @@ async fn where_nobody_listens_is_down_and_no_name_is_never_asked() {
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
     let port = socket.local_addr().expect("an address").port();
     let outcome = check(port, Kind::Https).await;
-    let refused = Why::Connect(format!("127.0.0.1:{port}: connection refused"));
+    let refused = Why::Refused(format!("127.0.0.1:{port}: connection refused"));
     let down = Outcome { up: Some(false), took: None, status: None, certificate_not_after: None, why: Some(refused) };
     assert_eq!(outcome, down);
     let hostile = Target { host: "127.0.0.1\r\nA: b".into(), port, kind: Kind::Http };
@@ -167,24 +168,44 @@ async fn an_ssh_server_is_left_with_a_goodbye() {
 }
 
 #[tokio::test]
-async fn many_are_checked_in_their_order() {
-    let http = server(async |mut stream| answer(&mut stream, 200).await).await;
-    let failing = server(async |mut stream| answer(&mut stream, 502).await).await;
-    let targets: Vec<Target> =
-        (0..30).map(|index| target(if index % 3 == 0 { failing } else { http }, Kind::Http)).collect();
-    let outcomes = Checker::new().check_all(&targets, Instant::now() + LIMIT, 7).await;
-    let statuses: Vec<_> = outcomes.iter().map(|outcome| outcome.status).collect();
-    let expected: Vec<_> = (0..30).map(|index| Some(if index % 3 == 0 { 502 } else { 200 })).collect();
-    assert_eq!(statuses, expected);
+async fn more_than_have_a_turn_at_once_wait_without_losing_time() {
+    pause();
+    let (limit, checker) = (Duration::from_secs(5), Checker::new());
+    // A lookup for which there is never a place hangs without a socket.
+    let places: Vec<_> = checker.hold_lookups().await;
+    let begun = Instant::now();
+    let target = Target { host: "nas.invalid".into(), port: 1, kind: Kind::Tcp };
+    let outcomes = join_all((0..200).map(|_| checker.check(&target, limit))).await;
+    assert_eq!(begun.elapsed().as_secs(), 10, "two turns");
+    assert!(outcomes.iter().all(|outcome| outcome.up.is_none() && outcome.host_answered().is_none()), "{outcomes:?}");
+    drop(places);
 }
 
 #[tokio::test]
 async fn what_was_never_asked_is_not_down() {
     let port = server(async |mut stream| answer(&mut stream, 200).await).await;
-    let targets = [target(port, Kind::Tcp), target(port, Kind::Http)];
-    for outcome in Checker::new().check_all(&targets, Instant::now(), 2).await {
-        assert_eq!((outcome.up, outcome.took), (None, None));
+    for kind in [Kind::Tcp, Kind::Http] {
+        let outcome = Checker::new().check(&target(port, kind), Duration::ZERO).await;
+        assert_eq!((outcome.up, outcome.took, outcome.host_answered()), (None, None, None));
         assert!(matches!(outcome.why, Some(Why::NotAsked(_))));
+    }
+}
+
+#[test]
+fn whatever_comes_from_a_host_says_that_it_is_there() {
+    let words = String::new;
+    for (why, answered) in [
+        (None, Some(true)),
+        (Some(Why::Refused(words())), Some(true)),
+        (Some(Why::Status(500)), Some(true)),
+        (Some(Why::Timeout(Step::Answer, LIMIT)), Some(true)),
+        (Some(Why::Timeout(Step::Connect, LIMIT)), Some(false)),
+        (Some(Why::Connect(words())), Some(false)),
+        (Some(Why::Name(words())), Some(false)),
+        (Some(Why::NotAsked(words())), None),
+    ] {
+        let outcome = Outcome { up: None, took: None, status: None, certificate_not_after: None, why };
+        assert_eq!(outcome.host_answered(), answered, "{:?}", outcome.why);
     }
 }
 
@@ -193,7 +214,5 @@ async fn a_check_can_be_spawned() {
     fn sent<T: Send>(value: T) -> T {
         value
     }
-    let targets = [target(1, Kind::Tcp)];
-    let checker = Checker::new();
-    assert_eq!(sent(checker.check_all(&targets, Instant::now(), 1)).await.len(), 1);
+    assert_eq!(sent(Checker::new().check(&target(1, Kind::Tcp), Duration::ZERO)).await.up, None);
 }

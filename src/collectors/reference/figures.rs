@@ -1,10 +1,10 @@
 //! Guests, nodes, storages and pools by `id`, all in the same families. Try: `pvesh get /cluster/resources`
 
-use super::super::shared::{self, Column, flag};
+use super::super::shared::{self, flag};
 use super::super::{guest, node, pool, storage, tell};
 use super::{Part, Reference, Source};
 use crate::inventory::{Figure, Guest, GuestList, Node, Pool, Storage, Traffic};
-use crate::metrics::{Desc, Family, Kind, Labels, Table};
+use crate::metrics::{Desc, Family, Kind, Table};
 
 pub(super) const GUEST: Reference = Reference {
     collector: &guest::COLLECTOR,
@@ -195,14 +195,14 @@ fn pools(pools: &[Pool]) -> Vec<Family> {
 
 fn storages(storages: &[Storage]) -> Vec<Family> {
     let mut figures = Table::new([&shared::UP, &DISK, &shared::DISK_SIZE, &storage::SHARED], storages.len());
-    let mut info = Column::new(&storage::INFO);
+    let mut info = Table::new([&storage::INFO], storages.len());
     for storage in storages {
         let (told, id) = (storage.told(), format!("storage/{}/{}", storage.node, storage.name));
         let values = [told.available.map(flag), told.used, told.size, storage.shared.map(flag)];
         figures.push(&[("id", &id)], values);
-        info.push_info(Labels::new(&storage::info_labels(&id, storage)));
+        info.push(&storage::info_labels(&id, storage), [Some(1.0)]);
     }
-    figures.into_families().chain([info.into_family()]).collect()
+    figures.into_families().chain(info.into_families()).collect()
 }
 
 #[cfg(test)]

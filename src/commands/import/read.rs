@@ -108,7 +108,7 @@ impl Reader<'_> {
             }
             (None, _, None) => {
                 let message = "expected token_name and token_value, or password, found neither";
-                if get("password").is_none() {
+                if get("password").is_none_or(|(_, node)| node.meaning() == Some(Meaning::Null)) {
                     self.missing(line, "token_name", message, get);
                 }
                 None

@@ -20,7 +20,9 @@ pub(super) struct Folder {
 impl Folder {
     /// The folder, made for its owner alone if it is not there. Fails with a sentence for the administrator.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let fault = |error: io::Error| format!("--secrets-dir {}: the folder cannot be made: {error}", path.display());
+        let fault = |error: io::Error| {
+            format!("--secrets-dir {}: the folder cannot be made: {error}; {}", path.display(), advice(&error))
+        };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
         // The configuration may be read from another folder than this command runs in.
         Ok(Self { path: fs::canonicalize(path).map_err(fault)?, planned: Vec::new() })
@@ -66,10 +68,21 @@ impl Folder {
             }
         }
         for (path, content) in missing {
-            create(&path, content)
-                .map_err(|error| format!("{}: the secret cannot be written: {error}", path.display()))?;
+            create(&path, content).map_err(|error| {
+                format!("{}: the secret cannot be written: {error}; {}", path.display(), advice(&error))
+            })?;
         }
         Ok(())
+    }
+}
+
+/// What to do about a folder that secrets cannot be put in, to follow the reason.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "choose one that this user may write to, or run the import as its owner",
+        io::ErrorKind::AlreadyExists => "it is no folder: choose another",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or choose another",
+        _ => "choose another --secrets-dir",
     }
 }
 
@@ -112,6 +125,25 @@ mod tests {
             assert_eq!(mode(Path::new(name)), 0o600);
         }
         assert_eq!(fs::read_dir(&path).unwrap().count(), expected.len());
+    }
+
+    #[test]
+    fn a_folder_that_is_no_use_is_named_with_what_to_do() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let told = |path: &Path| Folder::open(path).err().unwrap();
+        assert!(told(&file).contains("file: the folder cannot be made: "), "{}", told(&file));
+        assert!(told(&file).ends_with("; it is no folder: choose another"), "{}", told(&file));
+        let below = told(&file.join("below"));
+        assert!(below.ends_with("; choose another --secrets-dir"), "{below}");
+        // Gone in the meantime.
+        let mut folder = Folder::open(&parent.path().join("gone")).unwrap();
+        folder.plan("default", "token", "s3cret").unwrap();
+        fs::remove_dir(parent.path().join("gone")).unwrap();
+        let wrong = folder.write().unwrap_err();
+        assert!(wrong.contains("default.token: the secret cannot be written: "), "{wrong}");
+        assert!(wrong.ends_with("; choose another --secrets-dir") && !wrong.contains("s3cret"), "{wrong}");
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl Tree {
         let broken = |message: &str| Err(Broken { line, message: message.to_owned() });
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let quoted = style != ScalarStyle::Plain || is_text(tag.as_deref(), line)?;
+                // A tag counts for quoted ones, too: `!vault "…"` is not the text in the quotes.
+                let quoted = is_text(tag.as_deref(), line)? || style != ScalarStyle::Plain;
                 self.put(Value::Scalar { text: text.into_owned(), quoted }, anchor, line)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -314,6 +315,7 @@ mod tests {
             ("b: {<<: [{k: 1}, {k: 2, l: 3}], m: 4}", "{b@1:{k@1:1,l@1:3,m@1:4}}"),
             ("a: 1\na: 2\n", "{a@2:2}"),
             ("---\na: ! 1\n...\n", "{a@2:1'}"),
+            ("a: !!str 'x'\nb: ! \"y\"\n", "{a@1:x',b@2:y'}"),
         ] {
             assert_eq!(read(text), tree, "{text}");
         }
@@ -328,6 +330,8 @@ mod tests {
             ("a: 1\n b: 2\n", "expected YAML"),
             ("a: *x\n", "1: expected YAML"),
             ("a: 1\nb: !secret x\n", "2: expected no tag but !!str"),
+            ("a: !vault \"x\"\n", "1: expected no tag but !!str"),
+            ("a: 1\nb: !!binary |\n  eA==\n", "2: expected no tag but !!str"),
             ("a: 1\n---\nb: 2\n", "2: expected one document"),
             ("\na: &x [*x]\n", "2: expected an alias of something that stands before it"),
             ("a: 1\n<<: 3\n", "2: expected mappings to merge"),

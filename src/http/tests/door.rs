@@ -152,6 +152,34 @@ async fn a_reload_changes_the_users_and_keeps_the_connection() {
 }
 
 #[tokio::test]
+async fn a_flood_of_wrong_passwords_holds_up_no_scrape_after_a_reload() {
+    let hash = Secret::new(bcrypt::hash("1", 12).unwrap());
+    let users = || {
+        let basic_auth_users = BTreeMap::from([("a".to_owned(), hash.clone())]);
+        site(small(), Limits::default()).behind(Door::new(&Web { basic_auth_users, ..web() }).unwrap())
+    };
+    let server = start_site(users());
+    let mut scraper = Client::connect(&server).await;
+    assert_eq!(scraper.ask("GET", "/metrics", &basic("a:1")).await.status, 200);
+    server.front.replace(users());
+    let mut flood = Vec::new();
+    for _ in 0..6 {
+        let mut client = Client::connect(&server).await;
+        client.send(&format!("GET /metrics HTTP/1.1\r\nHost: test\r\n{}\r\n", basic("a:2"))).await;
+        flood.push(client);
+    }
+    // Once one of them is refused, the others stand in line.
+    assert_eq!(flood.remove(0).reply(false).await.unwrap().status, 401);
+    let right = basic("a:1");
+    let refused = futures_util::future::join_all(flood.iter_mut().map(|client| client.reply(false)));
+    tokio::select! {
+        biased;
+        _ = refused => panic!("the scrape waited until all wrong passwords were checked"),
+        reply = scraper.ask("GET", "/metrics", &right) => assert_eq!(reply.status, 200),
+    }
+}
+
+#[tokio::test]
 async fn pages_come_through_tls_and_connections_are_kept() {
     let pki = Pki::new();
     let server = start_site(with_tls(pki.files(None)));

@@ -1,12 +1,15 @@
-//! Hosts over SSH: asked at each scrape, beside the calls to Proxmox VE.
+//! Hosts over SSH: asked at each scrape, beside the calls to Proxmox VE, and now and then for what takes longer.
 //!
 //! ```text
 //! nodes   which nodes of a cluster are hosts
+//! slow    what is asked in the background (shelf: how long an answer is good)
 //! log     what the log hears of a host
 //! ```
 
 mod log;
 mod nodes;
+mod shelf;
+mod slow;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +25,7 @@ use crate::metrics::{Family, Labels, Part};
 use crate::ssh::{Client, Output, Session};
 use log::Log;
 pub use nodes::Nodes;
+use slow::Slow;
 
 /// What hosts are made with.
 #[derive(Clone)]
@@ -32,17 +36,18 @@ pub struct Asker {
     pub now: fn() -> Duration,
 }
 
-/// One host with all that outlives a scrape: its connection, and the last page while it is young.
+/// One host with all that outlives a scrape: its connection, slow answers, and the last page while it is young.
 ///
 /// Where a configuration is read again, it is handed on to the next [`super::Scraper`] if its own part did not change.
 pub struct Host {
-    session: Session,
+    session: Arc<Session>,
     name: String,
     now: fn() -> Duration,
     labels: Labels,
     info: Family,
     pages: Arc<Mutex<Vec<Kept>>>,
-    log: Log,
+    slow: Slow,
+    log: Arc<Log>,
     past: Mutex<Past>,
 }
 
@@ -57,7 +62,7 @@ pub(super) struct Wanted<'a> {
 
 /// What holds for all hosts.
 pub(super) struct Settings {
-    filters: HostOptions,
+    filters: Arc<HostOptions>,
     max_age: Duration,
 }
 
@@ -77,6 +82,15 @@ pub(super) struct Said {
     pub(super) failure: Option<Failure>,
 }
 
+/// What came of the question that each scrape asks.
+struct Probed {
+    families: Vec<Family>,
+    /// How long the host took, where it answered.
+    took: Option<Duration>,
+    figures: Figures,
+    error: Option<Failure>,
+}
+
 /// A page that others may have too.
 struct Kept {
     page: Page,
@@ -86,10 +100,10 @@ struct Kept {
 }
 
 impl Host {
-    /// One of `[[hosts]]`; nothing was asked yet.
-    pub fn new(asker: &Asker, told: &config::Host) -> Self {
+    /// One of `[[hosts]]`, where it is asked over SSH; nothing was asked yet.
+    pub fn new(asker: &Asker, told: &config::Host) -> Option<Self> {
         let labels = Labels::new(&[("host", &told.id)]);
-        Self::with(asker, (&told.id, &told.name), (&told.address, &told.ssh), labels)
+        Some(Self::with(asker, (&told.id, &told.name), (&told.address, told.ssh.as_ref()?), labels))
     }
 
     fn of_node(asker: &Asker, cluster: &str, node: &str, at: (&SshAddress, &Arc<Ssh>)) -> Self {
@@ -100,7 +114,9 @@ impl Host {
     fn with(asker: &Asker, called: (&str, &str), at: (&SshAddress, &Arc<Ssh>), labels: Labels) -> Self {
         let ((id, name), (address, settings)) = (called, at);
         let info = host::info(name, &address.to_string());
-        let session = asker.client.session(id, address.clone(), Arc::clone(settings));
+        let session = Arc::new(asker.client.session(id, address.clone(), Arc::clone(settings)));
+        let log = Arc::<Log>::default();
+        let slow = Slow::new(Arc::clone(&session), Arc::clone(&log), asker.now);
         Self {
             session,
             name: name.to_owned(),
@@ -108,7 +124,8 @@ impl Host {
             labels,
             info,
             pages: Arc::default(),
-            log: Log::default(),
+            slow,
+            log,
             past: Mutex::default(),
         }
     }
@@ -139,31 +156,23 @@ impl Host {
         if let Some(parts) = kept(&lock(&self.pages), wanted) {
             return Said { parts, failure: None };
         }
-        let probe = wanted.collectors.iter().find_map(|collector| match collector.lane {
-            Lane::Host(over_ssh) => Some((*collector, over_ssh)),
-            Lane::Fast(_) | Lane::Slow(_) => None,
-        });
-        let Some((collector, over_ssh)) = probe else { return Said { parts: Vec::new(), failure: None } };
-        let answer = over_ssh.ask(&self.session, wanted.deadline).await;
+        let probe = wanted.probe();
+        let answer = match probe {
+            Some((_, over_ssh)) => Some(over_ssh.ask(&self.session, wanted.deadline).await),
+            None => None,
+        };
         // Who had the same answer waits for it to be read once.
         let mut pages = lock(&self.pages);
         if let Some(parts) = kept(&pages, wanted) {
             return Said { parts, failure: None };
         }
-        let (heard, took, age) = match answer {
-            Ok(output) => self.heard(over_ssh, &output, wanted),
-            Err(error) => (Heard { families: Vec::new(), troubles: Vec::new(), error: Some(error) }, None, None),
-        };
-        if wanted.time >= LEAST_TELLING {
-            self.remember(&heard);
-            self.log.note(&self.session, collector.name, &heard);
+        let probed = probe.zip(answer).map(|(probe, answer)| self.probed(probe, (answer, started), wanted));
+        let success = probed.as_ref().is_none_or(|probed| probed.error.is_none());
+        // Slow questions come after the quick one, and only where that was answered well.
+        if success {
+            self.slow.ask(wanted);
         }
-        let Heard { families, error, .. } = heard;
-        let success = error.is_none();
-        let figures =
-            Figures { collector: collector.name, success, duration: took.unwrap_or_else(|| started.elapsed()), age };
-        let failure = error.filter(|_| families.is_empty());
-        let parts = self.parts(wanted.page, families, took, figures);
+        let (parts, failure) = self.parts(wanted, probed);
         if success {
             self.keep(&mut pages, wanted, &parts);
         }
@@ -182,30 +191,55 @@ impl Host {
         };
     }
 
-    /// What an output tells, how long it took, and how old it is.
-    fn heard(
+    /// What the answer to the quick question tells.
+    fn probed(
         &self,
-        over_ssh: OverSsh,
-        output: &Output,
+        (collector, over_ssh): (&'static str, OverSsh),
+        (answer, started): (Result<Arc<Output>, Failure>, Instant),
         wanted: &Wanted<'_>,
-    ) -> (Heard, Option<Duration>, Option<Duration>) {
-        let asked = (self.now)().saturating_sub(output.asked.elapsed());
-        let heard = over_ssh.tell(&self.session, output, asked, &wanted.settings.filters);
-        let age = output.asked.elapsed().saturating_sub(output.took);
-        (heard, Some(output.took), Some(age))
+    ) -> Probed {
+        let (heard, took, age) = match answer {
+            Ok(output) => {
+                let asked = (self.now)().saturating_sub(output.asked.elapsed());
+                let heard = over_ssh.tell(&self.session, &output, asked, &wanted.settings.filters);
+                (heard, Some(output.took), Some(output.asked.elapsed().saturating_sub(output.took)))
+            }
+            Err(error) => (error.into(), None, None),
+        };
+        if wanted.time >= LEAST_TELLING {
+            self.remember(&heard);
+            self.log.note(&self.session, collector, &heard);
+        }
+        let Heard { families, error, .. } = heard;
+        let duration = took.unwrap_or_else(|| started.elapsed());
+        let figures = Figures { collector, success: error.is_none(), duration, age };
+        Probed { families, took, figures, error }
     }
 
-    fn parts(&self, page: Page, told: Vec<Family>, took: Option<Duration>, figures: Figures) -> Vec<Arc<Part>> {
-        let mut own = host::reached(took);
-        own.extend(outcome::told([figures].into_iter()));
-        let labels = match page {
+    /// What the host says on a page, and why it says nothing of itself.
+    fn parts(&self, wanted: &Wanted<'_>, probed: Option<Probed>) -> (Vec<Arc<Part>>, Option<Failure>) {
+        let (mut told, mut own, mut figures, mut failure) = (Vec::new(), Vec::new(), Vec::new(), None);
+        if let Some(probed) = probed {
+            failure = probed.error.filter(|_| probed.families.is_empty());
+            told.push(probed.families);
+            own.extend(host::reached(probed.took));
+            figures.push(probed.figures);
+        }
+        for said in self.slow.say(wanted) {
+            told.push(said.families);
+            figures.push(said.figures);
+        }
+        own.extend(outcome::told(figures.into_iter()));
+        let labels = match wanted.page {
             Page::Metrics => {
                 own.push(self.info.clone());
                 self.labels.clone()
             }
             Page::Alone => Labels::new(&[]),
         };
-        [told, own].map(|families| Arc::new(Part { labels: labels.clone(), families })).into()
+        told.push(own);
+        let part = |families| Arc::new(Part { labels: labels.clone(), families });
+        (told.into_iter().map(part).collect(), failure)
     }
 
     /// Keeps a page for those who come a little later.
@@ -226,9 +260,19 @@ impl Host {
     }
 }
 
+impl Wanted<'_> {
+    /// What is asked at each scrape.
+    fn probe(&self) -> Option<(&'static str, OverSsh)> {
+        self.collectors.iter().find_map(|collector| match collector.lane {
+            Lane::Host(over_ssh) if over_ssh.ttl.is_none() => Some((collector.name, over_ssh)),
+            Lane::Host(_) | Lane::Fast(_) | Lane::Slow(_) | Lane::Services => None,
+        })
+    }
+}
+
 impl Settings {
     pub(super) fn new(told: &HostFilters, max_age: Duration) -> Self {
-        Self { filters: filters(told), max_age }
+        Self { filters: Arc::new(filters(told)), max_age }
     }
 }
 

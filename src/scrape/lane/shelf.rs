@@ -6,24 +6,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::demand::{Demand, backoff, jittered, seed};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::inventory::{GuestKind, Resources};
 use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
 use crate::pve::{Error, Reason};
 
-/// Values are served at most this long only because scrapes come so seldom.
-const MOST_PATIENCE: Duration = Duration::from_mins(30);
-/// The wait after a first failure; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(10);
-const MOST_BACKOFF: Duration = Duration::from_mins(10);
-
 /// One collector's values.
 pub(super) struct Shelf {
     pub(super) collector: &'static Collector,
     pub(super) slow: Slow,
-    last_wanted: Option<Instant>,
-    /// Between the last two requests.
-    gap: Duration,
+    demand: Demand,
     /// Whether the subjects are known: before, an empty shelf says nothing.
     known: bool,
     units: BTreeMap<Key, Unit>,
@@ -105,21 +98,17 @@ pub(super) struct Said {
 
 impl Shelf {
     pub(super) fn new(collector: &'static Collector, slow: Slow) -> Self {
-        Self { collector, slow, last_wanted: None, gap: Duration::ZERO, known: false, units: BTreeMap::new() }
+        Self { collector, slow, demand: Demand::default(), known: false, units: BTreeMap::new() }
     }
 
     /// Notes that a scrape wants the values.
     pub(super) fn want(&mut self, now: Instant) {
-        if let Some(last) = self.last_wanted {
-            self.gap = now.duration_since(last);
-        }
-        self.last_wanted = Some(now);
+        self.demand.want(now);
     }
 
     /// Whether scrapes still come: a long queue ends when nobody waits for it any more.
     pub(super) fn is_wanted(&self, now: Instant) -> bool {
-        let patience = MOST_PATIENCE.min(self.gap * 3).max(Duration::from_mins(2));
-        self.last_wanted.is_some_and(|last| now.duration_since(last) < patience)
+        self.demand.is_there(now)
     }
 
     /// Takes over what there is to ask about; values of what is gone go with it.
@@ -168,14 +157,13 @@ impl Shelf {
                 unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
                 unit.failures = 0;
                 unit.error = None;
-                unit.due = now + jittered(ttl, key);
+                unit.due = now + jittered(ttl, key.seed());
             }
             // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
             Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
-                let wait = FIRST_BACKOFF.saturating_mul(1 << unit.failures.min(10)).min(MOST_BACKOFF);
+                unit.due = now + jittered(backoff(unit.failures), key.seed());
                 unit.failures = unit.failures.saturating_add(1);
-                unit.due = now + jittered(wait, key);
                 // A guest that moved since the list was made is no fault; the next list says where it is.
                 unit.error = Some(error).filter(|error| !matches!(error.reason, Reason::NotFoundHere(_)));
             }
@@ -227,7 +215,7 @@ impl Shelf {
     }
 
     fn patience(&self) -> Duration {
-        (self.slow.ttl * 3).max((self.gap * 3 / 2).min(MOST_PATIENCE))
+        self.demand.patience(self.slow.ttl)
     }
 }
 
@@ -278,6 +266,16 @@ impl Shelf {
 
     fn within(&self, reach: Reach<'_>) -> impl Iterator<Item = &Unit> {
         self.units.values().filter(move |unit| unit.is_within(reach))
+    }
+}
+
+impl Key {
+    fn seed(&self) -> u64 {
+        match self {
+            Self::Cluster => 0,
+            Self::Node(name) => seed(name),
+            Self::Guest(vmid, _) => *vmid,
+        }
     }
 }
 
@@ -344,19 +342,6 @@ fn rows(families: Vec<Family>) -> Box<[Row]> {
     samples.collect()
 }
 
-/// Up to a tenth less, always the same for the same subject: thousands of values are not to fall due at once.
-fn jittered(time: Duration, key: &Key) -> Duration {
-    let spread = match key {
-        Key::Cluster => 0,
-        Key::Node(name) => name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))),
-        Key::Guest(vmid, _) => *vmid,
-    };
-    // Neighbours, such as pve1 and pve2, are to be far from each other.
-    let spread = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    let thousandths = u32::try_from(spread % 100).unwrap_or_default();
-    time - time * thousandths / 1000
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +357,7 @@ mod tests {
         needs: &[],
         calls: &[],
         families: &[&ONBOOT],
+        default: true,
         lane: crate::collectors::Lane::Slow(SLOW),
     };
 
@@ -507,17 +493,6 @@ mod tests {
         shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
         assert_eq!(told(&shelf, now), None, "no failure");
         assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
-    }
-
-    #[test]
-    fn neighbours_do_not_fall_due_together() {
-        let minute = Duration::from_mins(1);
-        let due = |name: &str| jittered(minute, &Key::Node(name.into()));
-        let mut dues = ["pve1", "pve2", "pve3", "pve4", "pve5"].map(due);
-        dues.sort();
-        assert!(dues[0] >= minute * 9 / 10 && dues[4] <= minute, "{dues:?}");
-        assert!(dues.windows(2).all(|pair| pair[1] - pair[0] > Duration::from_millis(200)), "{dues:?}");
-        assert!(dues[4] - dues[0] > Duration::from_secs(2), "{dues:?}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) async fn collectors(
     };
     lines.ok("resources", format!("{} nodes, {} guests", samples.nodes, samples.guests));
     let mut tried: BTreeMap<&'static str, Option<Result<(), Error>>> = BTreeMap::new();
-    for collector in enabled.iter().filter(|collector| !matches!(collector.lane, Lane::Host(_))) {
+    for collector in enabled.iter().filter(|collector| matches!(collector.lane, Lane::Fast(_) | Lane::Slow(_))) {
         let lacking = lacking(told.credential.identity(), collector.needs, held);
         if !lacking.is_empty() {
             let (found, advice): (Vec<String>, Vec<String>) = lacking.into_iter().unzip();

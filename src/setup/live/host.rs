@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::line::Lines;
 use crate::collectors::{Collector, HostOptions, Lane, OverSsh};
-use crate::config::{Cluster, Config, HostKeys, Ssh};
+use crate::config::{Cluster, Config, Host, HostKeys, Ssh};
 use crate::ids::SshAddress;
 use crate::pve::{self, Client};
 use crate::ssh::{self, Command, Session};
@@ -27,7 +27,8 @@ pub(super) struct Target {
 
 /// The hosts of the configuration that are no nodes.
 pub(super) fn others(config: &Config, ssh: &ssh::Client) -> Vec<Target> {
-    config.hosts.iter().map(|host| target(ssh, &host.id, (&host.address, &host.ssh))).collect()
+    let target = |host: &Host| Some(target(ssh, &host.id, (&host.address, host.ssh.as_ref()?)));
+    config.hosts.iter().filter_map(target).collect()
 }
 
 /// The nodes of a cluster, where they are hosts: those with an address in the configuration, and those that the

@@ -209,9 +209,10 @@ fn check_names(parameters: &Parameters<'_>, known: &[&str]) -> Result<(), Reply>
     })
 }
 
-/// 403 unless the caller holds the privilege.
+/// 403 unless the caller holds the privilege, or one of several with `|` between them.
 fn audit(call: &Call<'_>, path: &str, privilege: &str) -> Result<(), Reply> {
-    if call.rights.holds(privilege) { Ok(()) } else { Err(forbidden(path, privilege)) }
+    let is_held = privilege.split('|').any(|privilege| call.rights.holds(privilege));
+    if is_held { Ok(()) } else { Err(forbidden(path, privilege)) }
 }
 
 /// The effective rights: nothing at all for a token without any.

@@ -61,11 +61,7 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
 fn guest_status(world: &World, call: &Call<'_>, (node, container, vmid): (usize, bool, u64)) -> Reply {
     match world.facts().guest_status((node, container, vmid), second(call.now), call.order()) {
         Some(body) => protected(body),
-        None => {
-            let folder = if container { "lxc" } else { "qemu-server" };
-            let node = world.node_name(node);
-            failed(&format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
-        }
+        None => no_such_guest(world, (node, container, vmid)),
     }
 }
 

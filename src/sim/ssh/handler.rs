@@ -100,7 +100,10 @@ impl server::Handler for Handler {
         let fault = self.shared.fault();
         let Some(command) = self.commands.get_mut(&channel) else { return Ok(()) };
         match fault {
-            SshFault::HangInCommand => return Ok(()),
+            SshFault::HangInCommand => {
+                count(&self.shared.counters.hung);
+                return Ok(());
+            }
             SshFault::VanishInCommand => {
                 self.pipe.send_replace(Pipe::Frozen);
                 return Ok(());

@@ -75,6 +75,8 @@ pub struct SshSeen {
     pub let_in: u64,
     /// Commands.
     pub commands: u64,
+    /// Those that hang, by [`SshFault::HangInCommand`].
+    pub hung: u64,
     /// Channels that the client closed or that a client's signal ended before the command did.
     pub given_up: u64,
     /// Terminals, variables, forwardings and shells that were asked for.
@@ -104,6 +106,7 @@ struct Counters {
     logins: AtomicU64,
     let_in: AtomicU64,
     commands: AtomicU64,
+    hung: AtomicU64,
     given_up: AtomicU64,
     extras: AtomicU64,
 }
@@ -164,6 +167,7 @@ impl SshSim {
             logins: read(&counters.logins),
             let_in: read(&counters.let_in),
             commands: read(&counters.commands),
+            hung: read(&counters.hung),
             given_up: read(&counters.given_up),
             extras: read(&counters.extras),
         }

@@ -51,7 +51,7 @@ impl Cluster {
     }
 }
 
-fn section(text: &mut String, name: &str, lines: &str) {
+pub(super) fn section(text: &mut String, name: &str, lines: &str) {
     // Writing to a String cannot fail.
     let _ = write!(text, "\n@pve-sentinel 1 open {name}\n{lines}\n@pve-sentinel 1 close {name}\n");
 }

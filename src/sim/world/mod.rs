@@ -1,12 +1,13 @@
 //! The simulated cluster: a seed, a time and the edits made so far give all facts.
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
-//! there, `plot` what happens when, `guest`, `node`, `machine`, `storage`, `export`, `settings`, `network` and `replication` what PVE says of it.
+//! there, `plot` what happens when, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod cluster;
 mod edit;
 mod export;
+mod extras;
 mod guest;
 mod machine;
 mod network;
@@ -142,6 +143,17 @@ impl World {
         let node = node.min(cluster.nodes.len().saturating_sub(1));
         let figures = cluster.node_figures(&self.pages.scene(&cluster, tick(now)), node);
         cluster.probe(figures, node, now)
+    }
+
+    /// What a node answers to a command line over SSH, as one with an installed probe: what it does not know means the probe.
+    pub fn shell(&self, node: usize, line: &str, now: Duration) -> String {
+        let Some(mode @ ("updates" | "smart" | "zpool")) = line.strip_prefix("sh -s -- ") else {
+            return self.probe(node, now);
+        };
+        let cluster = self.facts();
+        let node = node.min(cluster.nodes.len().saturating_sub(1));
+        let figures = cluster.node_figures(&self.pages.scene(&cluster, tick(now)), node);
+        cluster.extra(mode, &figures, node, now)
     }
 
     /// The body of `GET /version`.
