@@ -22,6 +22,12 @@ use crate::config::ApiToken;
 /// Where the id of a request stands in its answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What names an order, so that it is not carried out twice.
+const KEY_NAME: &str = "Idempotency-Key";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The longest key, in characters.
+const LONGEST_KEY: usize = 128;
+
 /// Names up to this length are repeated in messages; the tokens that we take are longer.
 const SHOWN: usize = 31;
 
@@ -31,6 +37,8 @@ pub struct Desk {
     tokens: Vec<ApiToken>,
     refusals: Arc<Refusals>,
     ids: Ids,
+    /// Whether nobody on the way can read what comes from elsewhere, or that is taken into account.
+    private: bool,
 }
 
 /// The beginning of a request.
@@ -94,7 +102,13 @@ impl Desk {
     pub fn new(mut routes: Vec<Route>, tokens: Vec<ApiToken>, refusals: Arc<Refusals>, version: &'static str) -> Self {
         routes.push(openapi::route(&routes, version));
         let process = RandomState::new().build_hasher().finish();
-        Self { routes, tokens, refusals, ids: Ids { process, count: AtomicU64::new(0) } }
+        Self { routes, tokens, refusals, ids: Ids { process, count: AtomicU64::new(0) }, private: false }
+    }
+
+    /// With `true`, tokens that act are also taken from other machines: TLS is spoken, or plain text is allowed.
+    #[must_use]
+    pub fn private(self, private: bool) -> Self {
+        Self { private, ..self }
     }
 
     /// All routes, in order.
@@ -114,7 +128,15 @@ impl Desk {
             pattern: None,
             caller: None,
         })?;
-        let caller = Caller { name: token.name.clone(), scopes: token.scopes.clone(), from: head.from };
+        let caller = Caller {
+            name: token.name.clone(),
+            scopes: token.scopes.clone(),
+            guests: token.guests.clone(),
+            from: head.from,
+        };
+        if !self.private && caller.scopes.iter().any(|scope| scope.acts()) && !is_here(head.from) {
+            return Err(self.in_plain_text(&caller));
+        }
         let (route, path) =
             self.find(&head).map_err(|refused| Refused { caller: Some(token.name.clone()), ..refused })?;
         let refused = |error: Error| Refused {
@@ -132,7 +154,8 @@ impl Desk {
         if route.method == Method::POST && head.headers.contains_key(CONTENT_TYPE) && !is_json {
             return Err(refused(no_json()));
         }
-        let request = Request { path, query, body: Bytes::new(), caller, id: self.ids.next() };
+        let key = idempotency_key(route, head.headers).map_err(refused)?;
+        let request = Request { path, query, body: Bytes::new(), key, caller, id: self.ids.next() };
         Ok(Admitted { route: route.clone(), request, is_json })
     }
 
@@ -159,6 +182,16 @@ impl Desk {
             }
             Fit::None => Err(refused(None, Error::new(Code::NotFound, "there is no such path").into())),
         }
+    }
+
+    fn in_plain_text(&self, caller: &Caller) -> Refused {
+        let (client, token) = (caller.from.map(tracing::field::display), &caller.name);
+        tracing::warn!(client, token, "refused a token that acts: it came over plain HTTP from another machine");
+        let message = format!(
+            "the token {token} acts, and came over plain HTTP from another machine, where others can read it; use https (tls of \
+             [web]), ask from the machine itself, or set allow_plaintext of [control]"
+        );
+        Refused { reply: Error::new(Code::Forbidden, message).into(), pattern: None, caller: Some(token.clone()) }
     }
 
     fn stranger(&self, stranger: Stranger, from: Option<IpAddr>) -> Reply {
@@ -251,7 +284,8 @@ fn not_allowed(pattern: &str, methods: &str) -> Reply {
 
 /// Refuses parameters that mean nothing: a misspelt filter must not select everything.
 fn known(route: &Route, pairs: Vec<(String, String)>) -> Result<Vec<(String, String)>, Error> {
-    let taken = || route.doc.parameters.iter().filter(|parameter| parameter.place != Place::Path);
+    let taken =
+        || route.doc.parameters.iter().filter(|parameter| matches!(parameter.place, Place::Query | Place::Repeatable));
     for (index, (name, _)) in pairs.iter().enumerate() {
         let shown = if name.len() <= SHOWN { format!("{name:?}") } else { "a long one".to_owned() };
         let Some(parameter) = taken().find(|parameter| parameter.name == name) else {
@@ -264,6 +298,26 @@ fn known(route: &Route, pairs: Vec<(String, String)>) -> Result<Vec<(String, Str
         }
     }
     Ok(pairs)
+}
+
+/// Whether a request did not leave this machine.
+fn is_here(from: Option<IpAddr>) -> bool {
+    from.is_some_and(|from| from.to_canonical().is_loopback())
+}
+
+/// The header, where it means something.
+fn idempotency_key(route: &Route, headers: &HeaderMap) -> Result<Option<String>, Error> {
+    if !route.doc.parameters.iter().any(|parameter| parameter.place == Place::Header) {
+        return Ok(None);
+    }
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|_| values.next().is_none());
+    let key =
+        key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    let wrong =
+        || Error::bad_request(format!("expected one {KEY_NAME} of 1 to {LONGEST_KEY} visible ASCII characters"));
+    key.map(|key| Some(key.to_owned())).ok_or_else(wrong)
 }
 
 fn has_json(headers: &HeaderMap) -> bool {

@@ -35,8 +35,13 @@ fn desk() -> Desk {
         route(Method::POST, "/api/v1/things/{cluster}"),
         route(Method::POST, "/api/v1/go"),
     ];
-    let token = |name: &str, scopes| ApiToken { name: name.to_owned(), hash: TokenHash::of(name), scopes };
-    let tokens = vec![token("ops", vec![Scope::Read]), token("nothing", Vec::new())];
+    let token =
+        |name: &str, scopes| ApiToken { name: name.to_owned(), hash: TokenHash::of(name), scopes, guests: None };
+    let tokens = vec![
+        token("ops", vec![Scope::Read]),
+        token("nothing", Vec::new()),
+        token("acts", vec![Scope::Read, Scope::Power]),
+    ];
     Desk::new(routes, tokens, Arc::default(), "1")
 }
 
@@ -147,5 +152,25 @@ fn what_is_here_is_told_by_whole_segments() {
         [("/api", true), ("/api/", true), ("/api/v1/x", true), ("/apiary", false), ("/", false), ("/API", false)]
     {
         assert_eq!(Desk::is_here(path), here, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_act_are_not_taken_in_plain_text_from_elsewhere() {
+    let acts = ("authorization", "Bearer acts");
+    let (status, code, _) = ask(&desk(), Method::GET, "/api/v1/things/lab", &[acts]).await;
+    assert_eq!((status, code), (403, json!("forbidden")));
+    let private = desk().private(true);
+    assert_eq!(ask(&private, Method::GET, "/api/v1/things/lab", &[acts]).await.0, 200);
+    for (from, expected) in [
+        (Some("127.0.0.1"), true),
+        (Some("127.9.9.9"), true),
+        (Some("::1"), true),
+        (Some("::ffff:127.0.0.1"), true),
+        (Some("192.0.2.1"), false),
+        (Some("::ffff:192.0.2.1"), false),
+        (None, false),
+    ] {
+        assert_eq!(is_here(from.map(|from| from.parse().unwrap())), expected, "{from:?}");
     }
 }

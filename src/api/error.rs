@@ -32,12 +32,30 @@ pub enum Code {
     TooLarge,
     /// The body is no JSON by its type.
     UnsupportedMediaType,
+    /// The kind of guest does not have this action.
+    UnsupportedAction,
+    /// Proxmox VE holds the guest for something else.
+    Locked,
+    /// The guest is a template.
+    Template,
+    /// The HA manager does not let it be done now.
+    HaForbids,
     /// Too many wrong tokens from this address.
     TooManyRequests,
+    /// The task of the action failed.
+    TaskFailed,
+    /// Nothing was asked of Proxmox VE, as it could not be reached.
+    PveUnreachable,
+    /// Proxmox VE refused.
+    PveRefused,
+    /// What became of an order is not known.
+    OutcomeUnknown,
+    /// There is no acting credential.
+    ControlDisabled,
+    /// The cluster has no quorum.
+    NoQuorum,
     /// A fault of ours.
     Internal,
-    /// Proxmox VE could not be asked, or did not answer in time.
-    PveUnreachable,
 }
 
 impl Code {
@@ -51,12 +69,22 @@ impl Code {
         Self::RequestTimeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::UnsupportedAction,
+        Self::Locked,
+        Self::Template,
+        Self::HaForbids,
         Self::TooManyRequests,
-        Self::Internal,
+        Self::TaskFailed,
         Self::PveUnreachable,
+        Self::PveRefused,
+        Self::OutcomeUnknown,
+        Self::ControlDisabled,
+        Self::NoQuorum,
+        Self::Internal,
     ];
 
     /// The word, the status, and what it means.
+    #[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
     fn told(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::BadRequest => {
@@ -87,14 +115,39 @@ impl Code {
                 "Too many wrong tokens from this address; the header Retry-After says for how long. A right token is \
                  answered all the same.",
             ),
-            Self::Internal => {
-                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the exporter's; its log says more.")
+            Self::UnsupportedAction => {
+                ("unsupported_action", StatusCode::BAD_REQUEST, "Guests of this kind do not have this action.")
+            }
+            Self::Locked => ("locked", StatusCode::CONFLICT, "Proxmox VE holds the guest, such as for a backup."),
+            Self::Template => ("template", StatusCode::CONFLICT, "The guest is a template."),
+            Self::HaForbids => ("ha_forbids", StatusCode::CONFLICT, "The HA manager does not act on the guest now."),
+            Self::TaskFailed => {
+                ("task_failed", StatusCode::BAD_GATEWAY, "The task failed; the message has its exit status.")
             }
             Self::PveUnreachable => (
                 "pve_unreachable",
                 StatusCode::BAD_GATEWAY,
-                "Proxmox VE could not be asked, or did not answer in time; the message says why.",
+                "Proxmox VE, or the guest's node, could not be reached, or did not answer a question in time: nothing was done.",
             ),
+            Self::PveRefused => {
+                ("pve_refused", StatusCode::BAD_GATEWAY, "Proxmox VE refused; the message has its words.")
+            }
+            Self::OutcomeUnknown => (
+                "outcome_unknown",
+                StatusCode::BAD_GATEWAY,
+                "The action may have been carried out, or not; the message says what was found.",
+            ),
+            Self::ControlDisabled => {
+                ("control_disabled", StatusCode::SERVICE_UNAVAILABLE, "The cluster has no acting credential.")
+            }
+            Self::NoQuorum => (
+                "no_quorum",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The cluster has no quorum, so that Proxmox VE begins nothing.",
+            ),
+            Self::Internal => {
+                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the exporter's; its log says more.")
+            }
         }
     }
 

@@ -118,6 +118,9 @@ fn parameter(parameter: &Parameter) -> Value {
     match place {
         Place::Path => json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema}),
         Place::Query => json!({"name": name, "in": "query", "required": false, "description": about, "schema": schema}),
+        Place::Header => {
+            json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema})
+        }
         Place::Repeatable => json!({
             "name": name, "in": "query", "required": false, "description": about, "style": "form", "explode": true,
             "schema": {"type": "array", "items": schema},

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
-use crate::ids::Scope;
+use crate::ids::{GuestSelection, Scope};
 
 /// A question that may be answered.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// The body of a POST, at most 64 KiB; empty otherwise.
     pub body: Bytes,
+    /// `Idempotency-Key` of a POST whose doc has that parameter: 1 to 128 visible ASCII characters.
+    pub key: Option<String>,
     /// Who asks.
     pub caller: Caller,
     /// Names this request in the log and in the header `X-Request-Id`.
@@ -30,6 +32,8 @@ pub struct Caller {
     pub name: String,
     /// What the token allows.
     pub scopes: Vec<Scope>,
+    /// The guests that it may switch, if it may switch any; absent: all of them.
+    pub guests: Option<GuestSelection>,
     /// The address it came from, if that is known.
     pub from: Option<IpAddr>,
 }
@@ -67,10 +71,10 @@ mod tests {
     }
 
     fn request(body: &'static str) -> Request {
-        let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], from: None };
+        let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], guests: None, from: None };
         let path = vec![("cluster", "home".to_owned())];
         let query = [("tag", "a"), ("x", "1"), ("tag", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Request { path, query: query.into(), body: body.into(), caller, id: "1".to_owned() }
+        Request { path, query: query.into(), body: body.into(), key: None, caller, id: "1".to_owned() }
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub enum Place {
     Query,
     /// Behind the question mark, any number of times.
     Repeatable,
+    /// In the head of the request; `Idempotency-Key` is the only one.
+    Header,
 }
 
 /// The body of a POST.

@@ -95,8 +95,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn tokens() -> Vec<ApiToken> {
-        let token =
-            |name: &str, text| ApiToken { name: name.to_owned(), hash: TokenHash::of(text), scopes: vec![Scope::Read] };
+        let token = |name: &str, text| ApiToken {
+            name: name.to_owned(),
+            hash: TokenHash::of(text),
+            scopes: vec![Scope::Read],
+            guests: None,
+        };
         vec![token("one", "first-token"), token("two", "second-token"), token("three", "third-token")]
     }
 

@@ -10,11 +10,12 @@ use super::known;
 use crate::checks::Checker;
 use crate::collectors::Check;
 use crate::config::{self, Config};
+use crate::control::{Acting, Control};
 use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, CheckMaker, Cluster, GuestServices, Host, Nodes, Scraper, ServiceSource, Services};
-use crate::{api, http, pve, ssh};
+use crate::{api, control, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -28,6 +29,8 @@ pub(super) struct Rooms {
     keeper: Keeper,
     hosts: Vec<(config::Host, Arc<Host>)>,
     refusals: Arc<api::Refusals>,
+    /// What is known of actions, where any may be asked for.
+    keep: Option<Arc<control::Keep>>,
     services: Vec<Arc<Services>>,
     checker: Checker,
     guest_services: Option<Arc<GuestServices>>,
@@ -43,6 +46,7 @@ struct Tenant {
     limits: pve::Limits,
     cluster: Arc<Cluster>,
     discovered: Arc<discovery::Cluster>,
+    acting: Arc<Acting>,
 }
 
 /// What a new configuration meant for the clusters: their names.
@@ -66,6 +70,7 @@ impl Rooms {
             guest_services: None,
             guest_checker: Checker::new(),
             refusals: Arc::default(),
+            keep: None,
             ssh: None,
         }
     }
@@ -94,22 +99,60 @@ impl Rooms {
         let guest_services = self.guest_services(&discovery);
         let scraper = Scraper::new(shared, asked, services.clone(), config);
         let scraper = Arc::new(scraper.with_guest_services(Arc::clone(&guest_services)));
-        let desk = self.desk(config, &scraper, &discovery);
+        let keep = self.keep(config)?;
+        let control = self.control(config, &clusters, keep.as_ref())?;
+        let desk = self.desk(config, &scraper, (&discovery, &control));
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
         (self.clusters, self.hosts, self.services) = (clusters, hosts, services);
         self.guest_services = Some(guest_services);
+        if self.keep.is_none() && keep.is_some() {
+            self.keep = keep;
+            control.recover();
+        }
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
 
     /// Who answers questions of the API.
-    fn desk(&self, config: &Config, scraper: &Arc<Scraper>, discovery: &Arc<Discovery>) -> api::Desk {
+    fn desk(
+        &self,
+        config: &Config,
+        scraper: &Arc<Scraper>,
+        (discovery, control): (&Arc<Discovery>, &Arc<Control>),
+    ) -> api::Desk {
         let mut routes = known::routes(scraper, super::unix_now);
         routes.extend(discovery::routes(discovery));
-        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION)
+        routes.extend(control.routes());
+        let private = config.web.tls.is_some() || config.control.allow_plaintext;
+        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION).private(private)
+    }
+
+    /// What outlives configurations, from the first one on by which guests may be switched.
+    fn keep(&self, config: &Config) -> Result<Option<Arc<control::Keep>>, String> {
+        let acts = config.clusters.iter().any(|cluster| cluster.control.is_some());
+        let Some(folder) = config.state_dir.as_ref().filter(|_| acts) else { return Ok(None) };
+        match &self.keep {
+            None => control::Keep::open(folder, super::unix_now().as_secs()).map(|keep| Some(Arc::new(keep))),
+            Some(keep) if keep.folder() == folder => Ok(Some(Arc::clone(keep))),
+            Some(keep) => {
+                let (before, folder) = (keep.folder().display(), folder.display());
+                Err(format!("state_dir {folder} needs a restart: what is known of actions is in {before}"))
+            }
+        }
+    }
+
+    fn control(
+        &self,
+        config: &Config,
+        clusters: &[Tenant],
+        keep: Option<&Arc<control::Keep>>,
+    ) -> Result<Arc<Control>, String> {
+        let acting = clusters.iter().map(|tenant| Arc::clone(&tenant.acting)).collect();
+        let books = keep.map(Arc::clone).zip(config.control.audit_file.as_deref());
+        Ok(Arc::new(Control::new(acting, books, Arc::clone(&self.own), super::unix_now)?))
     }
 
     /// What hosts are made with, and whether it is what those that there are were made with.
@@ -170,17 +213,21 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let (cluster, discovered) = match same {
-                Some(tenant) => (Arc::clone(&tenant.cluster), Arc::clone(&tenant.discovered)),
+            let (cluster, discovered, acting) = match same {
+                Some(Tenant { cluster, discovered, acting, .. }) => {
+                    (Arc::clone(cluster), Arc::clone(discovered), Arc::clone(acting))
+                }
                 None => {
+                    let writer = pve::Writer::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
                     let inventory = Arc::new(Inventory::new(client));
                     let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
-                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered))
+                    let acting = Arc::new(Acting::new(Arc::clone(&inventory), writer));
+                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting)
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered });
+            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered, acting });
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

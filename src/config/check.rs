@@ -8,7 +8,7 @@ use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
-use super::{control, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
+use super::{callers, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -38,7 +38,7 @@ impl<'a> Context<'a> {
 /// Checks the whole file. `None` only after a fault was reported.
 pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
     let web = web::web(&raw.web, context);
-    let control = control::control(&raw.control, web.as_ref(), context);
+    let control = callers::control(&raw.control, web.as_ref(), context);
     let scrape = scrape(&raw.scrape, &mut context.report);
     let state_dir = raw.state_dir.as_ref().map(|found| files::resolve(context.file, found.value));
     let ssh = ssh_check::defaults(raw.ssh.as_ref(), state_dir.is_some(), context);
@@ -52,6 +52,8 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
+    let acts = clusters.iter().any(|cluster| cluster.control.is_some());
+    let control = control.and_then(|control| callers::keeping(control, raw, acts, context));
     // What is wrong with [ssh] was told.
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
     let (web, control, scrape) = (web?, control?, scrape?);
@@ -121,6 +123,10 @@ fn cluster<'t>(
     let modules = modules::modules(raw.modules.as_ref(), &mut context.report);
     let node_addresses = endpoint::node_addresses(&raw.node_addresses, &mut context.report);
     let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
+    let control = match &raw.control {
+        None => Some(None),
+        Some((place, acting)) => callers::acting(place, acting.as_ref(), credential.as_ref(), context).map(Some),
+    };
     let label = raw.name.as_ref().map_or("", |name| name.value);
     let tls = tls::tls(&raw.tls, label, context);
     let ssh = match (&raw.ssh, defaults) {
@@ -129,7 +135,7 @@ fn cluster<'t>(
     };
     let (credential, tls) = (credential?, tls?);
     let (endpoints, modules, node_addresses) = (endpoints?, modules?, node_addresses?);
-    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, tls, ssh })
+    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, control: control?, tls, ssh })
 }
 
 fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {

@@ -5,7 +5,7 @@
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   control   [control]: who may use the API
+//!   callers   [control]: who may use the API
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
 //!             service, units know one kind of value each
 //!   files     the files that the configuration names
@@ -18,8 +18,8 @@
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
 mod auth;
+mod callers;
 mod check;
-mod control;
 mod credential;
 mod endpoint;
 #[cfg(test)]
@@ -59,8 +59,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ids::{Fingerprint, Scope, TokenHash};
-pub use control::token_name;
+use crate::ids::{Fingerprint, GuestSelection, Scope, TokenHash};
+pub use callers::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
@@ -71,6 +71,7 @@ pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
 pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
 pub use ssh_key::SshKey;
+pub use units::duration;
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
@@ -126,6 +127,11 @@ pub struct WebTls {
 pub struct Control {
     /// `tokens`: names and hashes unique; empty: nobody may use the API.
     pub tokens: Vec<ApiToken>,
+    /// `allow_plaintext`: whether tokens that act are taken over plain HTTP from other machines; default no.
+    pub allow_plaintext: bool,
+    /// `audit_file`: where each decision is written down; default `audit.log` in `state_dir`, absent where nothing is
+    /// switched.
+    pub audit_file: Option<PathBuf>,
 }
 
 /// Who may use the API.
@@ -137,6 +143,8 @@ pub struct ApiToken {
     pub hash: TokenHash,
     /// `scopes`: what it allows, at least one.
     pub scopes: Vec<Scope>,
+    /// `guests`: the guests that it may switch; absent: all of them.
+    pub guests: Option<GuestSelection>,
 }
 
 /// `[scrape]`.
@@ -165,6 +173,8 @@ pub struct Cluster {
     pub node_addresses: BTreeMap<String, Endpoint>,
     /// `token_id` with one of `token_secret…`, or `username` with one of `password…`.
     pub credential: Credential,
+    /// `control`: the acting credential; without it nothing is switched here.
+    pub control: Option<Credential>,
     /// `tls`: how an endpoint proves who it is.
     pub tls: Tls,
     /// `ssh`: set where the nodes are hosts.

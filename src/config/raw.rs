@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
-use super::control::{self, RawControl};
+use super::callers::{self, RawControl};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
@@ -71,6 +71,8 @@ pub(super) struct RawCluster<'t> {
     pub(super) node_addresses: Vec<(&'t str, At<&'t str>)>,
     /// `token_id` or `username` with their secrets; none: they were mixed, which was reported.
     pub(super) auth: Option<RawAuth<'t>>,
+    /// `control`: the same of the acting credential, with the place of the table.
+    pub(super) control: Option<(Place, Option<RawAuth<'t>>)>,
     /// `tls`.
     pub(super) tls: RawTls<'t>,
     /// `ssh`.
@@ -94,7 +96,7 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let mut root = Reader::root(document);
     let state_dir = root.string("state_dir", "a folder such as \"/var/lib/pve-sentinel\"", report);
     let web = root.table("web", report).map(|table| web::read(table, report)).unwrap_or_default();
-    let control = root.table("control", report).map(|table| control::read(table, report)).unwrap_or_default();
+    let control = root.table("control", report).map(|table| callers::read(table, report)).unwrap_or_default();
     let scrape = root.table("scrape", report).map(|table| read_scrape(table, report)).unwrap_or_default();
     let clusters = read_clusters(&mut root, report);
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
@@ -132,11 +134,17 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let modules = table.strings("modules", r#"["default"]"#, report);
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
     let auth = auth::read(&mut table, report);
+    let control = table.table("control", report).map(|mut control| {
+        let auth = auth::read(&mut control, report);
+        let place = control.place().clone();
+        control.close(report);
+        (place, auth)
+    });
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
     let ssh = table.table("ssh", report).map(|ssh| ssh_raw::read_cluster(ssh, report));
     table.close(report);
     let node_addresses = node_addresses.unwrap_or_default();
-    RawCluster { name, endpoints, modules, node_addresses, auth, tls, ssh }
+    RawCluster { name, endpoints, modules, node_addresses, auth, control, tls, ssh }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {

@@ -38,6 +38,8 @@ const HOMES: &[(&str, &str)] = &[
     ("tokens", "[control]"),
     ("sha256", "tokens of [control]"),
     ("scopes", "tokens of [control]"),
+    ("allow_plaintext", "[control]"),
+    ("audit_file", "[control]"),
 ];
 
 /// What the parser says of a key that is there twice; the rest of the file is as readable as before.

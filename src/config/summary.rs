@@ -48,7 +48,8 @@ impl Config {
 
 fn of_token(token: &ApiToken) -> String {
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-    format!("{} ({})", token.name, scopes.join(", "))
+    let guests = token.guests.as_ref().map(|guests| format!(" of {guests}")).unwrap_or_default();
+    format!("{} ({}{guests})", token.name, scopes.join(", "))
 }
 
 fn of_cluster(cluster: &Cluster) -> String {
@@ -75,7 +76,11 @@ fn of_cluster(cluster: &Cluster) -> String {
         None => String::new(),
         Some(ClusterSsh { settings, .. }) => format!(", nodes over ssh as {} with {}", settings.user, of_ssh(settings)),
     };
-    format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes})", cluster.name)
+    let acting = match &cluster.control {
+        None => String::new(),
+        Some(acting) => format!(", guests switched as {}", acting.identity()),
+    };
+    format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes}{acting})", cluster.name)
 }
 
 fn of_host(Host { id, address, ssh, services, .. }: &Host) -> String {

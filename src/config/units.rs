@@ -21,7 +21,7 @@ const LONGEST: u64 = 100 * 365 * 86_400_000;
 
 /// Reads a duration as Prometheus writes it: whole numbers with `y`, `w`, `d`, `h`, `m`, `s`, `ms`, each at most once
 /// and the longer before the shorter, such as `1m30s`; at most 100 years.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = Some(text).filter(|text| !text.is_empty())?;
     let mut units = DURATION_UNITS.iter();
     let mut total: u64 = 0;

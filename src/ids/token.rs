@@ -22,17 +22,25 @@ pub struct TokenHash([u8; 32]);
 pub enum Scope {
     /// Read what is known, and have it looked up again.
     Read,
+    /// Switch guests.
+    Power,
 }
 
 impl Scope {
     /// All there are.
-    pub const ALL: &[Self] = &[Self::Read];
+    pub const ALL: &[Self] = &[Self::Read, Self::Power];
 
     /// As it is written in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Power => "power",
         }
+    }
+
+    /// Whether it lets something be done, and not only looked at.
+    pub fn acts(self) -> bool {
+        self != Self::Read
     }
 
     /// Reads what [`Scope::as_str`] writes.

@@ -23,6 +23,7 @@ pub struct Own {
     config_read_at: Gauge,
     ssh_connections: Family<SshAttempt, Counter>,
     ssh_requests: Family<SshAttempt, Counter>,
+    control_actions: Family<ControlAction, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,6 +58,12 @@ struct Cluster {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControlAction {
+    action: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: String,
 }
@@ -74,6 +81,7 @@ impl Own {
             config_read_at: Gauge::default(),
             ssh_connections: Family::default(),
             ssh_requests: Family::default(),
+            control_actions: Family::default(),
         };
         own.registered(version)
     }
@@ -123,6 +131,11 @@ impl Own {
             "pve_sentinel_ssh_requests",
             "Commands run over SSH by host and outcome",
             self.ssh_requests.clone(),
+        );
+        registry.register(
+            "pve_sentinel_control_actions",
+            "Decisions on actions of guests by action and outcome",
+            self.control_actions.clone(),
         );
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
@@ -177,6 +190,11 @@ impl Own {
     /// Counts a command on a host: `pve_sentinel_ssh_requests_total`. `outcome` is one of few words.
     pub fn ssh_request(&self, host: &str, outcome: &'static str) {
         self.ssh_requests.get_or_create(&SshAttempt { host: host.into(), outcome }).inc();
+    }
+
+    /// Counts a decision on an action: `pve_sentinel_control_actions_total`. Both are among few words.
+    pub fn control_action(&self, action: &'static str, outcome: &'static str) {
+        self.control_actions.get_or_create(&ControlAction { action, outcome }).inc();
     }
 
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.

@@ -63,6 +63,17 @@ impl Asking {
         Ok(answer)
     }
 
+    /// Makes sure that an address belongs to the cluster before anything is sent there that cannot be taken back.
+    pub(super) async fn prove(&self, index: usize) -> Result<(), Error> {
+        if self.endpoints.is_unchecked(index)? {
+            self.check(index).await?;
+        }
+        if !self.endpoints.claim(index) {
+            self.check(index).await?;
+        }
+        Ok(())
+    }
+
     /// Compares the nodes of an address with those that are known.
     async fn check(&self, index: usize) -> Result<(), Error> {
         let _turn = self.endpoints.turn(index).await;

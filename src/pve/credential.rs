@@ -49,6 +49,13 @@ impl Credential {
         })
     }
 
+    /// The same of a request that changes something: who has a ticket must also prove that no web page made it.
+    pub(super) fn put_on_post(&self, request: RequestBuilder) -> Option<RequestBuilder> {
+        let request = self.put_on(request)?;
+        let csrf = self.login().and_then(Login::csrf);
+        Some(csrf.into_iter().fold(request, |request, csrf| request.header("CSRFPreventionToken", csrf)))
+    }
+
     /// A text of the other side, which may repeat what we sent it.
     pub(super) fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self {

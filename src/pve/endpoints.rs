@@ -350,6 +350,7 @@ mod tests {
     fn endpoints(count: usize, direct: &[(&str, usize)]) -> Endpoints {
         let endpoint = |number: usize| Endpoint { url: url(number) };
         Endpoints::new(&Cluster {
+            control: None,
             name: "home".into(),
             endpoints: (1..=count).map(endpoint).collect(),
             modules: Vec::new(),

@@ -213,6 +213,11 @@ impl Login {
         self.state().ticket.as_ref().map(|kept| kept.ticket.cookie())
     }
 
+    /// The `CSRFPreventionToken` header of the same login, if it gave one.
+    pub(super) fn csrf(&self) -> Option<HeaderValue> {
+        self.state().ticket.as_ref().and_then(|kept| kept.ticket.csrf())
+    }
+
     /// A text of the other side, which may repeat what we sent it.
     pub(super) fn hide<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
         let state = self.state();

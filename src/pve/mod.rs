@@ -1,4 +1,4 @@
-//! The read-only client of the Proxmox VE API: endpoints, credential, TLS, bounded answers, lenient parsing.
+//! The client of the Proxmox VE API: endpoints, credential, TLS, bounded answers, lenient parsing.
 //!
 //! ```text
 //! client     what callers may ask: the fast lane (fast), the slow lane (slow) behind the gate per node (gate)
@@ -8,10 +8,12 @@
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
 //! known      what is known of the endpoints, for those who ask how they do
 //! look       the certificate that an address shows, for those who want to pin it
+//! writer     who may change something: the one that sends POSTs, with a credential of its own
 //! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
 //! ```
 //!
-//! A [`Client`] belongs to one cluster. It sends nothing but `GET` and the login, and its credential goes only to
+//! A [`Client`] belongs to one cluster. It sends nothing but `GET` and the login. A [`Writer`] sends what it is told to
+//! besides; only `control` and `app` may name it. The credentials of both go only to
 //! addresses that the configuration names, after their certificate was checked.
 
 mod admission;
@@ -55,6 +57,7 @@ mod tls;
 mod transport;
 mod version;
 pub mod wire;
+mod writer;
 
 pub use answer::Answer;
 pub use certificate::Details;
@@ -76,3 +79,4 @@ pub use status::{StatusEntry, status};
 pub use subscription::{Subscription, subscription};
 pub use tls::Roots;
 pub use version::{Version, version};
+pub use writer::{Place, Sent, Writer};

@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::wire::Flag;
+use super::wire::{Flag, Text};
 use crate::config::Secret;
 
 /// Real ones have about 400 characters.
@@ -18,6 +18,8 @@ const LONGEST: usize = 4000;
 pub(super) struct Ticket {
     cookie: HeaderValue,
     text: Secret,
+    /// `CSRFPreventionToken`, which goes with every POST; absent where the login gave none that fits into a header.
+    csrf: Option<HeaderValue>,
     /// How it may come back in messages.
     echoes: Echoes,
 }
@@ -45,6 +47,8 @@ struct Envelope<'a> {
 struct Grant<'a> {
     #[serde(borrow)]
     ticket: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "CSRFPreventionToken")]
+    csrf: Text<'a>,
     #[serde(rename = "NeedTFA")]
     need_tfa: Flag,
 }
@@ -52,7 +56,7 @@ struct Grant<'a> {
 impl Ticket {
     /// The ticket in an answer to a login.
     pub(super) fn parse(body: &str) -> Result<Self, NoTicket> {
-        let Ok(Envelope { data: Grant { ticket, need_tfa } }) = serde_json::from_str::<Envelope<'_>>(body) else {
+        let Ok(Envelope { data: Grant { ticket, csrf, need_tfa } }) = serde_json::from_str::<Envelope<'_>>(body) else {
             return Err(NoTicket::Malformed("it is no JSON object with a ticket in it"));
         };
         let text = Secret::new(ticket.unwrap_or_default().into_owned());
@@ -72,12 +76,22 @@ impl Ticket {
         };
         cookie.set_sensitive(true);
         let echoes = Echoes::new(text.expose());
-        Ok(Self { cookie, text, echoes })
+        let csrf = csrf.filled().filter(|csrf| csrf.len() <= LONGEST).and_then(|csrf| HeaderValue::from_str(csrf).ok());
+        let csrf = csrf.map(|mut csrf| {
+            csrf.set_sensitive(true);
+            csrf
+        });
+        Ok(Self { cookie, text, csrf, echoes })
     }
 
     /// The value of the `Cookie` header.
     pub(super) fn cookie(&self) -> HeaderValue {
         self.cookie.clone()
+    }
+
+    /// The value of the `CSRFPreventionToken` header.
+    pub(super) fn csrf(&self) -> Option<HeaderValue> {
+        self.csrf.clone()
     }
 
     /// The ticket itself, which is a password to get the next one.
@@ -132,7 +146,7 @@ pub(super) fn form(user: &str, password: &Secret) -> Bytes {
 }
 
 /// `start` and the text, percent-encoded but for letters, digits, `-._~` and what is kept.
-fn escaped(start: &str, text: &str, kept: &[u8]) -> Zeroizing<String> {
+pub(super) fn escaped(start: &str, text: &str, kept: &[u8]) -> Zeroizing<String> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     // Sized at once: a buffer that grows would leave unwiped copies behind.
     let mut escaped = Zeroizing::new(String::with_capacity(start.len() + 3 * text.len()));
@@ -172,6 +186,8 @@ mod tests {
         assert_eq!(ticket.text().expose(), TICKET);
         assert_eq!(ticket.cookie(), format!("PVEAuthCookie={TICKET}"), "nothing of it needs an escape");
         assert!(ticket.cookie().is_sensitive());
+        assert_eq!(ticket.csrf().expect("a token"), "6B00B907:x");
+        assert!(ticket.csrf().is_some_and(|csrf| csrf.is_sensitive()));
         let odd = parse_cookie("PVE:a;b%41 ü\r\n@pve:1::x");
         assert_eq!(odd, "PVEAuthCookie=PVE:a%3Bb%2541%20%C3%BC%0D%0A@pve:1::x");
     }

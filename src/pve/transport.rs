@@ -30,6 +30,11 @@ const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
 /// What is read of the answer to a login: it also lists the user's rights.
 const LOGIN_BODY: u64 = 256 << 10;
 
+/// What is read of the answer to any other POST: it is a UPID.
+const ANSWER_TO_POST: u64 = 64 << 10;
+/// What PVE takes with a POST.
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
 /// Asks the addresses of one cluster.
 ///
 /// Connections are kept as long as pveproxy keeps them: 5 s without a request. Answers of protected calls, such as
@@ -98,9 +103,8 @@ impl Transport {
         Ok(Answer { endpoint, path, body, date, credential: Arc::clone(&self.credential) })
     }
 
-    /// `POST {address}/api2/json/access/ticket`: the one request that is no GET. Gives the body, which holds a ticket.
+    /// `POST {address}/api2/json/access/ticket`: the one request of a reader that is no GET. Gives the body, which holds a ticket.
     pub(super) async fn log_in(&self, address: &str, form: Bytes, bounds: Bounds) -> Result<Zeroizing<String>, Error> {
-        const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
         // On a new connection, so that no password is sent twice because a kept one died.
         let request = self.fresh.post(format!("{address}/api2/json{LOGIN}")).header(CONTENT_TYPE, FORM).body(form);
         let exchange = async {
@@ -115,6 +119,30 @@ impl Transport {
             Ok(Zeroizing::new(String::from_utf8_lossy(&body).into_owned()))
         };
         self.counted(address, &Path::from(LOGIN), bounds, exchange).await
+    }
+
+    /// `POST {address}/api2/json{path}` with a form, once and never again: whatever breaks after a connection came about may
+    /// have reached the other side, and is told as [`Reason::Broken`] at least.
+    pub(super) async fn post(&self, address: &str, path: &Path, form: Bytes, bounds: Bounds) -> Result<Answer, Error> {
+        // On a new connection, so that nothing is sent into one that dies.
+        let request = self.fresh.post(format!("{address}/api2/json{path}")).header(CONTENT_TYPE, FORM).body(form);
+        let exchange = async {
+            let request = self.credential.put_on_post(request);
+            let request = request.ok_or_else(|| Reason::NotLoggedIn("nobody is logged in".to_owned()))?;
+            let sending = async {
+                let sent = request.send().await;
+                sent.map_err(
+                    |error| if error.is_connect() { classify(&error) } else { Reason::Broken(root_cause(&error)) },
+                )
+            };
+            let mut response = bounds.head(sending).await?;
+            let date = date(response.headers());
+            let body = self.body(&mut response, ANSWER_TO_POST).await?;
+            Ok((text(body, &self.credential)?, date))
+        };
+        let (body, date) = self.counted(address, path, bounds, exchange).await?;
+        let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
+        Ok(Answer { endpoint, path, body, date, credential: Arc::clone(&self.credential) })
     }
 
     async fn counted<T>(

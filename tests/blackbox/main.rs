@@ -10,6 +10,7 @@ mod alerts;
 mod api;
 mod check_live;
 mod commands;
+mod control;
 mod demo;
 mod discovery;
 #[cfg(feature = "external-programs")]
@@ -54,3 +55,4 @@ mod sshd_pages;
 mod sshd_slow;
 mod tickets;
 mod tls;
+mod writer;

@@ -13,9 +13,9 @@ use crate::scrape::KnownHost;
 const NOW: u64 = 1_790_000_000;
 
 fn request(query: &[(&str, &str)]) -> Request {
-    let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], from: None };
+    let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], guests: None, from: None };
     let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Request { path: Vec::new(), query, body: bytes::Bytes::new(), caller, id: "1".to_owned() }
+    Request { path: Vec::new(), query, body: bytes::Bytes::new(), key: None, caller, id: "1".to_owned() }
 }
 
 /// The moment at which the tests ask, and one that was so long before.

@@ -30,7 +30,8 @@ fn start_echo(body_timeout: Duration) -> Server {
         handler: handler(echo),
         doc: &DOC,
     }];
-    let tokens = vec![ApiToken { name: "ops".to_owned(), hash: TokenHash::of("ops"), scopes: vec![Scope::Read] }];
+    let tokens =
+        vec![ApiToken { name: "ops".to_owned(), hash: TokenHash::of("ops"), scopes: vec![Scope::Read], guests: None }];
     let limits = Limits { body_timeout, ..Limits::default() };
     start_site(site(small(), limits).with_desk(Desk::new(routes, tokens, Arc::default(), "1")))
 }

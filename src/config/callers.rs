@@ -1,12 +1,15 @@
-//! `[control]`: who may use the API.
+//! `[control]`: who may use the API, and what is kept of it; `control` of clusters: the acting credential.
 
 use std::collections::HashSet;
 
+use super::auth::RawAuth;
 use super::check::Context;
-use super::fault::{At, Report};
+use super::credential::credential;
+use super::fault::{At, Place, Report};
+use super::raw::RawConfig;
 use super::reader::Reader;
-use super::{ApiToken, Control, Web, words};
-use crate::ids::{Scope, TokenHash, holds_token};
+use super::{ApiToken, Control, Credential, Web, files, words};
+use crate::ids::{GuestSelection, Scope, TokenHash, holds_token};
 
 /// The longest name of a token, in bytes.
 const LONGEST: usize = 64;
@@ -15,6 +18,8 @@ const LONGEST: usize = 64;
 #[derive(Default)]
 pub(super) struct RawControl<'t> {
     tokens: Vec<RawToken<'t>>,
+    allow_plaintext: Option<At<bool>>,
+    audit_file: Option<At<&'t str>>,
 }
 
 /// One of `tokens`.
@@ -22,13 +27,16 @@ struct RawToken<'t> {
     name: Option<At<&'t str>>,
     sha256: Option<At<&'t str>>,
     scopes: Option<At<Vec<At<&'t str>>>>,
+    guests: Option<At<Vec<At<&'t str>>>>,
 }
 
 /// Reads the table; faults of shape are reported.
 pub(super) fn read<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawControl<'t> {
     let tokens = table.tables("tokens", report).into_iter().map(|token| read_token(token, report)).collect();
+    let allow_plaintext = table.boolean("allow_plaintext", report);
+    let audit_file = table.string("audit_file", "the path of a file", report);
     table.close(report);
-    RawControl { tokens }
+    RawControl { tokens, allow_plaintext, audit_file }
 }
 
 fn read_token<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawToken<'t> {
@@ -39,6 +47,7 @@ fn read_token<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawToke
         name: table.string("name", "a name such as \"ops\"", report),
         sha256: table.string("sha256", "64 hexadecimal digits", report),
         scopes: table.strings("scopes", r#"["read"]"#, report),
+        guests: table.strings("guests", r#"["tag:dev", "100-199"]"#, report),
     };
     table.close(report);
     token
@@ -57,7 +66,56 @@ pub(super) fn control(raw: &RawControl<'_>, web: Option<&Web>, context: &mut Con
         let message = "tokens cross the network unencrypted: set tls of [web], or listen on 127.0.0.1 behind a proxy";
         report.warn(&name.place, message);
     }
-    Some(Control { tokens: tokens.into_iter().collect::<Option<_>>()? })
+    let allow_plaintext = raw.allow_plaintext.as_ref().filter(|allowed| allowed.value);
+    if let Some(allowed) = allow_plaintext {
+        let message = "tokens that switch guests are taken over plain HTTP from other machines, where anybody on the way can \
+                       read and use them";
+        report.warn(&allowed.place, message);
+    }
+    let audit_file = match &raw.audit_file {
+        Some(found) if found.value.is_empty() => {
+            report.fault(&found.place, "expected the path of a file, found an empty text".to_owned());
+            return None;
+        }
+        found => found.as_ref().map(|found| files::resolve(context.file, found.value)),
+    };
+    let tokens = tokens.into_iter().collect::<Option<_>>()?;
+    Some(Control { tokens, allow_plaintext: allow_plaintext.is_some(), audit_file })
+}
+
+/// Checks the acting credential of a cluster. `None` only after a fault was reported.
+pub(super) fn acting(
+    place: &Place,
+    raw: Option<&RawAuth<'_>>,
+    reading: Option<&Credential>,
+    context: &mut Context<'_>,
+) -> Option<Credential> {
+    let acting = credential(raw?, context)?;
+    if reading.is_some_and(|reading| reading.identity() == acting.identity()) {
+        let message = format!(
+            "expected a credential of its own, found {} again; who reads must not be able to act",
+            words::shown(acting.identity())
+        );
+        context.report.fault(place, message);
+        return None;
+    }
+    Some(acting)
+}
+
+/// Where decisions are written down, if there are any. `None` only after a fault was reported.
+pub(super) fn keeping(control: Control, raw: &RawConfig<'_>, acts: bool, context: &mut Context<'_>) -> Option<Control> {
+    if !acts {
+        return Some(control);
+    }
+    let Some(folder) = &raw.state_dir else {
+        let place = raw.clusters.iter().find_map(|cluster| cluster.control.as_ref().map(|(place, _)| place))?;
+        let message =
+            "expected state_dir at the top, where actions are written down before they are asked for, found none";
+        context.report.fault(place, message.to_owned());
+        return None;
+    };
+    let default = files::resolve(context.file, folder.value).join("audit.log");
+    Some(Control { audit_file: control.audit_file.or(Some(default)), ..control })
 }
 
 /// What other tokens have taken.
@@ -94,7 +152,29 @@ fn token<'t>(raw: &RawToken<'t>, before: &mut Before<'t>, report: &mut Report<'_
         None
     });
     let scopes = raw.scopes.as_ref().and_then(|found| scopes(&found.value, report));
-    Some(ApiToken { name: name?, hash: hash?, scopes: scopes? })
+    let guests = match &raw.guests {
+        None => Some(None),
+        Some(found) => guests(found, scopes.as_deref(), report).map(Some),
+    };
+    Some(ApiToken { name: name?, hash: hash?, scopes: scopes?, guests: guests? })
+}
+
+/// The guests that a token may switch; without the right to switch any, they would promise what does not hold.
+fn guests(raw: &At<Vec<At<&str>>>, scopes: Option<&[Scope]>, report: &mut Report<'_>) -> Option<GuestSelection> {
+    if scopes.is_some_and(|scopes| !scopes.contains(&Scope::Power)) {
+        let message =
+            "guests limits the scope power, which this token does not have; add the scope, or leave guests out";
+        report.fault(&raw.place, message.to_owned());
+        return None;
+    }
+    let mut wrong = raw.value.is_empty();
+    for found in &raw.value {
+        if let Err(message) = GuestSelection::parse([found.value]) {
+            report.fault(&found.place, message);
+            wrong = true;
+        }
+    }
+    (!wrong).then(|| GuestSelection::parse(raw.value.iter().map(|found| found.value)).ok()).flatten()
 }
 
 /// Whether a text can be the name of a token, or what is wrong with it.
@@ -169,7 +249,8 @@ mod tests {
         let text =
             format!("{}, {}", entry("ops", &one.hex(), "[\"read\"]"), entry("b.2_c-d", &two.hex(), "[\"read\"]"));
         let loaded = read(&text).unwrap();
-        let expected = |name: &str, hash| ApiToken { name: name.to_owned(), hash, scopes: vec![Scope::Read] };
+        let expected =
+            |name: &str, hash| ApiToken { name: name.to_owned(), hash, scopes: vec![Scope::Read], guests: None };
         assert_eq!(loaded.config.control.tokens, [expected("ops", one), expected("b.2_c-d", two)]);
         assert!(loaded.config.summary().contains("tokens of the API: ops (read), b.2_c-d (read)"));
         assert!(loaded.warnings.len() == 1 && loaded.warnings[0].contains("control.tokens[0].name: tokens cross"));
@@ -197,6 +278,49 @@ mod tests {
             for secret in ["q83vEjRW", "5ec2e7ab", "xxxx"] {
                 assert!(!said.contains(secret), "{text}\n{said}");
             }
+        }
+    }
+
+    #[test]
+    fn acting_tokens_are_limited_to_guests() {
+        let hash = TokenHash::of(TOKEN).hex();
+        let with = |scopes: &str, guests: &str| {
+            read(&entry("ops", &hash, scopes).replace(" }", &format!(", guests = {guests} }}")))
+        };
+        let loaded = with("[\"read\", \"power\"]", "[\"tag:dev\", \"!150\"]").unwrap();
+        let [token] = loaded.config.control.tokens.as_slice() else { panic!("no token") };
+        assert_eq!(token.scopes, [Scope::Read, Scope::Power]);
+        assert_eq!(token.guests, GuestSelection::parse(["tag:dev", "!150"]).ok());
+        for (scopes, guests, words) in [
+            ("[\"read\"]", "[\"tag:dev\"]", "tokens[0].guests: guests limits the scope power"),
+            ("[\"power\"]", "[\"tag:dev\", \"tag:a b\"]", "tokens[0].guests[1]: expected a selector"),
+            ("[\"power\"]", "[]", "guests: expected an array such as"),
+        ] {
+            let said = output(&with(scopes, guests));
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn who_acts_is_not_who_reads_and_needs_a_place_to_write() {
+        let control = |state_dir: &str, control: &str| {
+            parsed(&format!("{state_dir}\n{}control = {{ {control} }}\n", cluster("token_secret_env = \"PVE_TOKEN\"")))
+        };
+        let acting = "token_id = \"operator@pve!power\", token_secret_env = \"PVE_TOKEN\"";
+        let loaded = control("state_dir = \"state\"", acting).unwrap();
+        let config = &loaded.config;
+        assert_eq!(config.clusters[0].control.as_ref().unwrap().identity(), "operator@pve!power");
+        assert!(config.control.audit_file.as_ref().unwrap().ends_with("state/audit.log"));
+        assert!(!config.control.allow_plaintext && !output(&Ok(loaded)).contains("5ec2e7ab"));
+        let reading = "token_id = \"monitor@pve!prometheus\", token_secret_env = \"PVE_TOKEN\"";
+        for (state_dir, text, words) in [
+            ("", acting, "clusters[0].control: expected state_dir"),
+            ("state_dir = \"state\"", reading, "clusters[0].control: expected a credential of its own"),
+            ("state_dir = \"state\"", "token_id = \"a@b!c\"", "clusters[0].control: expected the token's secret"),
+            ("state_dir = \"state\"", "dry_run = true", "clusters[0].control.dry_run: unknown key"),
+        ] {
+            let said = output(&control(state_dir, text));
+            assert!(said.contains(words), "{said}");
         }
     }
 

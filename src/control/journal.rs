@@ -1,0 +1,303 @@
+//! What was begun, kept over restarts: written before an order is sent, when PVE took it, and when it ended. Who repeats an
+//! `Idempotency-Key` within the hour gets the answer of the first time.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// So long an ended order is remembered, in seconds.
+const REMEMBERED: u64 = 3600;
+/// So long one that did not end is looked for, in seconds.
+const LOOKED_FOR: u64 = 24 * 3600;
+/// After so many lines the file is written anew.
+const MOST_LINES: usize = 2000;
+
+/// What was sent, or is about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// The id of the request.
+    pub(super) id: String,
+    /// Seconds since 1970.
+    pub(super) at: u64,
+    /// The name of the token.
+    pub(super) token: String,
+    /// The `Idempotency-Key`, if there is one.
+    pub(super) key: Option<String>,
+    pub(super) cluster: String,
+    pub(super) vmid: u64,
+    /// `qemu` or `lxc`.
+    pub(super) kind: String,
+    pub(super) node: String,
+    pub(super) name: Option<String>,
+    pub(super) action: String,
+    /// All that makes the order another one.
+    pub(super) wish: String,
+    /// Tasks that began before this, in seconds since 1970 by the cluster's clock, are others.
+    pub(super) since: u64,
+    /// How long the guest ran before, in seconds.
+    pub(super) uptime: u64,
+}
+
+/// What is known of an order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Record {
+    pub(super) intent: Intent,
+    pub(super) upid: Option<String>,
+    /// Status and body of the answer.
+    pub(super) ended: Option<(u16, Value)>,
+}
+
+/// What an `Idempotency-Key` stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Claim {
+    /// Nothing yet.
+    New,
+    /// The same order, which has ended.
+    Ended(u16, Value),
+    /// The same order, of which no end is known.
+    Open(Box<Record>),
+    /// Another order.
+    Other,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Intent(Intent),
+    Taken { id: String, upid: String },
+    Ended { id: String, status: u16, body: Value },
+}
+
+/// The file and what is in it.
+pub(super) struct Journal {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    records: HashMap<String, Record>,
+    lines: usize,
+}
+
+impl Journal {
+    /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out.
+    pub(super) fn open(path: &Path, now: u64) -> io::Result<Self> {
+        let text = match std::fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut state = State::default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|line| state.take(line));
+        state.forget(now);
+        let journal = Self { path: path.to_owned(), state: Mutex::new(state) };
+        journal.rewrite(&mut journal.state())?;
+        Ok(journal)
+    }
+
+    /// Writes that an order is about to be sent.
+    pub(super) fn intend(&self, intent: Intent) -> io::Result<()> {
+        let mut state = self.state();
+        if state.lines >= MOST_LINES {
+            state.forget(intent.at);
+            self.rewrite(&mut state)?;
+        }
+        self.append(&mut state, Line::Intent(intent))
+    }
+
+    /// Writes that PVE took it.
+    pub(super) fn taken(&self, id: &str, upid: &str) -> io::Result<()> {
+        self.append(&mut self.state(), Line::Taken { id: id.to_owned(), upid: upid.to_owned() })
+    }
+
+    /// Writes what became of it.
+    pub(super) fn ended(&self, id: &str, status: u16, body: &Value) -> io::Result<()> {
+        let mut state = self.state();
+        // What was refused before it was sent is no order.
+        if !state.records.contains_key(id) {
+            return Ok(());
+        }
+        self.append(&mut state, Line::Ended { id: id.to_owned(), status, body: body.clone() })
+    }
+
+    /// What a token's key stands for.
+    pub(super) fn claim(&self, token: &str, key: &str, wish: &str, now: u64) -> Claim {
+        let state = self.state();
+        let of_key = |record: &&Record| record.intent.token == token && record.intent.key.as_deref() == Some(key);
+        let fresh = |record: &&Record| record.ended.is_none() || now < record.intent.at.saturating_add(REMEMBERED);
+        let Some(record) = state.records.values().filter(of_key).find(fresh) else { return Claim::New };
+        if record.intent.wish != wish {
+            return Claim::Other;
+        }
+        match &record.ended {
+            Some((status, body)) => Claim::Ended(*status, body.clone()),
+            None => Claim::Open(Box::new(record.clone())),
+        }
+    }
+
+    /// Orders of which no end is known.
+    pub(super) fn open_records(&self) -> Vec<Record> {
+        self.state().records.values().filter(|record| record.ended.is_none()).cloned().collect()
+    }
+
+    /// Whether a task belongs to another order than this.
+    pub(super) fn is_of_another(&self, upid: &str, id: &str) -> bool {
+        self.state().records.values().any(|record| record.intent.id != id && record.upid.as_deref() == Some(upid))
+    }
+
+    fn append(&self, state: &mut State, line: Line) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(&line)?;
+        bytes.push(b'\n');
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        state.take(line);
+        Ok(())
+    }
+
+    /// Writes what is remembered into a new file, which then takes the place of the old one.
+    fn rewrite(&self, state: &mut State) -> io::Result<()> {
+        let lines: Vec<Line> = state.records.values().flat_map(Record::lines).collect();
+        let new = self.path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        for line in &lines {
+            file.write_all(&[serde_json::to_vec(line)?, b"\n".to_vec()].concat())?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        state.lines = lines.len();
+        match self.path.parent() {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, line: Line) {
+        self.lines += 1;
+        match line {
+            Line::Intent(intent) => {
+                // One that moved is begun anew under the same id.
+                let record = Record { intent, upid: None, ended: None };
+                self.records.insert(record.intent.id.clone(), record);
+            }
+            Line::Taken { id, upid } => {
+                self.records.get_mut(&id).into_iter().for_each(|record| record.upid = Some(upid.clone()));
+            }
+            Line::Ended { id, status, body } => {
+                self.records.get_mut(&id).into_iter().for_each(|record| record.ended = Some((status, body.clone())));
+            }
+        }
+    }
+
+    fn forget(&mut self, now: u64) {
+        self.records.retain(|_, record| {
+            let kept = if record.ended.is_some() { REMEMBERED } else { LOOKED_FOR };
+            now < record.intent.at.saturating_add(kept)
+        });
+    }
+}
+
+impl Record {
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        let id = &self.intent.id;
+        let taken = self.upid.as_ref().map(|upid| Line::Taken { id: id.clone(), upid: upid.clone() });
+        let ended = self.ended.as_ref();
+        let ended = ended.map(|(status, body)| Line::Ended { id: id.clone(), status: *status, body: body.clone() });
+        [Some(Line::Intent(self.intent.clone())), taken, ended].into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn intent(id: &str, key: &str, at: u64) -> Intent {
+        Intent {
+            id: id.to_owned(),
+            at,
+            token: "ops".to_owned(),
+            key: Some(key.to_owned()),
+            cluster: "home".to_owned(),
+            vmid: 100,
+            kind: "qemu".to_owned(),
+            node: "pve1".to_owned(),
+            name: Some("web".to_owned()),
+            action: "start".to_owned(),
+            wish: "start".to_owned(),
+            since: at,
+            uptime: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_begun_and_ended_is_known_after_a_restart_for_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.journal");
+        let journal = Journal::open(&path, 1000).unwrap();
+        assert_eq!(journal.claim("ops", "k1", "start", 1000), Claim::New);
+        journal.intend(intent("1", "k1", 1000)).unwrap();
+        journal.intend(intent("2", "k2", 1000)).unwrap();
+        journal.taken("1", "UPID:1").unwrap();
+        journal.ended("1", 200, &json!({"changed": true})).unwrap();
+        journal.taken("2", "UPID:2").unwrap();
+        let check = |journal: &Journal| {
+            assert_eq!(journal.claim("ops", "k1", "start", 4599), Claim::Ended(200, json!({"changed": true})));
+            assert_eq!(journal.claim("ops", "k1", "stop", 2000), Claim::Other);
+            assert_eq!(journal.claim("other", "k1", "start", 2000), Claim::New);
+            let Claim::Open(open) = journal.claim("ops", "k2", "start", 9000) else { panic!("it has no end") };
+            assert_eq!((open.upid.as_deref(), journal.open_records().len()), (Some("UPID:2"), 1));
+            assert!(journal.is_of_another("UPID:2", "1") && !journal.is_of_another("UPID:2", "2"));
+        };
+        check(&journal);
+        drop(journal);
+        // A crash in the middle of a line.
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str("{\"ended\":{\"id\":\"2\",\"sta");
+        std::fs::write(&path, text).unwrap();
+        check(&Journal::open(&path, 2000).unwrap());
+        let later = Journal::open(&path, 4600).unwrap();
+        assert_eq!(later.claim("ops", "k1", "start", 4600), Claim::New);
+        assert_eq!(later.open_records().len(), 1);
+        assert!(Journal::open(&path, 1000 + LOOKED_FOR).unwrap().open_records().is_empty());
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.journal");
+        let journal = Journal::open(&path, 0).unwrap();
+        journal.state().lines = MOST_LINES;
+        journal.intend(intent("1", "k1", 1000)).unwrap();
+        journal.ended("1", 200, &json!({})).unwrap();
+        journal.state().lines = MOST_LINES;
+        journal.intend(intent("2", "k2", 1000 + REMEMBERED)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("control.journal");
+            std::fs::write(&path, bytes).unwrap();
+            prop_assert!(Journal::open(&path, 1000).unwrap().open_records().is_empty());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What outlives a configuration: the lock of `state_dir`, the journal, and the orders under way.
+
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::journal::Journal;
+
+/// In `state_dir`: what was begun.
+const JOURNAL: &str = "control.journal";
+/// In `state_dir`: held by the process that uses it.
+const LOCK: &str = "control.lock";
+
+/// What outlives a configuration.
+pub struct Keep {
+    folder: PathBuf,
+    pub(super) journal: Journal,
+    under_way: Mutex<HashMap<String, (String, watch::Receiver<Progress>)>>,
+    /// Unlocked when dropped.
+    _lock: File,
+}
+
+/// How far an order has come.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Progress {
+    /// Nothing was sent yet.
+    Deciding,
+    /// PVE has a task for it: the body of a 202.
+    Asked(Value),
+    /// Status and body of the answer.
+    Ended(u16, Value),
+}
+
+/// Who carries an order out.
+pub(super) enum Joined {
+    /// The caller.
+    Mine(UnderWay),
+    /// Somebody else, at this moment.
+    Theirs(watch::Receiver<Progress>),
+    /// Nobody: the name stands for another order at this moment.
+    Other,
+}
+
+/// Forgets the order when it is dropped, however it ended.
+pub(super) struct UnderWay {
+    keep: Arc<Keep>,
+    name: String,
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+impl Keep {
+    /// Takes `state_dir` for this process; `now` is in seconds since 1970. Fails with a sentence that names key and path.
+    pub fn open(folder: &Path, now: u64) -> Result<Self, String> {
+        let shown = folder.display();
+        let unusable =
+            |error: std::io::Error| format!("state_dir {shown} cannot be used: {error}; control writes there");
+        if !folder.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+        }
+        let file = folder.join(LOCK);
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!(
+                    "state_dir {shown} is used by another process; stop that one, or give this one a folder of its own"
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        let journal = Journal::open(&folder.join(JOURNAL), now).map_err(unusable)?;
+        Ok(Self { folder: folder.to_owned(), journal, under_way: Mutex::default(), _lock: lock })
+    }
+
+    /// The folder that was taken.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The order of this name, where the wish is the same.
+    pub(super) fn join(self: &Arc<Self>, name: &str, wish: &str) -> Joined {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        match under_way.get(name) {
+            Some((same, progress)) if same == wish => return Joined::Theirs(progress.clone()),
+            Some(_) => return Joined::Other,
+            None => {}
+        }
+        let (progress, seen) = watch::channel(Progress::Deciding);
+        under_way.insert(name.to_owned(), (wish.to_owned(), seen));
+        Joined::Mine(UnderWay { keep: Arc::clone(self), name: name.to_owned(), progress })
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.keep.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_has_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/state");
+        let keep = Keep::open(&path, 0).unwrap();
+        let wrong = Keep::open(&path, 0).err().unwrap();
+        assert!(wrong.starts_with("state_dir ") && wrong.contains("new/state is used by another process"), "{wrong}");
+        drop(keep);
+        assert!(Keep::open(&path, 0).is_ok());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(Keep::open(&file, 0).err().unwrap().contains("file cannot be used"));
+    }
+
+    #[test]
+    fn an_order_is_carried_out_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = Arc::new(Keep::open(folder.path(), 0).unwrap());
+        let first = keep.join("a", "start");
+        assert!(matches!(first, Joined::Mine(_)) && matches!(keep.join("a", "start"), Joined::Theirs(_)));
+        assert!(matches!(keep.join("a", "stop"), Joined::Other) && matches!(keep.join("b", "start"), Joined::Mine(_)));
+        drop(first);
+        assert!(matches!(keep.join("a", "stop"), Joined::Mine(_)));
+    }
+}
