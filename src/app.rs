@@ -2,6 +2,7 @@
 
 mod known;
 mod live;
+mod mint;
 mod reload;
 mod rooms;
 
@@ -58,13 +59,14 @@ impl App {
         match self.rooms {
             Kept::Rooms(rooms) => {
                 http::serve(listeners, self.front, stop).await;
-                drop(rooms);
+                rooms.close().await;
             }
             Kept::Reloading(reloader, wishes) => {
                 let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
-                let reloads = tokio::spawn(reloader.run(hangups, wishes));
+                let reloads = tokio::spawn(Arc::clone(&reloader).run(hangups, wishes));
                 http::serve(listeners, self.front, stop).await;
                 reloads.abort();
+                reloader.close().await;
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ mod line;
 use futures_util::future::join_all;
 
 use crate::collectors::{Collector, HostOptions};
-use crate::config::{Cluster, Config};
+use crate::config::{Cluster, Config, Credential};
 use crate::pve::Client;
 use crate::ssh;
 use endpoint::Told;
@@ -58,6 +58,10 @@ async fn check_cluster(told: &Cluster, client: &Client, means: &Means, said: &mu
         let mut about = Lines::new(format!("cluster {}, {}", told.name, endpoint.url), &mut lines);
         if endpoint::tell(reached, told, (means.now)(), &mut about) {
             match state {
+                _ if matches!(told.credential, Credential::Minted(_)) => about.skip(
+                    "login",
+                    "not tried: to make a token would take away the one that is in use; start the exporter and look at its log",
+                ),
                 Told::Refused => about.skip("login", "not tried: the credential was refused already"),
                 Told::LetIn | Told::Nothing => {
                     match endpoint::log_in(endpoint, (told, client), means.now, &mut about).await {
