@@ -107,6 +107,9 @@ fn cleaned(name: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::{example, load_example};
+    use super::super::tests::write;
+    use super::super::{Credential, ssh_tests};
     use super::*;
     use proptest::prelude::*;
 
@@ -124,6 +127,24 @@ mod tests {
             assert_eq!(host(url), found);
             assert!(SshAddress::new(host(url), 22).is_ok());
         }
+    }
+
+    #[test]
+    fn the_example_works_in_place_of_a_token_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = example(folder.path());
+        write(&folder.path().join("mint_key"), ssh_tests::KEY, 0o600);
+        let with = text.replace("# token_from_ssh", "token_from_ssh");
+        let wrong = load_example(&with, folder.path()).unwrap_err().to_string();
+        assert!(wrong.contains("found token_from_ssh and token_id and token_secret_file; keep one"), "{wrong}");
+        let is_token = |line: &&str| line.starts_with("token_id") || line.starts_with("token_secret");
+        let alone: Vec<&str> = with.lines().filter(|line| !is_token(line)).collect();
+        let config = load_example(&alone.join("\n"), folder.path()).unwrap().config;
+        assert_eq!(config.clusters[0].credential.identity(), "sentinel@pve!mint-prometheus-1");
+        let Credential::Minted(mint) = &config.clusters[0].credential else { panic!("no token_from_ssh") };
+        assert_eq!((mint.address.host(), mint.address.port()), (host(&config.clusters[0].endpoints[0].url), 22));
+        let wrong = alone.join("\n").replace("\"prometheus-1\"", "\"a;b\"");
+        assert!(load_example(&wrong, folder.path()).unwrap_err().to_string().contains("expected 1 to 32 of a-z"));
     }
 
     proptest! {
