@@ -60,7 +60,7 @@ enum Command {
     /// configuration goes to stdout, all else to stderr. Exit code 0: done, or there was nothing to do; 1: something
     /// failed, or nobody agreed; 2: there was nobody to ask.
     Setup(setup::Options),
-    /// Print the program that makes tokens on a node of Proxmox VE for token_from_ssh, to read it or to install it there.
+    /// Print the program that makes tokens on a node of Proxmox VE, to read it or to install it there.
     ///
     /// As the forced command of a key, it can do nothing but replace, print and remove one read-only token.
     SshMint,
