@@ -2,6 +2,7 @@
 
 mod known;
 mod live;
+mod mint;
 mod reload;
 mod rooms;
 
@@ -61,12 +62,13 @@ impl App {
         match self.rooms {
             Kept::Rooms(rooms) => {
                 http::serve(listeners, self.front, stop).await;
-                drop(rooms);
+                rooms.close().await;
             }
             Kept::Reloading(reloader, hangups, wishes) => {
-                let reloads = tokio::spawn(reloader.run(hangups, wishes));
+                let reloads = tokio::spawn(Arc::clone(&reloader).run(hangups, wishes));
                 http::serve(listeners, self.front, stop).await;
                 reloads.abort();
+                reloader.close().await;
             }
         }
         Ok(())

@@ -59,6 +59,12 @@ impl Reloader {
         }
     }
 
+    /// Takes back what was made elsewhere for the time of serving.
+    pub(super) async fn close(&self) {
+        let closing = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).close();
+        closing.await;
+    }
+
     fn reload(&self) -> Result<(), String> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let read = (self.source)().and_then(|loaded| {

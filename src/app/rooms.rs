@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use super::known;
+use super::mint::Minter;
 use crate::checks::Checker;
 use crate::collectors::Check;
 use crate::config::{self, Config};
@@ -47,6 +49,8 @@ struct Tenant {
     cluster: Arc<Cluster>,
     discovered: Arc<discovery::Cluster>,
     acting: Arc<Acting>,
+    /// Who gets its token, where that is made over SSH.
+    minter: Option<Arc<Minter>>,
 }
 
 /// What a new configuration meant for the clusters: their names.
@@ -106,7 +110,12 @@ impl Rooms {
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
-        (self.clusters, self.hosts, self.services) = (clusters, hosts, services);
+        for minter in clusters.iter().filter_map(|tenant| tenant.minter.as_ref()) {
+            minter.start();
+        }
+        let before = std::mem::replace(&mut self.clusters, clusters);
+        self.part_with(before);
+        (self.hosts, self.services) = (hosts, services);
         self.guest_services = Some(guest_services);
         if self.keep.is_none() && keep.is_some() {
             self.keep = keep;
@@ -114,6 +123,22 @@ impl Rooms {
         }
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
+    }
+
+    /// Removes tokens that were made over SSH; each takes 5 s at most.
+    pub(super) fn close(&self) -> impl Future<Output = ()> + use<> {
+        let minters: Vec<_> = self.clusters.iter().filter_map(|tenant| tenant.minter.clone()).collect();
+        async move { drop(join_all(minters.iter().map(|minter| minter.close())).await) }
+    }
+
+    /// Removes the tokens of clusters that are gone, unless they are made again for others.
+    fn part_with(&self, before: Vec<Tenant>) {
+        let kept: Vec<_> = self.clusters.iter().filter_map(|tenant| tenant.minter.as_ref()).collect();
+        for minter in before.into_iter().filter_map(|tenant| tenant.minter) {
+            if !kept.iter().any(|other| other.is_same_token(&minter)) {
+                tokio::spawn(async move { minter.close().await });
+            }
+        }
     }
 
     /// Who answers questions of the API.
@@ -205,7 +230,9 @@ impl Rooms {
         for told in &config.clusters {
             let before = self.clusters.iter().find(|tenant| tenant.config.name == told.name);
             let same = before.filter(|tenant| {
-                tenant.config == *told && tenant.limits == limits && (same_file || told.ssh.is_none())
+                tenant.config == *told
+                    && tenant.limits == limits
+                    && (same_file || told.ssh.is_none() && tenant.minter.is_none())
             });
             let list = match (before, same) {
                 (_, Some(_)) => &mut changes.kept,
@@ -213,25 +240,32 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let (cluster, discovered, acting) = match same {
-                Some(Tenant { cluster, discovered, acting, .. }) => {
-                    (Arc::clone(cluster), Arc::clone(discovered), Arc::clone(acting))
+            let (cluster, discovered, acting, minter) = match same {
+                Some(Tenant { cluster, discovered, acting, minter, .. }) => {
+                    (Arc::clone(cluster), Arc::clone(discovered), Arc::clone(acting), minter.clone())
                 }
                 None => {
                     let writer = pve::Writer::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
+                    let minter = minter(told, &client, asker);
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
                     let inventory = Arc::new(Inventory::new(client));
                     let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
                     let acting = Arc::new(Acting::new(Arc::clone(&inventory), writer));
-                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting)
+                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting, minter)
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered, acting });
+            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered, acting, minter });
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));
         changes.removed = gone.cloned().collect();
         Ok((clusters, changes))
     }
+}
+
+/// Who gets a cluster's token, where that is made over SSH.
+fn minter(told: &config::Cluster, client: &pve::Client, asker: &Asker) -> Option<Arc<Minter>> {
+    let config::Credential::Minted(mint) = &told.credential else { return None };
+    Some(Arc::new(Minter::new(&told.name, mint, client.minted()?, &asker.client)))
 }

@@ -8,6 +8,7 @@ mod import;
 mod log;
 mod serve;
 mod setup;
+mod ssh_mint;
 mod ssh_probe;
 
 use std::fmt::Display;
@@ -59,6 +60,10 @@ enum Command {
     /// configuration goes to stdout, all else to stderr. Exit code 0: done, or there was nothing to do; 1: something
     /// failed, or nobody agreed; 2: there was nobody to ask.
     Setup(setup::Options),
+    /// Print the program that makes tokens on a node of Proxmox VE, to read it or to install it there.
+    ///
+    /// As the forced command of a key, it can do nothing but replace, print and remove one read-only token.
+    SshMint,
     /// Print the program that hosts are asked to run over SSH, to read it or to install it there.
     ///
     /// Installed as a forced command, it is all that the exporter's key can run.
@@ -107,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
         Command::Setup(options) => setup::run(options),
+        Command::SshMint => ssh_mint::run(),
         Command::SshProbe => ssh_probe::run(),
     }
 }

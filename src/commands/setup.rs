@@ -21,6 +21,9 @@ use crate::setup::document::{self, Facts};
 use crate::setup::{self, Account, Node, TokenFile, plain};
 use crate::{app, collectors, config};
 
+/// Where the program is installed that makes tokens.
+const PROGRAM: &str = "/usr/local/lib/pve-sentinel/mint.sh";
+
 #[derive(Args)]
 pub(super) struct Options {
     /// The node to set up, as root or as a user who may run pveum and pvesh by sudo without a password.
@@ -40,6 +43,9 @@ pub(super) struct Options {
     /// Where to write the secret, to a file that only you may read.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+    /// Also print how to have the token made over SSH at each start, by a key that can do nothing else.
+    #[arg(long, conflicts_with = "revoke")]
+    mint: bool,
     /// Do what is shown without asking.
     #[arg(long)]
     yes: bool,
@@ -115,7 +121,28 @@ async fn set_up(options: &Options) -> Result<(), Failure> {
             complain(&format!("{number}. done"));
         }
     }
-    found.document.map_or(Ok(()), |(text, notes)| print(&text, &notes))
+    found.document.map_or(Ok(()), |(text, notes)| print(&text, &notes))?;
+    if options.mint {
+        complain(&minting(&options.target));
+    }
+    Ok(())
+}
+
+/// How to install the program that makes tokens, and what to write in the configuration then.
+fn minting(target: &Target) -> String {
+    let Target { user, address } = target;
+    let (host, port) = (address.host(), address.port());
+    let sudo = if user == "root" { "" } else { "sudo -n " };
+    let ssh = format!("ssh -p {port} {}@{host}", setup::quote(user));
+    format!(
+        "to have a token made at each start instead, install these three, none of which this command has done:\n\
+         1. a key:          ssh-keygen -q -t ed25519 -N '' -f mint_key\n\
+         2. its program:    pve-sentinel ssh-mint | {ssh} {sudo}install -D -m 0755 /dev/stdin {PROGRAM}\n\
+         3. its one right:  echo \"command=\\\"{PROGRAM}\\\",restrict $(cat mint_key.pub)\" | {ssh} 'cat >>.ssh/authorized_keys'\n\
+         then write, in place of token_id and token_secret_file:\n\
+         token_from_ssh = {{ user = \"{}\", key_file = \"mint_key\", address = \"{address}\" }}",
+        user.replace('\\', "\\\\")
+    )
 }
 
 /// Finds out what the host is and what there is to do.

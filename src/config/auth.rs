@@ -110,6 +110,20 @@ pub(super) fn passphrase<'t>(
     read_secret(table, &keys, is_wanted, report)
 }
 
+/// Reads the keys of both ways where they have no place, since another way is there.
+pub(super) fn none_beside(other: &str, table: &mut Reader<'_, '_>, report: &mut Report<'_>) {
+    let found: Vec<&str> = [&TOKEN, &USER].into_iter().flat_map(|keys| given(table, keys)).collect();
+    if !found.is_empty() {
+        let found = words::list(&found, "and");
+        let message = format!("expected one way to be let in, found {other} and {found}; keep one of them");
+        report.fault(&table.place_of(other), message);
+    }
+    for keys in [&TOKEN, &USER] {
+        table.string(keys.name, keys.name_expected, report);
+        read_secret(table, keys, false, report);
+    }
+}
+
 fn given(table: &Reader<'_, '_>, keys: &Keys) -> Vec<&'static str> {
     std::iter::once(keys.name).chain(keys.sources).filter(|key| table.has(key)).collect()
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
-use super::{Cluster, Config, Scrape};
-use super::{callers, credential, endpoint, files, filters, guests, host, modules, ssh_check, tls, units, web, words};
+use super::{Cluster, Config, Credential, Scrape};
+use super::{
+    callers, credential, endpoint, files, filters, guests, host, mint, modules, ssh_check, tls, units, web, words,
+};
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -122,7 +124,13 @@ fn cluster<'t>(
     let endpoints = raw.endpoints.as_ref().and_then(|found| endpoint::endpoints(found, &mut context.report));
     let modules = modules::modules(raw.modules.as_ref(), &mut context.report);
     let node_addresses = endpoint::node_addresses(&raw.node_addresses, &mut context.report);
-    let credential = raw.auth.as_ref().and_then(|raw| credential::credential(raw, context));
+    let credential = match (&raw.mint, defaults) {
+        (Some(mint), Some(defaults)) => {
+            mint::mint(mint, endpoints.as_deref(), defaults, context).map(Credential::Minted)
+        }
+        (Some(_), None) => None,
+        (None, _) => raw.auth.as_ref().and_then(|raw| credential::credential(raw, context)),
+    };
     let control = match &raw.control {
         None => Some(None),
         Some((place, acting)) => callers::acting(place, acting.as_ref(), credential.as_ref(), context).map(Some),

@@ -59,8 +59,8 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
     let mut seen = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let Some((bare, name)) = line.strip_prefix("# ").and_then(|bare| Some((bare, key(bare)?))) else { continue };
-        // Two lines, which work together only: see passwords.rs.
-        if ["username", "password_file"].contains(&name.as_str()) {
+        // Lines that work together only, or instead of several: see passwords.rs and mint.rs.
+        if ["username", "password_file", "token_from_ssh"].contains(&name.as_str()) {
             continue;
         }
         let instead = ["token_secret", "tls"].into_iter().find(|family| index < web && name.starts_with(family));

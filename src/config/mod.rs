@@ -8,6 +8,7 @@
 //!   callers   [control]: who may use the API
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
 //!             service, units know one kind of value each
+//!   mint      token_from_ssh, typed and checked
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   guests    [discovery]
@@ -32,6 +33,7 @@ mod host;
 mod identity;
 mod listen;
 mod load;
+mod mint;
 mod modules;
 #[cfg(test)]
 mod passwords;
@@ -57,9 +59,10 @@ pub(crate) mod words;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ids::{Fingerprint, GuestSelection, Scope, TokenHash};
+use crate::ids::{Fingerprint, GuestSelection, Scope, SshAddress, TokenHash};
 pub use callers::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
@@ -171,7 +174,7 @@ pub struct Cluster {
     pub modules: Vec<String>,
     /// `node_addresses`: where nodes are asked directly, by name; may be empty.
     pub node_addresses: BTreeMap<String, Endpoint>,
-    /// `token_id` with one of `token_secret…`, or `username` with one of `password…`.
+    /// `token_id` with one of `token_secret…`, `username` with one of `password…`, or `token_from_ssh`.
     pub credential: Credential,
     /// `control`: the acting credential; without it nothing is switched here.
     pub control: Option<Credential>,
@@ -205,13 +208,28 @@ pub enum Credential {
         /// Any printable characters.
         password: Secret,
     },
+    /// `token_from_ssh`: a token that a node makes anew at each start, and that is kept in memory only.
+    Minted(Mint),
+}
+
+/// `token_from_ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mint {
+    /// `sentinel@pve!mint-INSTANCE`.
+    pub id: String,
+    /// `instance`: 1 to 32 of a-z, 0-9 and "-"; default: this machine's name.
+    pub instance: String,
+    /// `address`: the node that makes the token; default: the first endpoint's host.
+    pub address: SshAddress,
+    /// Who we are there.
+    pub ssh: Arc<Ssh>,
 }
 
 impl Credential {
     /// Who we are: `user@realm!name` or `user@realm`.
     pub fn identity(&self) -> &str {
         match self {
-            Self::Token { id, .. } => id,
+            Self::Token { id, .. } | Self::Minted(Mint { id, .. }) => id,
             Self::User { name, .. } => name,
         }
     }

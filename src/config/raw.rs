@@ -8,6 +8,7 @@ use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};
+use super::mint::{self, RawMint};
 use super::reader::{Reader, as_table, wrong_type};
 use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
@@ -69,10 +70,12 @@ pub(super) struct RawCluster<'t> {
     pub(super) modules: Option<At<Vec<At<&'t str>>>>,
     /// Names of nodes and their URLs.
     pub(super) node_addresses: Vec<(&'t str, At<&'t str>)>,
-    /// `token_id` or `username` with their secrets; none: they were mixed, which was reported.
+    /// `token_id` or `username` with their secrets; none: `mint` is there, or they were mixed, which was reported.
     pub(super) auth: Option<RawAuth<'t>>,
     /// `control`: the same of the acting credential, with the place of the table.
     pub(super) control: Option<(Place, Option<RawAuth<'t>>)>,
+    /// `token_from_ssh`.
+    pub(super) mint: Option<RawMint<'t>>,
     /// `tls`.
     pub(super) tls: RawTls<'t>,
     /// `ssh`.
@@ -133,7 +136,8 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let endpoints = table.strings("endpoints", r#"["https://192.0.2.11:8006"]"#, report);
     let modules = table.strings("modules", r#"["default"]"#, report);
     let node_addresses = table.table("node_addresses", report).map(|nodes| read_node_addresses(nodes, report));
-    let auth = auth::read(&mut table, report);
+    let mint = mint::read(&mut table, report);
+    let auth = if mint.is_some() { None } else { auth::read(&mut table, report) };
     let control = table.table("control", report).map(|mut control| {
         let auth = auth::read(&mut control, report);
         let place = control.place().clone();
@@ -144,7 +148,7 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     let ssh = table.table("ssh", report).map(|ssh| ssh_raw::read_cluster(ssh, report));
     table.close(report);
     let node_addresses = node_addresses.unwrap_or_default();
-    RawCluster { name, endpoints, modules, node_addresses, auth, control, tls, ssh }
+    RawCluster { name, endpoints, modules, node_addresses, auth, mint, control, tls, ssh }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {

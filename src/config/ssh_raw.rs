@@ -92,6 +92,11 @@ pub(super) fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_
     raw
 }
 
+/// Reads the keys of a table that has others as well.
+pub(super) fn read_among<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> RawSsh<'t> {
+    read(table, &PLAIN, report)
+}
+
 /// Reads the keys with `ssh_` in front of a host.
 pub(super) fn read_host<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> RawSsh<'t> {
     read(table, &OF_HOST, report)

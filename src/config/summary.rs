@@ -56,6 +56,7 @@ fn of_cluster(cluster: &Cluster) -> String {
     let credential = match &cluster.credential {
         Credential::Token { id, .. } => format!("token {id}"),
         Credential::User { name, .. } => format!("user {name} with a password"),
+        Credential::Minted(mint) => format!("token {} made over ssh by {}", mint.id, mint.address),
     };
     let tls = match &cluster.tls {
         Tls::SystemRoots => "certificates by the system's authorities".to_owned(),

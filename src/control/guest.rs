@@ -171,7 +171,10 @@ pub(super) async fn current(writer: &Writer, place: Place<'_>) -> Result<Seen, p
 /// A look that was refused is no unreachable PVE.
 fn refused_or(error: &pve::Error, otherwise: Error) -> Error {
     match &error.reason {
-        Reason::Unauthorized(words) | Reason::Forbidden(words) | Reason::NotLoggedIn(words) => {
+        Reason::Unauthorized(words)
+        | Reason::Forbidden(words)
+        | Reason::NotLoggedIn(words)
+        | Reason::NoToken(words) => {
             Error::new(Code::PveRefused, format!("the acting credential is not let in: {words}"))
         }
         _ => otherwise,

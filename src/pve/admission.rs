@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::asking::Asking;
 use super::error::{Error, LOGIN, Reason};
 use super::login::{Login, Proof, Step, UnderWay, under_way};
+use super::minted::MintedToken;
 use super::ticket::{NoTicket, Ticket, form};
 use super::transport::Bounds;
 
@@ -27,6 +28,9 @@ impl Asking {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        if let Some(token) = self.transport.minted() {
+            return self.with(token, call).await;
+        }
         let Some(login) = self.transport.login() else { return call().await };
         let number = self.admit(login).await?;
         let error = match call().await {
@@ -41,8 +45,29 @@ impl Asking {
         call().await.map_err(|error| told(login, error))
     }
 
+    /// A call with a token that comes later, and is got anew where it is not accepted.
+    async fn with<T, F>(&self, token: &MintedToken, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let number = token.number().map_err(|words| self.login_error(self.first(), Reason::NoToken(words)))?;
+        call().await.inspect_err(|error| {
+            if matches!(error.reason, Reason::Unauthorized(_)) {
+                token.reject(number);
+            }
+        })
+    }
+
+    /// The endpoint that is asked first to let us in.
+    fn first(&self) -> usize {
+        self.endpoints.order(LOGIN).first().map_or(0, |first| first.index)
+    }
+
     /// Whether calls can be made at once.
     pub(super) fn is_admitted(&self) -> bool {
+        if let Some(token) = self.transport.minted() {
+            return token.is_there();
+        }
         self.transport.login().is_none_or(|login| login.is_admitted(Instant::now()))
     }
 
@@ -59,8 +84,7 @@ impl Asking {
     fn start(self: &Arc<Self>, proof: Proof) -> UnderWay {
         let asking = Arc::clone(self);
         let task = Handle::current().spawn(async move { asking.log_in(proof).await });
-        let first = self.endpoints.order(LOGIN).first().map_or(0, |first| first.index);
-        let endpoint = self.endpoints.url(first).to_owned();
+        let endpoint = self.endpoints.url(self.first()).to_owned();
         under_way(async move {
             let cut_off = |_| Error {
                 endpoint,
@@ -119,7 +143,7 @@ impl Asking {
                 }
             }
         };
-        let first = self.endpoints.order(LOGIN).first().map_or(0, |first| first.index);
+        let first = self.first();
         let too_long = |_| self.login_error(first, Reason::Timeout(LONGEST));
         timeout(LONGEST, race).await.map_err(too_long).flatten()
     }

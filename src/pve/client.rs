@@ -9,6 +9,7 @@ use super::endpoints::Endpoints;
 use super::error::{Error, LOGIN, Reason};
 use super::gate::{Gate, Permit};
 use super::known::KnownEndpoint;
+use super::minted::MintedToken;
 use super::path::Path;
 use super::tls::Roots;
 use super::transport::{Line, Transport};
@@ -40,6 +41,11 @@ impl Client {
     /// The configured name of the cluster.
     pub fn cluster(&self) -> &str {
         &self.0.cluster
+    }
+
+    /// The token that is to be made for it, where the configuration says so: calls fail until it is put there.
+    pub fn minted(&self) -> Option<Arc<MintedToken>> {
+        self.0.transport.minted().map(Arc::clone)
     }
 
     /// Who we are to the API: `user@realm!name` or `user@realm`.

@@ -1,12 +1,14 @@
 //! What proves to the API who we are.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::login::Login;
+use super::minted::MintedToken;
 use super::ticket::Echoes;
 use crate::config;
 
@@ -17,6 +19,8 @@ pub(super) enum Credential {
     Token(Token),
     /// A user, with the ticket of the last login.
     User(Box<Login>),
+    /// An API token that comes later.
+    Minted(Arc<MintedToken>),
 }
 
 pub(super) struct Token {
@@ -30,14 +34,23 @@ impl Credential {
         match credential {
             config::Credential::Token { id, secret } => Token::new(id, secret).map(Self::Token),
             config::Credential::User { name, password } => Ok(Self::User(Box::new(Login::new(name, password)))),
+            config::Credential::Minted(mint) => Ok(Self::Minted(Arc::new(MintedToken::new(&mint.id)))),
         }
     }
 
     /// The login, where there is one.
     pub(super) fn login(&self) -> Option<&Login> {
         match self {
-            Self::Token(_) => None,
+            Self::Token(_) | Self::Minted(_) => None,
             Self::User(login) => Some(login),
+        }
+    }
+
+    /// The token that somebody else gets, where it is one.
+    pub(super) fn minted(&self) -> Option<&Arc<MintedToken>> {
+        match self {
+            Self::Minted(token) => Some(token),
+            Self::Token(_) | Self::User(_) => None,
         }
     }
 
@@ -46,6 +59,7 @@ impl Credential {
         Some(match self {
             Self::Token(token) => request.header(AUTHORIZATION, token.header.clone()),
             Self::User(login) => request.header(COOKIE, login.cookie()?),
+            Self::Minted(token) => request.header(AUTHORIZATION, token.header()?),
         })
     }
 
@@ -61,17 +75,27 @@ impl Credential {
         match self {
             Self::Token(token) => token.echoes.hide(text.into()),
             Self::User(login) => login.hide(text.into()),
+            Self::Minted(token) => token.hide(text),
         }
     }
 }
 
 impl Token {
-    fn new(id: &str, secret: &config::Secret) -> Result<Self, String> {
+    pub(super) fn new(id: &str, secret: &config::Secret) -> Result<Self, String> {
         let text = Zeroizing::new(format!("PVEAPIToken={id}={}", secret.expose()));
         let mut header = HeaderValue::from_str(&text)
             .map_err(|_| "token_id or its secret has characters that no HTTP header can carry".to_owned())?;
         header.set_sensitive(true);
         Ok(Self { header, echoes: Echoes::new(secret.expose()) })
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// See [`Echoes::hide`].
+    pub(super) fn hide<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
+        self.echoes.hide(text)
     }
 }
 

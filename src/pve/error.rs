@@ -34,6 +34,8 @@ pub enum Reason {
     Unauthorized(String),
     /// A user was not let in, or its ticket was not accepted; says what to do.
     NotLoggedIn(String),
+    /// Nothing was asked, as the token is still to be made; says what is in the way.
+    NoToken(String),
     /// 403: the credential lacks a privilege; PVE names path and privilege.
     Forbidden(String),
     /// 500 of a node that does not have what was asked for: it never was or has moved.
@@ -54,7 +56,7 @@ impl Error {
         match self.reason {
             Reason::Unreachable(_) | Reason::Busy(_) | Reason::Broken(_) | Reason::Foreign(_) => "unreachable",
             Reason::Tls(_) => "tls",
-            Reason::Unauthorized(_) | Reason::NotLoggedIn(_) => "unauthorized",
+            Reason::Unauthorized(_) | Reason::NotLoggedIn(_) | Reason::NoToken(_) => "unauthorized",
             Reason::Forbidden(_) => "forbidden",
             Reason::NotFoundHere(_) | Reason::Status(..) => "status",
             Reason::Malformed(_) => "malformed",
@@ -86,6 +88,7 @@ impl Error {
             Reason::Status(code, _) => code >= 500 && code != 501,
             Reason::Unauthorized(_)
             | Reason::NotLoggedIn(_)
+            | Reason::NoToken(_)
             | Reason::Forbidden(_)
             | Reason::NotFoundHere(_)
             | Reason::TooLarge(_) => false,
@@ -98,7 +101,12 @@ impl fmt::Display for Error {
         let Self { endpoint, path, reason } = self;
         match reason {
             // The path does not matter where no call was made: all calls of a round then fail with the same words.
-            Reason::Unreachable(_) | Reason::Busy(_) | Reason::Broken(_) | Reason::Foreign(_) | Reason::Tls(_) => {
+            Reason::Unreachable(_)
+            | Reason::Busy(_)
+            | Reason::Broken(_)
+            | Reason::Foreign(_)
+            | Reason::NoToken(_)
+            | Reason::Tls(_) => {
                 write!(f, "{endpoint}: {reason}")
             }
             _ => {
@@ -116,7 +124,11 @@ impl fmt::Display for Reason {
         match self {
             Self::Unreachable(cause) => write!(f, "no connection: {cause}"),
             Self::Broken(cause) => write!(f, "the connection broke: {cause}"),
-            Self::Tls(cause) | Self::Foreign(cause) | Self::Busy(cause) | Self::NotLoggedIn(cause) => {
+            Self::Tls(cause)
+            | Self::Foreign(cause)
+            | Self::Busy(cause)
+            | Self::NotLoggedIn(cause)
+            | Self::NoToken(cause) => {
                 write!(f, "{cause}")
             }
             Self::Unauthorized(words) => write!(

@@ -4,6 +4,7 @@
 //! client     what callers may ask: the fast lane (fast), the slow lane (slow) behind the gate per node (gate)
 //! asking     one attempt at one address, and what is asked in the background
 //! admission  calls of a user: the login before them (login: when; ticket: what it gives), and again after a 401
+//! minted     a token that somebody else gets for us
 //! endpoints  which address is asked first: health of each (health), whether it belongs to the cluster (identity)
 //! transport  one exchange: bounds, credential, TLS (tls, certificate), what its failure means (failure, error)
 //! known      what is known of the endpoints, for those who ask how they do
@@ -36,6 +37,7 @@ mod interfaces;
 mod known;
 mod login;
 mod look;
+mod minted;
 mod node_metrics;
 mod not_backed_up;
 mod path;
@@ -68,6 +70,7 @@ pub use guest_config::{GuestConfig, guest_config};
 pub use interfaces::{Interface, agent_interfaces, container_interfaces};
 pub use known::{Condition, KnownEndpoint};
 pub use look::{Shown, shown_certificate};
+pub use minted::MintedToken;
 pub use node_metrics::{NodeMetric, NodeSample, node_metrics};
 pub use not_backed_up::{Uncovered, not_backed_up};
 pub use path::Path;

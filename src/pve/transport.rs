@@ -14,6 +14,7 @@ use super::credential::Credential;
 use super::error::{Error, LOGIN, Reason};
 use super::failure::{classify, died_under_us, refused, root_cause};
 use super::login::Login;
+use super::minted::MintedToken;
 use super::path::Path;
 use super::tls::{self, Roots};
 use crate::config::Cluster;
@@ -87,6 +88,11 @@ impl Transport {
     /// The login, where there is one.
     pub(super) fn login(&self) -> Option<&Login> {
         self.credential.login()
+    }
+
+    /// The token that somebody else gets, where it is one.
+    pub(super) fn minted(&self) -> Option<&Arc<MintedToken>> {
+        self.credential.minted()
     }
 
     /// `GET {address}/api2/json{path}`. `address` is one of the configuration.

@@ -165,9 +165,12 @@ fn became(path: &Path, result: Result<Answer, Error>) -> Sent {
     };
     let told = format!("POST {}/api2/json{path}: {}", error.endpoint, error.reason);
     match error.reason {
-        Reason::Unreachable(_) | Reason::Busy(_) | Reason::Foreign(_) | Reason::Tls(_) | Reason::NotLoggedIn(_) => {
-            Sent::NotSent(told)
-        }
+        Reason::Unreachable(_)
+        | Reason::Busy(_)
+        | Reason::Foreign(_)
+        | Reason::Tls(_)
+        | Reason::NotLoggedIn(_)
+        | Reason::NoToken(_) => Sent::NotSent(told),
         Reason::Unauthorized(words) => Sent::Refused(401, words),
         Reason::Forbidden(words) => Sent::Refused(403, words),
         Reason::NotFoundHere(words) => Sent::Refused(500, words),

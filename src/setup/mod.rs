@@ -12,6 +12,7 @@
 //! carry_out  the steps, one command each
 //! token_file where the secret is kept
 //! document   the configuration to print
+//! mint       a token that a node makes anew whenever it is asked, by a key that can do nothing else
 //! ```
 //!
 //! What a host says never becomes part of a command: commands are made of constants and of what was typed here.
@@ -25,6 +26,7 @@ pub mod document;
 mod error;
 mod facts;
 pub mod live;
+pub mod mint;
 mod node;
 mod plain;
 mod quote;

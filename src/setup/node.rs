@@ -86,7 +86,7 @@ pub(super) async fn ask(session: &Session, program: String) -> Result<Arc<ssh::O
 }
 
 /// How a command ended that did not end well, in its own words.
-fn why(output: &ssh::Output) -> String {
+pub(super) fn why(output: &ssh::Output) -> String {
     let how = match &output.exit {
         Exit::Status(status) => format!("exit status {status}"),
         Exit::Signal(name) => format!("signal {name}"),

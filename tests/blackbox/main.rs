@@ -30,6 +30,8 @@ mod life;
 mod locked;
 mod matrix;
 #[cfg(feature = "external-programs")]
+mod mint;
+#[cfg(feature = "external-programs")]
 mod node_exporter;
 mod pages;
 mod parity;

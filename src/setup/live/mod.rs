@@ -21,7 +21,7 @@ use futures_util::future::{BoxFuture, join_all};
 
 use crate::checks::Checker;
 use crate::collectors::{Collector, HostOptions, Lane};
-use crate::config::{Cluster, Config};
+use crate::config::{Cluster, Config, Credential};
 use crate::pve::Client;
 use crate::ssh;
 use endpoint::Told;
@@ -80,6 +80,10 @@ async fn check_cluster(
         let mut about = Lines::new(format!("cluster {}, {}", told.name, endpoint.url), &mut lines);
         if endpoint::tell(reached, told, (means.now)(), &mut about) {
             match state {
+                _ if matches!(told.credential, Credential::Minted(_)) => about.skip(
+                    "login",
+                    "not tried: to make a token would take away the one that is in use; start the exporter and look at its log",
+                ),
                 Told::Refused => about.skip("login", "not tried: the credential was refused already"),
                 Told::LetIn(_) | Told::Nothing => {
                     match endpoint::log_in(endpoint, (told, client), means.now, &mut about).await {
