@@ -8,6 +8,8 @@ mod support;
 
 mod alerts;
 mod api;
+#[cfg(feature = "external-programs")]
+mod browser;
 mod check_live;
 mod commands;
 mod control;
