@@ -56,6 +56,8 @@ mod sshd;
 mod sshd_pages;
 #[cfg(feature = "external-programs")]
 mod sshd_slow;
+#[cfg(feature = "external-programs")]
+mod stack;
 mod tickets;
 mod tls;
 mod writer;

@@ -2,7 +2,8 @@
 
 use super::grafana::{Dashboard, Row, bar, base, hidden, label, series, stat, table, timeline, value};
 use super::{
-    HA, ONLINE, POWER, TO_GUEST, TO_NODE, any, bad, busiest, cluster, firing, guests, ha, limits, named, power, search, top,
+    HA, ONLINE, POWER, TO_GUEST, TO_NODE, any, bad, busiest, cluster, firing, guests, ha, limits, named, power, search,
+    top,
 };
 
 const CHOSEN: &str = "cluster=\"$cluster\", name=~\".*($search).*\"";
@@ -38,14 +39,16 @@ fn health() -> Row {
 
 fn nodes() -> Row {
     let of = |metric: &str| format!("max by (cluster, id) ({metric}{{cluster=\"$cluster\", id=~\"node/.+\"}})");
-    let named = |metric: &str| format!("({metric}) * on (cluster, id) group_left (node) id:pve_node:info{{cluster=\"$cluster\"}}");
+    let named = |metric: &str| {
+        format!("({metric}) * on (cluster, id) group_left (node) id:pve_node:info{{cluster=\"$cluster\"}}")
+    };
     let load = format!("{} / {}", of("pve_node_load15"), of("pve_cpu_usage_limit"));
     let swap = format!("{} / ({} > 0)", of("pve_node_swap_usage_bytes"), of("pve_node_swap_size_bytes"));
     let columns = vec![
         label("node", "Node").link(TO_NODE.0, TO_NODE.1),
         hidden("cluster"),
         hidden("id"),
-        base("id:pve_node:info{cluster=\"$cluster\"}"),
+        base("max by (cluster, id, node) (id:pve_node:info{cluster=\"$cluster\"})"),
         value("State", "none", &of("id:pve_up:held")).names(ONLINE),
         bar("CPU", &of("pve_cpu_usage_ratio")).steps(&limits(&["node_cpu_ratio"])),
         value("CPUs", "short", &of("pve_cpu_usage_limit")),
@@ -73,9 +76,15 @@ fn nodes() -> Row {
 
 fn many_guests() -> Row {
     let of = "cluster=\"$cluster\", id=~\"(qemu|lxc)/.+\"";
-    let gauge = |metric: &str| busiest(&format!("{metric}{{{of}}}"), &format!("avg_over_time({metric}{{{of}}}[15m] @ end())"), CHOSEN);
+    let gauge = |metric: &str| {
+        busiest(&format!("{metric}{{{of}}}"), &format!("avg_over_time({metric}{{{of}}}[15m] @ end())"), CHOSEN)
+    };
     let rate = |metric: &str| {
-        busiest(&format!("rate({metric}{{{of}}}[$__rate_interval])"), &format!("rate({metric}{{{of}}}[15m] @ end())"), CHOSEN)
+        busiest(
+            &format!("rate({metric}{{{of}}}[$__rate_interval])"),
+            &format!("rate({metric}{{{of}}}[15m] @ end())"),
+            CHOSEN,
+        )
     };
     let changed = format!(
         "{} and on (cluster, id) topk($top, count by (cluster, id) (last_over_time(pve_guest_state{{cluster=\"$cluster\"}}[$__range] @ end())) > 1)",
@@ -106,9 +115,16 @@ fn availability() -> Row {
     Row {
         title: "High availability",
         panels: vec![
-            timeline("Nodes in HA", "What the HA manager says of nodes; empty where HA manages nothing.", HA).query(&nodes, "{{id}}").size(12, 7),
-            timeline("Guests in HA", "What the HA manager says of guests; those in the worst state first. Empty where HA manages nothing.", HA)
-                .query(&guests, "{{name}}").size(12, 7),
+            timeline("Nodes in HA", "What the HA manager says of nodes; empty where HA manages nothing.", HA)
+                .query(&nodes, "{{id}}")
+                .size(12, 7),
+            timeline(
+                "Guests in HA",
+                "What the HA manager says of guests; those in the worst state first. Empty where HA manages nothing.",
+                HA,
+            )
+            .query(&guests, "{{name}}")
+            .size(12, 7),
         ],
     }
 }
@@ -123,7 +139,11 @@ fn rest() -> Row {
         value("CPUs", "short", &pool("pve_pool_cpu_usage_limit")),
         bar("Memory", &share),
         value("of memory", "bytes", &pool("pve_pool_memory_size_bytes")),
-        value("Members", "short", "max by (cluster, id) (label_replace(count by (cluster, pool) (max by (cluster, pool, id) (pve_pool_member_info{cluster=\"$cluster\"})), \"id\", \"$1\", \"pool\", \"(.+)\"))"),
+        value(
+            "Members",
+            "short",
+            "max by (cluster, id) (label_replace(count by (cluster, pool) (max by (cluster, pool, id) (pve_pool_member_info{cluster=\"$cluster\"})), \"id\", \"$1\", \"pool\", \"(.+)\"))",
+        ),
     ];
     let subscriptions = vec![
         label("id", "Node"),
@@ -132,13 +152,20 @@ fn rest() -> Row {
         label("level", "Level"),
         base("max by (cluster, id, status) (pve_subscription_status{cluster=\"$cluster\"})"),
         base("max by (cluster, id, level) (pve_subscription_info{cluster=\"$cluster\"})"),
-        value("Due in", "s", "max by (cluster, id) (pve_subscription_next_due_timestamp_seconds{cluster=\"$cluster\"}) - time()"),
+        value(
+            "Due in",
+            "s",
+            "max by (cluster, id) (pve_subscription_next_due_timestamp_seconds{cluster=\"$cluster\"}) - time()",
+        ),
     ];
     Row {
         title: "Pools and subscriptions",
         panels: vec![
-            table("Pools", "What the running members of each pool use, of what they were given.", pools).sort("CPU", true).size(14, 7),
-            table("Subscriptions", "What each node says of its subscription, and when it is due.", subscriptions).size(10, 7),
+            table("Pools", "What the running members of each pool use, of what they were given.", pools)
+                .sort("CPU", true)
+                .size(14, 7),
+            table("Subscriptions", "What each node says of its subscription, and when it is due.", subscriptions)
+                .size(10, 7),
         ],
     }
 }

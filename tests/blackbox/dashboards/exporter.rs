@@ -34,12 +34,19 @@ fn now() -> Row {
 
 fn collectors() -> Row {
     let of = |metric: &str| format!("max by (cluster, collector) ({metric}{{{CLUSTERS}, host=\"\"}})");
-    let errors = format!("sum by (cluster, collector) (increase(pve_scrape_collector_errors_total{{{CLUSTERS}}}[$__range]))");
+    let errors =
+        format!("sum by (cluster, collector) (increase(pve_scrape_collector_errors_total{{{CLUSTERS}}}[$__range]))");
     let columns = vec![
         label("cluster", "Cluster"),
         label("collector", "Collector"),
-        value("State", "none", &format!("bottomk(200, cluster:pve_collector:success{{{CLUSTERS}}})")).names(WELL),
-        value("Age", "s", &format!("topk(200, {})", of("pve_scrape_collector_age_seconds"))).steps(&limits(&["data_age_seconds"])),
+        value(
+            "State",
+            "none",
+            &format!("bottomk(200, min by (cluster, collector) (cluster:pve_collector:success{{{CLUSTERS}}}))"),
+        )
+        .names(WELL),
+        value("Age", "s", &format!("topk(200, {})", of("pve_scrape_collector_age_seconds")))
+            .steps(&limits(&["data_age_seconds"])),
         value("Took", "s", &format!("topk(200, {})", of("pve_scrape_collector_duration_seconds"))),
         value("Errors in this time", "short", &format!("topk(200, {errors})")).steps(&[(1.0, WARNING)]),
     ];
@@ -48,7 +55,9 @@ fn collectors() -> Row {
         label("collector", "Collector"),
         label("privilege", "Privilege"),
         label("path", "on"),
-        super::grafana::base("topk(100, max by (cluster, collector, privilege, path) (pve_sentinel_privilege_missing{cluster=~\"$cluster\"}) == 1)"),
+        super::grafana::base(
+            "topk(100, max by (cluster, collector, privilege, path) (pve_sentinel_privilege_missing{cluster=~\"$cluster\"}) == 1)",
+        ),
     ];
     Row {
         title: "What it is told",
@@ -63,17 +72,48 @@ fn collectors() -> Row {
 }
 
 fn requests() -> Row {
-    let api = |by: &str| format!("topk(20, sum by ({by}) (rate(pve_sentinel_api_requests_total{{cluster=~\"$cluster\"}}[$__rate_interval])))");
-    let slowest = format!("topk(20, max by (cluster, collector) (pve_scrape_collector_duration_seconds{{{CLUSTERS}, host=\"\"}}))");
+    let api = |by: &str| {
+        format!(
+            "topk(20, sum by ({by}) (rate(pve_sentinel_api_requests_total{{cluster=~\"$cluster\"}}[$__rate_interval])))"
+        )
+    };
+    let slowest = format!(
+        "topk(20, max by (cluster, collector) (pve_scrape_collector_duration_seconds{{{CLUSTERS}, host=\"\"}}))"
+    );
     Row {
         title: "What it asks and answers",
         panels: vec![
-            series("Calls of Proxmox VE", "Calls of Proxmox VE's API by path, numbers and names left out; the twenty most frequent at each time.", "reqps").query(&api("path"), "{{path}}").size(8, 8),
-            series("Calls by outcome", "How calls of Proxmox VE's API ended.", "reqps").query(&api("outcome"), "{{outcome}}").size(8, 8),
-            series("Slowest collectors", "How long the last answers took; the twenty slowest at each time.", "s").query(&slowest, "{{cluster}} {{collector}}").size(8, 8),
-            series("Pages served", "Requests to the exporter, by path and status.", "reqps").query("topk(20, sum by (path, code) (rate(pve_sentinel_http_requests_total[$__rate_interval])))", "{{path}} {{code}}").size(8, 8),
-            series("Sessions over SSH", "Questions to hosts over SSH, by outcome.", "reqps").query("topk(20, sum by (outcome) (rate(pve_sentinel_ssh_requests_total[$__rate_interval])))", "{{outcome}}").size(8, 8),
-            series("Control", "Orders to switch guests, by action and outcome; empty where nobody may.", "reqps").query("topk(20, sum by (action, outcome) (rate(pve_sentinel_control_actions_total[$__rate_interval])))", "{{action}} {{outcome}}").size(8, 8),
+            series(
+                "Calls of Proxmox VE",
+                "Calls of Proxmox VE's API by path, numbers and names left out; the twenty most frequent at each time.",
+                "reqps",
+            )
+            .query(&api("path"), "{{path}}")
+            .size(8, 8),
+            series("Calls by outcome", "How calls of Proxmox VE's API ended.", "reqps")
+                .query(&api("outcome"), "{{outcome}}")
+                .size(8, 8),
+            series("Slowest collectors", "How long the last answers took; the twenty slowest at each time.", "s")
+                .query(&slowest, "{{cluster}} {{collector}}")
+                .size(8, 8),
+            series("Pages served", "Requests to the exporter, by path and status.", "reqps")
+                .query(
+                    "topk(20, sum by (path, code) (rate(pve_sentinel_http_requests_total[$__rate_interval])))",
+                    "{{path}} {{code}}",
+                )
+                .size(8, 8),
+            series("Sessions over SSH", "Questions to hosts over SSH, by outcome.", "reqps")
+                .query(
+                    "topk(20, sum by (outcome) (rate(pve_sentinel_ssh_requests_total[$__rate_interval])))",
+                    "{{outcome}}",
+                )
+                .size(8, 8),
+            series("Control", "Orders to switch guests, by action and outcome; empty where nobody may.", "reqps")
+                .query(
+                    "topk(20, sum by (action, outcome) (rate(pve_sentinel_control_actions_total[$__rate_interval])))",
+                    "{{action}} {{outcome}}",
+                )
+                .size(8, 8),
         ],
     }
 }
@@ -88,15 +128,25 @@ fn itself() -> Row {
         files,
         value("Series", "short", &of("scrape_samples_scraped")),
         value("Scrape took", "s", &of("scrape_duration_seconds")),
-        value("Configuration read ago", "s", &of("(time() - pve_sentinel_config_last_reload_success_timestamp_seconds)")),
+        value(
+            "Configuration read ago",
+            "s",
+            &of("(time() - pve_sentinel_config_last_reload_success_timestamp_seconds)"),
+        ),
     ];
     Row {
         title: "What it costs",
         panels: vec![
             table("Exporters", "Every exporter, at most twenty.", columns).size(24, 5),
-            series("Length of a scrape", "How long Prometheus waited for the page.", "s").query(&of("scrape_duration_seconds"), "{{instance}}").size(8, 8),
-            series("CPU", "CPU time that the exporter takes; 100 % is one CPU.", "percentunit").query(&of("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}").size(8, 8),
-            series("Memory", "Memory that the exporter holds.", "bytes").query(&of("process_resident_memory_bytes"), "{{instance}}").size(8, 8),
+            series("Length of a scrape", "How long Prometheus waited for the page.", "s")
+                .query(&of("scrape_duration_seconds"), "{{instance}}")
+                .size(8, 8),
+            series("CPU", "CPU time that the exporter takes; 100 % is one CPU.", "percentunit")
+                .query(&of("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}")
+                .size(8, 8),
+            series("Memory", "Memory that the exporter holds.", "bytes")
+                .query(&of("process_resident_memory_bytes"), "{{instance}}")
+                .size(8, 8),
         ],
     }
 }

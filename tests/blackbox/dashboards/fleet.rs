@@ -39,7 +39,7 @@ fn clusters_table() -> super::Panel {
         value("Quorum", "none", "min by (cluster) (id:pve_up:held{id=~\"cluster/.+\", cluster=~\"$cluster\"})").names(QUORUM),
         value("Nodes online", "short", "count by (cluster) (id:pve_up:held{id=~\"node/.+\", cluster=~\"$cluster\"} == 1)"),
         value("of nodes", "short", "count by (cluster) (id:pve_up:held{id=~\"node/.+\", cluster=~\"$cluster\"})"),
-        value("Guests running", "short", "cluster:pve_guests_running:count{cluster=~\"$cluster\"}"),
+        value("Guests running", "short", "max by (cluster) (cluster:pve_guests_running:count{cluster=~\"$cluster\"})"),
         value("of guests", "short", "count by (cluster) (id:pve_guest:info{cluster=~\"$cluster\"})"),
         bar("CPU", &cpu).steps(&limits(&["node_cpu_ratio"])),
         bar("Memory", &memory).steps(&limits(&["node_memory_ratio"])),
@@ -54,7 +54,9 @@ fn clusters_table() -> super::Panel {
 
 fn cpu() -> String {
     let nodes = "cluster=~\"$cluster\", id=~\"node/.+\"";
-    format!("sum by (cluster) (max by (cluster, id) (pve_cpu_usage_ratio{{{nodes}}}) * max by (cluster, id) (pve_cpu_usage_limit{{{nodes}}})) / (cluster:pve_cpus:sum > 0)")
+    format!(
+        "sum by (cluster) (max by (cluster, id) (pve_cpu_usage_ratio{{{nodes}}}) * max by (cluster, id) (pve_cpu_usage_limit{{{nodes}}})) / (cluster:pve_cpus:sum > 0)"
+    )
 }
 
 fn memory() -> String {
@@ -80,23 +82,31 @@ fn room() -> Row {
 
 fn storages() -> Row {
     let fullest = "topk(20, storage:pve_usage:ratio{cluster=~\"$cluster\"})";
-    let only = |metric: &str| format!("{metric} and {fullest}");
+    let only = |metric: &str| format!("max by (cluster, storage, node) ({metric} and {fullest})");
     let columns = vec![
         label("storage", "Storage").link(TO_STORAGE.0, TO_STORAGE.1),
         label("cluster", "Cluster").link(TO_CLUSTER.0, TO_CLUSTER.1),
         label("node", "Node"),
-        bar("Used", fullest).steps(&limits(&["storage_ratio", "storage_full_ratio"])),
+        bar("Used", &only("storage:pve_usage:ratio")).steps(&limits(&["storage_ratio", "storage_full_ratio"])),
         value("Bytes used", "bytes", &only("storage:pve_usage:bytes")),
         value("of bytes", "bytes", &only("storage:pve_size:bytes")),
     ];
-    let description = "The twenty fullest storages; shared ones once and without a node. A click opens the page of the storage.";
+    let description =
+        "The twenty fullest storages; shared ones once and without a node. A click opens the page of the storage.";
     let growth = "topk(10, storage:pve_usage:ratio{cluster=~\"$cluster\"})";
     Row {
         title: "Storages",
         panels: vec![
             table("Fullest storages", description, columns).sort("Used", true).size(12, 9),
-            series("Fullest storages over time", "The ten fullest storages at each time. The dashed line is where the alert begins.", "percentunit")
-                .query(growth, "{{cluster}} {{storage}} {{node}}").limit("storage_ratio").ratio().size(12, 9),
+            series(
+                "Fullest storages over time",
+                "The ten fullest storages at each time. The dashed line is where the alert begins.",
+                "percentunit",
+            )
+            .query(growth, "{{cluster}} {{storage}} {{node}}")
+            .limit("storage_ratio")
+            .ratio()
+            .size(12, 9),
         ],
     }
 }

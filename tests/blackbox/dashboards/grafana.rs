@@ -144,7 +144,9 @@ impl Column {
 
     fn overrides(&self) -> Option<Value> {
         if self.hidden {
-            return None;
+            // A label stays in the table's data, where links find it.
+            let hide = json!([{"id": "custom.hidden", "value": true}]);
+            return self.label.map(|label| json!({"matcher": {"id": "byName", "options": label}, "properties": hide}));
         }
         let mut properties = vec![json!({"id": "unit", "value": self.unit})];
         if self.bar {
@@ -423,10 +425,10 @@ impl Panel {
                     if values == 1 { "Value".to_owned() } else { format!("Value #{}", ref_id(at - 1)) }
                 }
             };
-            if column.hidden {
-                exclude[&name] = json!(true);
-            } else {
+            if !column.hidden {
                 rename[&name] = json!(column.title);
+            } else if column.label.is_none() {
+                exclude[&name] = json!(true);
             }
             index[&name] = json!(place);
         }

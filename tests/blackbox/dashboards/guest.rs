@@ -1,7 +1,7 @@
 //! One VM or container.
 
 use super::grafana::{Dashboard, Row, Variable, base, hidden, label, series, stat, table, timeline, value};
-use super::{FINE, HA, MUTED, Names, POWER, TO_NODE, WARNING, YES, cluster, firing, ha, power, search};
+use super::{FINE, HA, INFO, MUTED, Names, POWER, TO_NODE, WARNING, YES, cluster, firing, ha, power, search};
 
 const GUEST: &str = "cluster=\"$cluster\", id=\"$guest\"";
 const COVERED: Names = &[(0, "yes", FINE), (1, "no", WARNING)];
@@ -34,7 +34,7 @@ fn now() -> Row {
         label("tags", "Tags"),
         label("pool", "Pool"),
         hidden("cluster"),
-        base(&format!("id:pve_guest:info{{{GUEST}}}")),
+        base(&format!("{INFO} (id:pve_guest:info{{{GUEST}}})")),
         base(&format!("max by (cluster, id, pool) (pve_pool_member_info{{{GUEST}}})")),
         value("Processors", "short", &format!("max by (cluster, id) (pve_cpu_usage_limit{{{GUEST}}})")),
         value("Memory", "bytes", &format!("max by (cluster, id) (pve_memory_size_bytes{{{GUEST}}})")),
@@ -61,14 +61,28 @@ fn load() -> Row {
     Row {
         title: "Load",
         panels: vec![
-            series("CPU", "Share of the guest's CPUs that is used. The dashed line is where the alert begins.", "percentunit")
-                .query(&of("pve_cpu_usage_ratio"), "used").limit("guest_cpu_ratio").ratio(),
-            series("Memory", "What the guest's system uses, what the host spends on it, and what it was given.", "bytes")
-                .query(&of("pve_memory_usage_bytes"), "used").query(&of("pve_guest_memory_host_bytes"), "of the host").query(&of("pve_memory_size_bytes"), "given"),
+            series(
+                "CPU",
+                "Share of the guest's CPUs that is used. The dashed line is where the alert begins.",
+                "percentunit",
+            )
+            .query(&of("pve_cpu_usage_ratio"), "used")
+            .limit("guest_cpu_ratio")
+            .ratio(),
+            series(
+                "Memory",
+                "What the guest's system uses, what the host spends on it, and what it was given.",
+                "bytes",
+            )
+            .query(&of("pve_memory_usage_bytes"), "used")
+            .query(&of("pve_guest_memory_host_bytes"), "of the host")
+            .query(&of("pve_memory_size_bytes"), "given"),
             series("Network", "What it receives (up) and sends (down).", "Bps")
-                .query(&rate("pve_network_receive_bytes_total"), "receives").below(&rate("pve_network_transmit_bytes_total"), "sends"),
+                .query(&rate("pve_network_receive_bytes_total"), "receives")
+                .below(&rate("pve_network_transmit_bytes_total"), "sends"),
             series("Disk", "What it reads (up) and writes (down).", "Bps")
-                .query(&rate("pve_disk_read_bytes_total"), "reads").below(&rate("pve_disk_written_bytes_total"), "writes"),
+                .query(&rate("pve_disk_read_bytes_total"), "reads")
+                .below(&rate("pve_disk_written_bytes_total"), "writes"),
         ],
     }
 }
@@ -86,7 +100,7 @@ fn history() -> Row {
     Row {
         title: "Over time",
         panels: vec![
-            timeline("State", "What Proxmox VE says of it.", POWER).query(&power(GUEST), "state").size(12, 5),
+            timeline("State over time", "What Proxmox VE says of it.", POWER).query(&power(GUEST), "state").size(12, 5),
             timeline("HA", "What the HA manager says of it; empty where it is not managed.", HA).query(&ha(GUEST), "HA").size(12, 5),
             series("Disk of a container", "How full the root file system of a container is; Proxmox VE does not know it of VMs. The dashed line is where the alert begins.", "percentunit")
                 .query(&format!("max(id:pve_disk:ratio{{{GUEST}}})"), "used")

@@ -42,17 +42,32 @@ fn memory() -> String {
 fn now() -> Row {
     let of = |metric: &str| by_host(&format!("{metric}{{{HOSTS}}}"));
     let file_systems = format!("1 - node_filesystem_avail_bytes{{{REAL}}} / (node_filesystem_size_bytes > 0)");
-    let worst = format!("topk(100, (1 - {}) * 10 + on (host) group_left () {} or (1 - {}) * 10)", of("pve_host_ssh_up"), cpu().replace("$__rate_interval", "5m"), of("pve_host_ssh_up"));
+    let worst = format!(
+        "topk(100, (1 - {}) * 10 + on (host) group_left () ({}) or (1 - {}) * 10)",
+        of("pve_host_ssh_up"),
+        cpu().replace("$__rate_interval", "5m"),
+        of("pve_host_ssh_up")
+    );
     let only = |expr: &str| format!("{expr} and on (host) {worst}");
     let columns = vec![
         label("host", "Host"),
         value("Reached", "none", &only(&of("pve_host_ssh_up"))).names(REACHED),
         bar("CPU", &only(&format!("({})", cpu()))).steps(&limits(&["node_cpu_ratio"])),
-        value("Load for each CPU", "short", &only(&format!("{} / count by (host) (node_cpu_seconds_total{{{HOSTS}, mode=\"idle\"}})", of("node_load15")))).steps(&limits(&["node_load_per_cpu"])),
+        value(
+            "Load for each CPU",
+            "short",
+            &only(&format!(
+                "{} / count by (host) (node_cpu_seconds_total{{{HOSTS}, mode=\"idle\"}})",
+                of("node_load15")
+            )),
+        )
+        .steps(&limits(&["node_load_per_cpu"])),
         bar("Memory", &only(&memory())).steps(&limits(&["node_memory_ratio"])),
         bar("Fullest file system", &only(&by_host(&file_systems))).steps(&limits(&["host_filesystem_ratio"])),
-        value("Hottest", "celsius", &only(&of("node_hwmon_temp_celsius"))).steps(&limits(&["host_temperature_celsius"])),
-        value("Clock is off by", "s", &only(&by_host(&format!("abs(pve_host_clock_offset_seconds{{{HOSTS}}})")))).steps(&limits(&["host_clock_offset_seconds"])),
+        value("Hottest", "celsius", &only(&of("node_hwmon_temp_celsius")))
+            .steps(&limits(&["host_temperature_celsius"])),
+        value("Clock is off by", "s", &only(&by_host(&format!("abs(pve_host_clock_offset_seconds{{{HOSTS}}})"))))
+            .steps(&limits(&["host_clock_offset_seconds"])),
         value("Updates", "short", &only(&of("pve_host_package_updates_pending"))),
         value("of security", "short", &only(&of("pve_host_package_security_updates_pending"))).steps(&[(1.0, WARNING)]),
         value("Reboot needed", "none", &only(&of("pve_host_reboot_required"))).names(REBOOT),
@@ -74,11 +89,22 @@ fn now() -> Row {
 }
 
 fn load() -> Row {
-    let pressure = |what: &str| format!("topk(20, {})", by_host(&format!("rate(node_pressure_{what}_seconds_total{{{HOSTS}}}[$__rate_interval])")));
-    let network = |metric: &str| format!("topk(20, max by (host, device) (rate({metric}{{{HOSTS}, device!=\"lo\"}}[$__rate_interval])))");
-    let errors = format!("topk(20, max by (host, device) (rate(node_network_receive_errs_total{{{HOSTS}}}[$__rate_interval]) + rate(node_network_transmit_errs_total{{{HOSTS}}}[$__rate_interval])))");
+    let pressure = |what: &str| {
+        format!(
+            "topk(20, {})",
+            by_host(&format!("rate(node_pressure_{what}_seconds_total{{{HOSTS}}}[$__rate_interval])"))
+        )
+    };
+    let network = |metric: &str| {
+        format!("topk(20, max by (host, device) (rate({metric}{{{HOSTS}, device!=\"lo\"}}[$__rate_interval])))")
+    };
+    let errors = format!(
+        "topk(20, max by (host, device) (rate(node_network_receive_errs_total{{{HOSTS}}}[$__rate_interval]) + rate(node_network_transmit_errs_total{{{HOSTS}}}[$__rate_interval])))"
+    );
     let hottest = format!("topk(20, max by (host, chip, sensor) (node_hwmon_temp_celsius{{{HOSTS}}}))");
-    let modes = format!("topk(20, sum by (mode) (rate(node_cpu_seconds_total{{{HOSTS}, mode!=\"idle\"}}[$__rate_interval])) / on () group_left () count(node_cpu_seconds_total{{{HOSTS}, mode=\"idle\"}}))");
+    let modes = format!(
+        "topk(20, sum by (mode) (rate(node_cpu_seconds_total{{{HOSTS}, mode!=\"idle\"}}[$__rate_interval])) / on () group_left () count(node_cpu_seconds_total{{{HOSTS}, mode=\"idle\"}}))"
+    );
     Row {
         title: "Load",
         panels: vec![
@@ -104,9 +130,12 @@ fn load() -> Row {
 
 fn disks() -> Row {
     let disk = |metric: &str| format!("topk(20, max by (host, device) (rate({metric}{{{HOSTS}}}[$__rate_interval])))");
-    let used = format!("topk(50, max by (host, mountpoint) (1 - node_filesystem_avail_bytes{{{REAL}}} / (node_filesystem_size_bytes > 0)))");
+    let used = format!(
+        "topk(50, max by (host, mountpoint) (1 - node_filesystem_avail_bytes{{{REAL}}} / (node_filesystem_size_bytes > 0)))"
+    );
     let only = |expr: &str| format!("{expr} and on (host, mountpoint) {used}");
-    let inodes = format!("max by (host, mountpoint) (1 - node_filesystem_files_free{{{REAL}}} / (node_filesystem_files > 0))");
+    let inodes =
+        format!("max by (host, mountpoint) (1 - node_filesystem_files_free{{{REAL}}} / (node_filesystem_files > 0))");
     let columns = vec![
         label("host", "Host"),
         label("mountpoint", "File system"),
@@ -117,11 +146,25 @@ fn disks() -> Row {
     Row {
         title: "Disks",
         panels: vec![
-            series("Read and written", "What is read (up) and written (down); the twenty busiest disks at each time.", "Bps")
-                .query(&disk("node_disk_read_bytes_total"), "{{host}} {{device}} reads").below(&disk("node_disk_written_bytes_total"), "{{host}} {{device}} writes").size(8, 9),
-            series("Busy", "Share of the time in which a disk has something to do; the twenty busiest at each time.", "percentunit")
-                .query(&disk("node_disk_io_time_seconds_total"), "{{host}} {{device}}").ratio().size(8, 9),
-            table("File systems", "The fifty fullest; a click on a heading sorts.", columns).sort("Used", true).size(8, 9),
+            series(
+                "Read and written",
+                "What is read (up) and written (down); the twenty busiest disks at each time.",
+                "Bps",
+            )
+            .query(&disk("node_disk_read_bytes_total"), "{{host}} {{device}} reads")
+            .below(&disk("node_disk_written_bytes_total"), "{{host}} {{device}} writes")
+            .size(8, 9),
+            series(
+                "Busy",
+                "Share of the time in which a disk has something to do; the twenty busiest at each time.",
+                "percentunit",
+            )
+            .query(&disk("node_disk_io_time_seconds_total"), "{{host}} {{device}}")
+            .ratio()
+            .size(8, 9),
+            table("File systems", "The fifty fullest; a click on a heading sorts.", columns)
+                .sort("Used", true)
+                .size(8, 9),
         ],
     }
 }
@@ -137,9 +180,14 @@ fn services() -> Row {
         label("type", "Type"),
         label("port", "Port"),
         value("State", "none", &format!("bottomk(100, {})", of("pve_service_up"))).names(UP),
-        value("Answers in", "s", &format!("topk(100, {})", of("pve_service_response_seconds"))).steps(&limits(&["service_seconds"])),
-        value("Certificate ends in", "s", &format!("bottomk(100, {} - time())", of("pve_service_certificate_not_after_timestamp_seconds")))
-            .steps(&[(-1e12, CRITICAL), (86400.0 * crate::alerts::threshold("certificate_days"), super::MUTED)]),
+        value("Answers in", "s", &format!("topk(100, {})", of("pve_service_response_seconds")))
+            .steps(&limits(&["service_seconds"])),
+        value(
+            "Certificate ends in",
+            "s",
+            &format!("bottomk(100, {} - time())", of("pve_service_certificate_not_after_timestamp_seconds")),
+        )
+        .steps(&[(-1e12, CRITICAL), (86400.0 * crate::alerts::threshold("certificate_days"), super::MUTED)]),
     ];
     Row {
         title: "Services",

@@ -2,19 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::style::{expressions, files};
+use super::style::{expressions, files, panels};
 use crate::programs::Prometheus;
 use crate::support::{Exporter, binary, repository};
 
 /// Queries that have no answer where nothing is wrong or nothing is set up, by the beginning of their place.
 const EMPTY_BY_DESIGN: &[(&str, &str)] = &[
+    ("exporter: Collectors D", "nothing fails in the demo's first minutes"),
     ("exporter: Missing privileges", "the demo's token may read everything"),
     ("exporter: Collectors that failed", "nothing fails in the demo's first minutes"),
     ("exporter: Errors", "nothing fails in the demo's first minutes"),
     ("exporter: Control", "the demo lets nobody switch guests"),
     ("hosts: Services", "the demo checks no services"),
     ("hosts: How fast services answer A", "the demo checks no services"),
-    ("fleet: Clusters L", "alerts of a cluster wait for minutes before they fire"),
+    ("fleet: Clusters K", "alerts of a cluster wait for minutes before they fire"),
 ];
 /// Nothing is wrong in the demo's first minutes.
 const EMPTY_WHILE_ALL_IS_WELL: &[&str] = &["Alerts that fire", ": annotation"];
@@ -88,13 +89,36 @@ fn every_query_has_an_answer() {
         }
         assert!(started.elapsed() < Duration::from_secs(120), "without data:\n{}", missing.join("\n"));
     }
+    tables_have_a_column_for_each_label(&prometheus);
     let empty: Vec<&str> = waiting.iter().map(|(place, _, _)| place.as_str()).collect();
     let share = (all - empty.len()) as f64 / all as f64;
-    let count = format!("{all} queries, {} with data ({:.1} %); empty by design: {empty:?}", all - empty.len(), 100.0 * share);
+    let count =
+        format!("{all} queries, {} with data ({:.1} %); empty by design: {empty:?}", all - empty.len(), 100.0 * share);
     println!("{count}");
     assert!(share >= 0.9, "{count}");
     for (place, _) in EMPTY_BY_DESIGN {
-        assert!(files().iter().any(|(name, file)| expressions(name, file).iter().any(|(p, _)| p.starts_with(place))), "{place}");
+        assert!(
+            files().iter().any(|(name, file)| expressions(name, file).iter().any(|(p, _)| p.starts_with(place))),
+            "{place}"
+        );
+    }
+}
+
+/// The labels of a table's lines are its columns: another would part what belongs to one line.
+fn tables_have_a_column_for_each_label(prometheus: &Prometheus) {
+    for (name, dashboard) in files() {
+        let one_cluster = dashboard["templating"]["list"][1]["multi"] == false;
+        for panel in panels(&dashboard).filter(|panel| panel["type"] == "table") {
+            let columns = panel["transformations"][1]["options"]["indexByName"].as_object().unwrap();
+            for target in panel["targets"].as_array().unwrap() {
+                let expr = filled_in(target["expr"].as_str().unwrap(), one_cluster, "pve1", "qemu/100");
+                for line in prometheus.answer("query?", &expr).unwrap() {
+                    let labels = line["metric"].as_object().unwrap();
+                    let odd: Vec<&String> = labels.keys().filter(|label| !columns.contains_key(*label)).collect();
+                    assert!(odd.is_empty(), "{name}: {} {}: no column for {odd:?}", panel["title"], target["refId"]);
+                }
+            }
+        }
     }
 }
 

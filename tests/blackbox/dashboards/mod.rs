@@ -64,6 +64,9 @@ const HA: Names = &[
     (4, "in error, lost or fenced", CRITICAL),
 ];
 
+/// Guests with what is told of them, as lines of a table.
+const INFO: &str = "max by (cluster, id, name, node, type, tags)";
+
 /// All there are.
 pub fn all() -> Vec<Dashboard> {
     vec![
@@ -113,13 +116,13 @@ fn top() -> Variable {
 /// What is wrong, the worst first; `which` are further matchers.
 fn firing(which: &str) -> Panel {
     let labels = "alertname, cluster, node, name, id, host, storage, collector, service, device";
-    let of = |severity: &str| format!("ALERTS{{alertstate=\"firing\", alertname=~\"PVE.+\", alertname!=\"PVEWatchdog\", severity=\"{severity}\", {which}}}");
-    let expr = format!(
-        "topk(100, max by ({labels}) ({} * 3 or {} * 2 or {}))",
-        of("critical"),
-        of("warning"),
-        of("info")
-    );
+    let of = |severity: &str| {
+        format!(
+            "ALERTS{{alertstate=\"firing\", alertname=~\"PVE.+\", alertname!=\"PVEWatchdog\", severity=\"{severity}\", {which}}}"
+        )
+    };
+    let expr =
+        format!("topk(100, max by ({labels}) ({} * 3 or {} * 2 or {}))", of("critical"), of("warning"), of("info"));
     let columns = vec![
         value("Severity", "none", &expr).names(SEVERITIES).width(90),
         label("alertname", "Alert").width(230),
@@ -187,7 +190,7 @@ fn guests(title: &'static str, which: &str, matchers: &str) -> Panel {
         hidden("cluster"),
         label("id", "Id").width(100),
         label("node", "Node").link(TO_NODE.0, TO_NODE.1),
-        grafana::base(&format!("id:pve_guest:info{{{which}}} and on (cluster, id) {chosen}")),
+        grafana::base(&format!("{INFO} (id:pve_guest:info{{{which}}} and on (cluster, id) {chosen})")),
         value("State", "none", &format!("{} and on (cluster, id) {chosen}", power(matchers))).names(POWER),
         grafana::bar("CPU", &of("pve_cpu_usage_ratio")).steps(&limits(&["guest_cpu_ratio"])),
         value("CPUs", "none", &of("pve_cpu_usage_limit")),

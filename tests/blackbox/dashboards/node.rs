@@ -36,7 +36,7 @@ fn now() -> Row {
             stat("State", "Whether its cluster says that the node is online.", "none", &of("id:pve_up:held")).names(ONLINE).size(3, 4),
             stat("Up for", "Time since the node was started.", "s", &of("pve_uptime_seconds")).size(3, 4),
             stat("CPUs", "Threads of the node's processors.", "short", &of("pve_cpu_usage_limit")).size(3, 4),
-            stat("Memory", "Memory of the node.", "bytes", &of("pve_memory_size_bytes")).size(3, 4),
+            stat("Memory there is", "How much memory the node has.", "bytes", &of("pve_memory_size_bytes")).size(3, 4),
             stat("Guests running", "Guests that run on the node.", "short", &format!("count(max by (cluster, id) (pve_up{{cluster=\"$cluster\", id=~\"(qemu|lxc)/.+\"}}) == 1 and on (cluster, id) id:pve_guest:info{{{ITS_GUESTS}}}) or vector(0)")).size(3, 4),
             stat("Root disk", "How full the node's root file system is.", "percentunit", &of("id:pve_disk:ratio")).steps(&limits(&["node_rootfs_ratio", "node_rootfs_full_ratio"])).size(3, 4),
             stat("Updates", "Packages that apt would upgrade; where the node is read over SSH. A click opens the page of the host.", "short", &host("pve_host_package_updates_pending")).link(TO_HOST.0, "/d/pve-sentinel-hosts?${datasource:queryparam}&${__url_time_range}&var-host=${cluster:percentencode}-${node:percentencode}").size(3, 4),
@@ -83,7 +83,9 @@ fn system() -> Row {
 
 fn its_guests() -> Row {
     let of = "cluster=\"$cluster\", id=~\"(qemu|lxc)/.+\"";
-    let gauge = |metric: &str| busiest(&format!("{metric}{{{of}}}"), &format!("avg_over_time({metric}{{{of}}}[15m] @ end())"), CHOSEN);
+    let gauge = |metric: &str| {
+        busiest(&format!("{metric}{{{of}}}"), &format!("avg_over_time({metric}{{{of}}}[15m] @ end())"), CHOSEN)
+    };
     let changed = format!(
         "{} and on (cluster, id) topk($top, count by (cluster, id) (last_over_time(pve_guest_state{{cluster=\"$cluster\"}}[$__range] @ end())) > 1 and on (cluster, id) id:pve_guest:info{{{CHOSEN}}} @ end())",
         power("cluster=\"$cluster\"")
