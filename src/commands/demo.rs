@@ -1,7 +1,7 @@
 //! `pve-sentinel demo`
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::demo_hosts::Hosts;
-use super::{Log, listen_address, log, say};
+use super::{Log, demo_stack, listen_address, log, say};
 use crate::sim::{self, Authority, Rights, Sim, Source, Token, World};
 use crate::{app, collectors, config};
 
@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// The same seed gives the same names and loads.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Write files that show this demo in Prometheus, Alertmanager and Grafana by `docker compose`.
+    #[arg(long, value_name = "DIR")]
+    stack: Option<PathBuf>,
     #[command(flatten)]
     log: Log,
 }
@@ -43,6 +46,9 @@ pub(super) fn run(options: &Options) -> ExitCode {
         let stop = app::stop_signal()?;
         let listeners = app::bind(&[options.listen_address])?;
         let address = listeners[0].local_addr().map_err(|error| format!("the own address is unknown: {error}"))?;
+        if let Some(folder) = &options.stack {
+            demo_stack::write(folder, address)?;
+        }
         let cannot = |error| format!("the simulated cluster cannot be started: {error}");
         let (sims, hosts) = start(options).await.map_err(cannot)?;
         let text = config_text(&sims);
@@ -117,10 +123,23 @@ fn welcome(options: &Options, (address, host): (SocketAddr, String), config: &st
          \x20   static_configs:\n\
          \x20     - targets: ['{address}']\n\
          \n\
+         {stack}\
          The configuration that the demo runs on; yours looks the same (pve-sentinel serve --config.file FILE):\n\
          \n\
          {config}\n\
          Stop with Ctrl-C.",
         guests = options.guests,
+        stack = options.stack.as_deref().map(shown).unwrap_or_default(),
+    )
+}
+
+/// What to do with the files.
+fn shown(folder: &Path) -> String {
+    format!(
+        "Prometheus, Alertmanager and Grafana, in another terminal and while the demo runs; then open http://127.0.0.1:3000/\n\
+         \n\
+         docker compose -f {}/compose.yaml up\n\
+         \n",
+        folder.display()
     )
 }

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod demo_hosts;
+mod demo_stack;
 mod hash_token;
 mod import;
 mod log;

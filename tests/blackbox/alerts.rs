@@ -9,11 +9,11 @@ use regex_lite::Regex;
 
 use crate::support::repository;
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(repository().join(folder)).expect("a folder");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|path| path.to_string_lossy().ends_with(ending));
@@ -22,17 +22,25 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn all(pattern: &str, text: &str) -> BTreeSet<String> {
+pub fn all(pattern: &str, text: &str) -> BTreeSet<String> {
     let pattern = Regex::new(pattern).expect("a pattern");
     pattern.captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
-fn rules() -> String {
+pub fn rules() -> String {
     files("alerts", ".rules.yml").iter().map(|path| read(path)).collect()
 }
 
+/// The number at the top of recording.rules.yml.
+pub fn threshold(name: &str) -> f64 {
+    let text = rules();
+    let found = text.lines().find(|line| line.contains(&format!("{{threshold: {name}}}")));
+    let number = found.and_then(|line| line.split_once("vector(")).and_then(|(_, rest)| rest.split_once(')'));
+    number.unwrap_or_else(|| panic!("no threshold {name}")).0.parse().expect("a number")
+}
+
 /// Every series that any page is known to have.
-fn known() -> BTreeSet<String> {
+pub fn known() -> BTreeSet<String> {
     let mut known: BTreeSet<String> =
         collectors::ALL.iter().flat_map(|collector| collector.families).map(|desc| desc.name.to_owned()).collect();
     let mut goldens = vec![repository().join("tests/golden")];
@@ -46,8 +54,14 @@ fn known() -> BTreeSet<String> {
     for path in files("src/metrics", ".rs").into_iter().chain(files("src/scrape", ".rs")) {
         known.extend(all(r#""((?:pve|process)_[a-z_]+)""#, &read(&path)));
     }
-    known.extend(["up".to_owned()]);
+    // Prometheus' own.
+    known.extend(["up", "scrape_duration_seconds", "scrape_samples_scraped"].map(str::to_owned));
     known
+}
+
+/// What the rules record.
+pub fn recorded() -> BTreeSet<String> {
+    all(r"- (?:\{)?record: '?([a-z_]+:[a-z_:]+)'?", &rules())
 }
 
 #[test]
@@ -64,7 +78,7 @@ fn rules_speak_of_series_that_there_are() {
     assert!(named.len() > 40, "{named:?}");
     let unknown: Vec<&String> = named.iter().filter(|name| !known.contains(*name)).collect();
     assert!(unknown.is_empty(), "no page has {unknown:?}");
-    let made = all(r"- (?:\{)?record: '?([a-z_]+:[a-z_:]+)'?", &rules());
+    let made = recorded();
     let used = all(r"([a-z]+:[a-z_]+(?::[a-z]+)?)", &text);
     let missing: Vec<&String> = used.iter().filter(|name| !made.contains(*name)).collect();
     assert!(missing.is_empty(), "no rule records {missing:?}");

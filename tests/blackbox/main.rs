@@ -13,6 +13,7 @@ mod browser;
 mod check_live;
 mod commands;
 mod control;
+mod dashboards;
 mod demo;
 mod discovery;
 #[cfg(feature = "external-programs")]
@@ -59,6 +60,8 @@ mod sshd;
 mod sshd_pages;
 #[cfg(feature = "external-programs")]
 mod sshd_slow;
+#[cfg(feature = "external-programs")]
+mod stack;
 mod tickets;
 mod tls;
 mod writer;

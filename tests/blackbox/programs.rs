@@ -148,6 +148,14 @@ impl Prometheus {
         answer["data"]["result"].as_array().cloned()
     }
 
+    /// What a question of Prometheus' API gives, such as `query?query=…`, or its error.
+    pub fn answer(&self, path: &str, query: &str) -> Result<Vec<serde_json::Value>, String> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let reply = get(self.address, &format!("/api/v1/{path}&query={encoded}"));
+        let answer: serde_json::Value = serde_json::from_slice(&reply.body).map_err(|error| error.to_string())?;
+        answer["data"]["result"].as_array().cloned().ok_or_else(|| answer["error"].to_string())
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }

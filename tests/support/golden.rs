@@ -9,9 +9,14 @@ pub fn repository() -> PathBuf {
 }
 
 /// Compares `text` with `tests/golden/{name}`, or writes it.
-#[expect(clippy::disallowed_methods, reason = "the one variable that rewrites goldens")]
 pub fn check_golden(name: &str, text: &str) {
-    let path = repository().join("tests/golden").join(name);
+    check_file(&format!("tests/golden/{name}"), text);
+}
+
+/// Compares `text` with a file of the repository that is made from the code, or writes it.
+#[expect(clippy::disallowed_methods, reason = "the one variable that rewrites goldens")]
+pub fn check_file(name: &str, text: &str) {
+    let path = repository().join(name);
     if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
         fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of the golden");
         fs::write(&path, text).expect("the golden");
