@@ -53,8 +53,12 @@ pub(super) struct Doubt(watch::Sender<u32>);
 #[derive(Default)]
 struct Parting(Mutex<Option<String>>);
 
-/// Answers for us while the library speaks SSH: is this the host?
-pub(super) struct Guard {
+/// Answers for us while the library speaks SSH. Small, and what it does in boxes: the library keeps its task as large as it
+/// ever may be, with four times all that is in it.
+pub(super) struct Guard(Box<Watch>);
+
+/// Is this the host?
+struct Watch {
     address: SshAddress,
     id: String,
     known: Known,
@@ -99,14 +103,14 @@ pub(super) async fn connect(host: &Host, at: impl Fn(Step)) -> Result<Connection
         ..client::Config::default()
     });
     let parting = Arc::<Parting>::default();
-    let guard = Guard {
+    let guard = Guard(Box::new(Watch {
         address: host.address.clone(),
         id: host.id.clone(),
         known,
         accept_new: matches!(host.settings.host_keys, HostKeys::Known { accept_new: true, .. }),
         shared: Arc::clone(&host.shared),
         parting: Arc::clone(&parting),
-    };
+    }));
     let (cord, stream) = cord::tie(stream);
     let greeting = within(deadline, Step::Greeting, client::connect_stream(config, stream, guard)).await?;
     let mut handle = greeting.map_err(|fault| reason(fault, &parting))?;
@@ -236,7 +240,7 @@ impl Parting {
     }
 }
 
-impl Guard {
+impl Watch {
     /// Writes the key of a new host down, so that no other is accepted from now on.
     async fn learn(&self, shown: &Shown) -> io::Result<()> {
         let line = known_hosts::line(&self.address.known_as(), shown.key());
@@ -247,12 +251,9 @@ impl Guard {
         };
         tokio::task::spawn_blocking(add).await.map_err(io::Error::other)?
     }
-}
 
-impl client::Handler for Guard {
-    type Error = Fault;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Fault> {
+    /// Whether what the host shows is accepted.
+    async fn accepts(&self, shown: &PublicKeyOrCertificate) -> Result<bool, Fault> {
         let shown = Shown::new(shown).ok_or(russh::Error::UnknownKey)?;
         let now = u64::try_from((self.shared.now)()).unwrap_or_default();
         let new = match self.known.judge(&self.address, &shown, now).map_err(Fault::HostKey)? {
@@ -276,9 +277,17 @@ impl client::Handler for Guard {
         );
         Ok(true)
     }
+}
+
+impl client::Handler for Guard {
+    type Error = Fault;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Fault> {
+        Box::pin(self.0.accepts(shown)).await
+    }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Fault>) -> Result<(), Fault> {
-        self.parting.say(match reason {
+        self.0.parting.say(match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
                 format!("the host ended it: {}", one_line(&info.message))
             }

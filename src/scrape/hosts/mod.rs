@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! nodes   which nodes of a cluster are hosts
+//! pages   what several scrapes have in common
 //! slow    what is asked in the background (shelf: how long an answer is good)
 //! log     what the log hears of a host
 //! ```
 
 mod log;
 mod nodes;
+mod pages;
 mod shelf;
 mod slow;
 
@@ -25,6 +27,7 @@ use crate::metrics::{Family, Labels, Part};
 use crate::ssh::{Client, Output, Session};
 use log::Log;
 pub use nodes::Nodes;
+use pages::Pages;
 use slow::Slow;
 
 /// What hosts are made with.
@@ -45,7 +48,7 @@ pub struct Host {
     now: fn() -> Duration,
     labels: Labels,
     info: Family,
-    pages: Arc<Mutex<Vec<Kept>>>,
+    pages: Pages,
     slow: Slow,
     log: Arc<Log>,
     past: Mutex<Past>,
@@ -91,14 +94,6 @@ struct Probed {
     error: Option<Failure>,
 }
 
-/// A page that others may have too.
-struct Kept {
-    page: Page,
-    collectors: Vec<&'static str>,
-    parts: Vec<Arc<Part>>,
-    until: Instant,
-}
-
 impl Host {
     /// One of `[[hosts]]`, where it is asked over SSH; nothing was asked yet.
     pub fn new(asker: &Asker, told: &config::Host) -> Option<Self> {
@@ -123,7 +118,7 @@ impl Host {
             now: asker.now,
             labels,
             info,
-            pages: Arc::default(),
+            pages: Pages::default(),
             slow,
             log,
             past: Mutex::default(),
@@ -153,7 +148,7 @@ impl Host {
     /// What the host says by the deadline. Scrapes that overlap share the answer, and those that follow within `max_age`.
     pub(super) async fn scrape(&self, wanted: &Wanted<'_>) -> Said {
         let started = Instant::now();
-        if let Some(parts) = kept(&lock(&self.pages), wanted) {
+        if let Some(parts) = self.pages.open().young(wanted) {
             return Said { parts, failure: None };
         }
         let probe = wanted.probe();
@@ -161,9 +156,11 @@ impl Host {
             Some((_, over_ssh)) => Some(over_ssh.ask(&self.session, wanted.deadline).await),
             None => None,
         };
+        let output = answer.as_ref().and_then(|answer| answer.as_ref().ok()).map(Arc::downgrade);
         // Who had the same answer waits for it to be read once.
-        let mut pages = lock(&self.pages);
-        if let Some(parts) = kept(&pages, wanted) {
+        let mut pages = self.pages.open();
+        let made = output.as_ref().and_then(|output| pages.made_of(output, wanted));
+        if let Some(parts) = made.or_else(|| pages.young(wanted)) {
             return Said { parts, failure: None };
         }
         let probed = probe.zip(answer).map(|(probe, answer)| self.probed(probe, (answer, started), wanted));
@@ -174,7 +171,7 @@ impl Host {
         }
         let (parts, failure) = self.parts(wanted, probed);
         if success {
-            self.keep(&mut pages, wanted, &parts);
+            pages.keep(output, wanted, &parts);
         }
         Said { parts, failure }
     }
@@ -241,23 +238,6 @@ impl Host {
         let part = |families| Arc::new(Part { labels: labels.clone(), families });
         (told.into_iter().map(part).collect(), failure)
     }
-
-    /// Keeps a page for those who come a little later.
-    fn keep(&self, pages: &mut Vec<Kept>, wanted: &Wanted<'_>, parts: &[Arc<Part>]) {
-        let max_age = wanted.settings.max_age;
-        if max_age.is_zero() {
-            return;
-        }
-        let until = Instant::now() + max_age;
-        let collectors = wanted.collectors.iter().map(|collector| collector.name).collect();
-        pages.push(Kept { page: wanted.page, collectors, parts: parts.to_vec(), until });
-        // A thousand series of each host are not to lie in memory until the next scrape.
-        let pages = Arc::clone(&self.pages);
-        tokio::spawn(async move {
-            tokio::time::sleep_until(until).await;
-            lock(&pages).retain(|kept| kept.until > until);
-        });
-    }
 }
 
 impl Wanted<'_> {
@@ -274,14 +254,6 @@ impl Settings {
     pub(super) fn new(told: &HostFilters, max_age: Duration) -> Self {
         Self { filters: Arc::new(filters(told)), max_age }
     }
-}
-
-fn kept(pages: &[Kept], wanted: &Wanted<'_>) -> Option<Vec<Arc<Part>>> {
-    let now = Instant::now();
-    let names = || wanted.collectors.iter().map(|collector| collector.name);
-    let same =
-        |kept: &&Kept| kept.page == wanted.page && kept.until > now && kept.collectors.iter().copied().eq(names());
-    Some(pages.iter().find(same)?.parts.clone())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

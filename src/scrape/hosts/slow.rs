@@ -31,7 +31,8 @@ struct Desk {
 #[derive(Default)]
 struct State {
     shelves: Vec<Shelf>,
-    options: Arc<HostOptions>,
+    /// Those of the last scrape; none before it, since each set of them holds compiled expressions of its own.
+    options: Option<Arc<HostOptions>>,
     /// Who asks, while something is due.
     working: Option<AbortHandle>,
 }
@@ -45,7 +46,7 @@ impl Slow {
     pub(super) fn ask(&self, wanted: &Wanted<'_>) {
         let now = Instant::now();
         let mut state = lock(&self.desk.state);
-        state.options = Arc::clone(&wanted.settings.filters);
+        state.options = Some(Arc::clone(&wanted.settings.filters));
         for collector in wanted.collectors {
             if let Lane::Host(over_ssh @ OverSsh { ttl: Some(ttl), .. }) = collector.lane {
                 state.shelf(collector.name, over_ssh, ttl, self.desk.session.id()).want(now);
@@ -110,7 +111,8 @@ impl Desk {
         let now = Instant::now();
         let mut state = lock(&self.state);
         let due = state.shelves.iter().find(|shelf| shelf.is_due(now));
-        let next = due.map(|shelf| (shelf.collector, shelf.over_ssh, Arc::clone(&state.options)));
+        let next = due.zip(state.options.as_ref());
+        let next = next.map(|(shelf, options)| (shelf.collector, shelf.over_ssh, Arc::clone(options)));
         if next.is_none() {
             state.working = None;
         }
