@@ -1,6 +1,6 @@
 //! Which of a guest's addresses others reach it at. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
@@ -115,7 +115,8 @@ fn scope(interface: &str, address: IpAddr) -> Scope {
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     // What is no address of anybody is at least not one of others.
-    if address.is_loopback() || address.is_unspecified() || address.is_multicast() || interface == "lo" {
+    let is_nobodys = address.is_unspecified() || address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if address.is_loopback() || is_nobodys || interface == "lo" {
         Scope::Loopback
     } else if is_link_local {
         Scope::LinkLocal
@@ -180,7 +181,13 @@ mod tests {
             );
         }
         assert_eq!(primary(&network(None, &["eth0 - fe80::1 fd00::5"]), &[]).as_deref(), Some("fd00::5"));
-        for alone in ["lo - 127.0.0.1", "eth0 - fe80::1 169.254.3.4", "tailscale0 - 100.64.0.1", "veth1 - 10.0.0.1"] {
+        for alone in [
+            "lo - 127.0.0.1",
+            "eth0 - fe80::1 169.254.3.4",
+            "tailscale0 - 100.64.0.1",
+            "veth1 - 10.0.0.1",
+            "eth0 - 255.255.255.255 224.0.0.1 0.0.0.0",
+        ] {
             assert_eq!(primary(&network(None, &[alone]), &[]), None, "{alone}");
         }
         // A router's own bridge has the address of its card.
