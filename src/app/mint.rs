@@ -91,15 +91,16 @@ impl Minter {
             let mut closed = self.closed.lock().await;
             *closed = true;
             if !self.token.is_there() {
-                return Ok(());
+                return Ok(false);
             }
-            mint::revoke(&self.session, &self.told.instance, FAREWELL).await
+            mint::revoke(&self.session, &self.told.instance, FAREWELL).await.map(|()| true)
         };
         let ended = timeout(FAREWELL, removal).await;
         let ended = ended.unwrap_or_else(|_| Err(format!("it took longer than {} s", FAREWELL.as_secs())));
         let (cluster, id, address) = (&self.cluster, &self.told.id, &self.told.address);
         match ended {
-            Ok(()) => tracing::info!(cluster, token = id, %address, "the token was removed over ssh"),
+            Ok(false) => {}
+            Ok(true) => tracing::info!(cluster, token = id, %address, "the token was removed over ssh"),
             Err(error) => tracing::warn!(cluster, token = id, %address, "the token is left on the node: {error}"),
         }
     }

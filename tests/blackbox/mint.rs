@@ -227,6 +227,10 @@ fn the_lines_that_setup_prints_install_it() {
 fn what_fails_is_named_and_tried_again() {
     let node = Node::start();
     node.set("fail.acl.modify", "ipcc_send_rec failed\u{1b}[2J");
+    let mut without = node.serve("one");
+    without.wait_for_log("no token could be made over ssh");
+    without.terminate();
+    assert!(without.wait().success() && !without.log().contains("the token was removed"), "there was none");
     let exporter = node.serve("one");
     let line = exporter.wait_for_log("no token could be made over ssh");
     assert!(line.contains("pveum acl modify") && line.contains("ipcc_send_rec failed"), "{line}");
