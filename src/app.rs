@@ -1,5 +1,6 @@
 //! The composition root: the only file that knows every room, reads the environment and listens to signals.
 
+mod interrupts;
 mod known;
 mod live;
 mod mint;
@@ -22,6 +23,7 @@ use crate::{http, pve, ssh};
 use reload::Reloader;
 use rooms::Rooms;
 
+pub use interrupts::Interrupts;
 pub use live::check as check_live;
 pub use reload::Source;
 

@@ -24,6 +24,6 @@ pub use error::{Code, Error};
 #[cfg(test)]
 pub(crate) use openapi::gaps;
 pub use refusals::Refusals;
-pub use reply::Reply;
+pub use reply::{Reply, whole};
 pub use request::{Caller, Request};
 pub use route::{Answer, Body, Doc, Handler, Parameter, Place, Route, handler};

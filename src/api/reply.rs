@@ -54,6 +54,12 @@ impl From<Result<Reply, Error>> for Reply {
     }
 }
 
+/// A figure that is told without a fraction, rounded down: programs that count seconds or bytes read whole numbers.
+pub fn whole(figure: Option<f64>) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded down, and none is below 0")]
+    figure.filter(|figure| *figure >= 0.0).map(|figure| figure as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +72,13 @@ mod tests {
         let read: serde_json::Value = serde_json::from_slice(&reply.json).unwrap();
         assert_eq!(read, json!({"error": {"code": "bad_request", "message": "a \"quote\"\nand \u{7} é"}}));
         assert!(reply.json.ends_with(b"\n"));
+    }
+
+    #[test]
+    fn figures_are_whole_numbers() {
+        assert_eq!(serde_json::to_string(&whole(Some(857_679.0))).unwrap(), "857679");
+        let odd = [Some(7.9), Some(-0.0), Some(1e300), Some(-1.0), Some(f64::NAN), None];
+        assert_eq!(odd.map(whole), [Some(7), Some(0), Some(u64::MAX), None, None, None]);
     }
 
     #[test]

@@ -49,10 +49,16 @@ impl Request {
         self.query.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The body, read strictly; an empty one is `{}`. `T` should refuse unknown fields.
+    /// The body, an object that is read strictly; an empty one is `{}`. `T` should refuse unknown fields.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let empty = self.body.iter().all(u8::is_ascii_whitespace);
-        let body = if empty { b"{}" } else { self.body.as_ref() };
+        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        // A list would be taken for the fields in their order.
+        if first.is_some_and(|byte| *byte != b'{') {
+            return Err(Error::bad_request(
+                "the body is not as expected: expected an object such as {}, found another value",
+            ));
+        }
+        let body = if first.is_none() { b"{}" } else { self.body.as_ref() };
         serde_json::from_slice(body)
             .map_err(|error| Error::bad_request(format!("the body is not as expected: {error}")))
     }
@@ -82,7 +88,8 @@ mod tests {
         for (body, dry_run) in [("", false), (" \n", false), ("{}", false), ("{\"dry_run\":true}", true)] {
             assert_eq!(request(body).json::<Body>(), Ok(Body { dry_run }), "{body}");
         }
-        for body in ["{\"dryrun\":true}", "{\"dry_run\":1}", "[true", "{} {}", "\u{0}"] {
+        for body in ["[]", "[true]", "null", "true", "{\"dryrun\":true}", "{\"dry_run\":1}", "[true", "{} {}", "\u{0}"]
+        {
             let error = request(body).json::<Body>().unwrap_err();
             assert_eq!(error.code.as_str(), "bad_request", "{body}");
         }

@@ -16,10 +16,11 @@ use crate::ssh;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// At the end, the removal may take so long.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Pauses after failures, doubling.
+/// Pauses after failures, doubling; also between tokens that are not accepted, as two exporters of one name would take
+/// each other's away for ever.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
-/// A token that is not accepted is replaced no sooner after it was made.
-const AGE: Duration = Duration::from_mins(1);
+/// A token that was accepted for so long is replaced at once when it is not any more.
+const LASTED: Duration = Duration::from_mins(10);
 
 /// Keeps the token of one cluster. Dropping it leaves the token on the node.
 pub(super) struct Minter {
@@ -90,15 +91,16 @@ impl Minter {
             let mut closed = self.closed.lock().await;
             *closed = true;
             if !self.token.is_there() {
-                return Ok(());
+                return Ok(false);
             }
-            mint::revoke(&self.session, &self.told.instance, FAREWELL).await
+            mint::revoke(&self.session, &self.told.instance, FAREWELL).await.map(|()| true)
         };
         let ended = timeout(FAREWELL, removal).await;
         let ended = ended.unwrap_or_else(|_| Err(format!("it took longer than {} s", FAREWELL.as_secs())));
         let (cluster, id, address) = (&self.cluster, &self.told.id, &self.told.address);
         match ended {
-            Ok(()) => tracing::info!(cluster, token = id, %address, "the token was removed over ssh"),
+            Ok(false) => {}
+            Ok(true) => tracing::info!(cluster, token = id, %address, "the token was removed over ssh"),
             Err(error) => tracing::warn!(cluster, token = id, %address, "the token is left on the node: {error}"),
         }
     }
@@ -106,14 +108,18 @@ impl Minter {
 
 /// Gets a token, and another one when it is not accepted; after failures, tries again less and less often.
 async fn keep<F: Future<Output = Result<Secret, String>>>(token: &MintedToken, mint: impl Fn() -> F) {
-    let mut failures = 0;
+    let (mut failures, mut refusals) = (0, 0);
     loop {
         let began = Instant::now();
         match mint().await.and_then(|secret| token.put(&secret)) {
             Ok(()) => {
                 failures = 0;
                 token.rejected().await;
-                sleep_until(began + AGE).await;
+                if began.elapsed() >= LASTED {
+                    refusals = 0;
+                }
+                sleep_until(began + pause(refusals)).await;
+                refusals = refusals.saturating_add(1);
             }
             Err(reason) => {
                 token.lack(reason);
@@ -167,8 +173,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_that_is_refused_is_replaced_once_a_minute() {
+    async fn tokens_that_are_refused_are_replaced_less_and_less_often() {
         let refused = |token: &MintedToken, _| token.refuse_for_tests();
-        assert_eq!(asked(&[true, true, false, true], refused).await, [0, 60, 120, 125, 185]);
+        assert_eq!(asked(&[true, true, false, true], refused).await, [0, 5, 15, 20, 40]);
+        assert_eq!(asked(&[true; 8], refused).await, [0, 5, 15, 35, 75, 155, 315, 615, 915]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_did_well_for_long_is_replaced_at_once() {
+        let token = MintedToken::for_tests();
+        let (began, times) = (Instant::now(), RefCell::new(Vec::new()));
+        let mint = || {
+            times.borrow_mut().push(began.elapsed().as_secs());
+            async { Ok(Secret::new("secret".to_owned())) }
+        };
+        let spoil = async {
+            for seconds in [1, LASTED.as_secs() + 6, LASTED.as_secs() + 7] {
+                sleep_until(began + Duration::from_secs(seconds)).await;
+                token.refuse_for_tests();
+            }
+            std::future::pending::<()>().await;
+        };
+        let _ = timeout(Duration::from_hours(1), async { tokio::join!(keep(&token, mint), spoil) }).await;
+        assert_eq!(times.into_inner(), [0, 5, 606, 616]);
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::{ConfigFile, complain, load, print, run as run_async, say};
+use super::{ConfigFile, complain, deliver, load, print, run as run_async, say};
 use crate::app;
 use crate::config::Loaded;
 use crate::setup::live::{Line, Verdict};
@@ -62,7 +62,7 @@ async fn try_all(loaded: &Loaded, json: bool) -> Result<(), String> {
     if json {
         let document = Document { ok: failures == 0, checks: &lines };
         let text = serde_json::to_string_pretty(&document).map_err(|error| format!("cannot be written: {error}"))?;
-        say(&text);
+        deliver(&format!("{text}\n"))?;
     } else {
         say(&format!("\n{} checks, {failures} failed, {warnings} warnings", lines.len()));
     }

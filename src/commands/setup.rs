@@ -3,10 +3,14 @@
 //! ```text
 //! login      who we are on the node, and how it proves who it is
 //! agreement  --yes or a typed yes
+//! steps      what was agreed to
+//! minting    what to install for tokens that are made at each start
 //! ```
 
 mod agreement;
 mod login;
+mod minting;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,9 +24,6 @@ use crate::setup::detect::{self, Host, System};
 use crate::setup::document::{self, Facts};
 use crate::setup::{self, Account, Node, TokenFile, plain};
 use crate::{app, collectors, config};
-
-/// Where the program is installed that makes tokens.
-const PROGRAM: &str = "/usr/local/lib/pve-sentinel/mint.sh";
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -97,6 +98,7 @@ pub(super) fn run(options: Options) -> ExitCode {
 
 async fn set_up(options: &Options) -> Result<(), Failure> {
     let settings = login::settings(options, &config::Env::new(&app::environment)).map_err(Failure::Usage)?;
+    let known_hosts = login::known_hosts(&settings).map(Path::to_owned);
     let session = app::session(&options.target.address, settings);
     let (host, node) = detect::detect(session).await?;
     let found = look(options, &host, &node).await?;
@@ -108,41 +110,13 @@ async fn set_up(options: &Options) -> Result<(), Failure> {
     } else {
         show(options, &node, &found);
         agreement::agree(options.yes, &options.target).await?;
-        for (index, step) in found.plan.steps.iter().enumerate() {
-            let number = index + 1;
-            setup::carry_out(*step, &node, &options.token, &found.file).await.map_err(|error| {
-                let done = match index {
-                    0 => "nothing was done".to_owned(),
-                    1 => "step 1 was done".to_owned(),
-                    _ => format!("steps 1 to {index} were done"),
-                };
-                Failure::Runtime(format!("step {number} failed, {done}; {error}"))
-            })?;
-            complain(&format!("{number}. done"));
-        }
+        steps::carry_out(options, &node, &found).await?;
     }
     found.document.map_or(Ok(()), |(text, notes)| print(&text, &notes))?;
     if options.mint {
-        complain(&minting(&options.target));
+        complain(&minting::how(options, known_hosts.as_deref()));
     }
     Ok(())
-}
-
-/// How to install the program that makes tokens, and what to write in the configuration then.
-fn minting(target: &Target) -> String {
-    let Target { user, address } = target;
-    let (host, port) = (address.host(), address.port());
-    let sudo = if user == "root" { "" } else { "sudo -n " };
-    let ssh = format!("ssh -p {port} {}@{host}", setup::quote(user));
-    format!(
-        "to have a token made at each start instead, install these three, none of which this command has done:\n\
-         1. a key:          ssh-keygen -q -t ed25519 -N '' -f mint_key\n\
-         2. its program:    pve-sentinel ssh-mint | {ssh} {sudo}install -D -m 0755 /dev/stdin {PROGRAM}\n\
-         3. its one right:  echo \"command=\\\"{PROGRAM}\\\",restrict $(cat mint_key.pub)\" | {ssh} 'cat >>.ssh/authorized_keys'\n\
-         then write, in place of token_id and token_secret_file:\n\
-         token_from_ssh = {{ user = \"{}\", key_file = \"mint_key\", address = \"{address}\" }}",
-        user.replace('\\', "\\\\")
-    )
 }
 
 /// Finds out what the host is and what there is to do.

@@ -1,6 +1,6 @@
 //! Which of a guest's addresses others reach it at. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
@@ -78,14 +78,16 @@ pub struct Address {
 ///
 /// That is the first one in the earliest network of `prefer` in which there is one; else that of the card which is the
 /// first in the configuration of the guest; else of any other interface that leads out of it. Of these, IPv4 comes before
-/// IPv6. What `prefer` or the card say stands above the name of an interface: a router's `br-lan` leads out of it.
+/// IPv6. What `prefer` or the card say stands above the name of an interface: a router's `br-lan` leads out of it. An address
+/// that leads back to whoever asks is never it, unless `prefer` has a network of nothing else.
 pub fn addresses(network: &Network, prefer: &[ids::Network]) -> Vec<Address> {
     let mut all: Vec<Address> = network.interfaces.iter().flat_map(of_interface).collect();
     let is_first_card = |address: &Address| address.mac.is_some() && address.mac == network.first_mac;
     let reaches_out = |address: &Address| matches!(address.scope, Scope::Global | Scope::Inner);
     let rank = |address: &Address| {
-        let preferred = prefer.iter().position(|network| network.contains(address.address));
-        let preferred = preferred.filter(|_| reaches_out(address)).unwrap_or(prefer.len());
+        let is_meant = |network: &ids::Network| reaches_out(address) || network.is_loopback();
+        let preferred = prefer.iter().position(|network| network.contains(address.address) && is_meant(network));
+        let preferred = preferred.unwrap_or(prefer.len());
         let card = is_first_card(address) && reaches_out(address);
         let fits = preferred < prefer.len() || card || address.scope == Scope::Global;
         fits.then_some((preferred, !card, address.address.is_ipv6()))
@@ -115,7 +117,8 @@ fn scope(interface: &str, address: IpAddr) -> Scope {
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
     // What is no address of anybody is at least not one of others.
-    if address.is_loopback() || address.is_unspecified() || address.is_multicast() || interface == "lo" {
+    let is_nobodys = address.is_unspecified() || address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if address.is_loopback() || is_nobodys || interface == "lo" {
         Scope::Loopback
     } else if is_link_local {
         Scope::LinkLocal
@@ -171,7 +174,9 @@ mod tests {
             (None, &["172.17.0.0/16"], "172.17.0.1"),
             (Some("cc"), &["203.0.113.0/24"], "198.51.100.7"),
             // Neither stands for the guest anywhere but on itself.
-            (None, &["127.0.0.0/8", "fe80::/10"], "192.0.2.9"),
+            (None, &["0.0.0.0/1", "::/1", "fe80::/10"], "2001:db8::1"),
+            (None, &["126.0.0.0/7", "fe80::/10"], "192.0.2.9"),
+            (None, &["127.0.0.0/8"], "127.0.0.1"),
         ] {
             assert_eq!(
                 primary(&network(first_mac, inside), prefer).as_deref(),
@@ -180,7 +185,13 @@ mod tests {
             );
         }
         assert_eq!(primary(&network(None, &["eth0 - fe80::1 fd00::5"]), &[]).as_deref(), Some("fd00::5"));
-        for alone in ["lo - 127.0.0.1", "eth0 - fe80::1 169.254.3.4", "tailscale0 - 100.64.0.1", "veth1 - 10.0.0.1"] {
+        for alone in [
+            "lo - 127.0.0.1",
+            "eth0 - fe80::1 169.254.3.4",
+            "tailscale0 - 100.64.0.1",
+            "veth1 - 10.0.0.1",
+            "eth0 - 255.255.255.255 224.0.0.1 0.0.0.0",
+        ] {
             assert_eq!(primary(&network(None, &[alone]), &[]), None, "{alone}");
         }
         // A router's own bridge has the address of its card.
@@ -203,7 +214,8 @@ mod tests {
             prop_assert_eq!(all.len(), count);
             prop_assert!(all.iter().filter(|address| address.primary).count() <= 1);
             let primary = all.iter().find(|address| address.primary);
-            prop_assert!(primary.is_none_or(|address| matches!(address.scope, Scope::Global | Scope::Inner)));
+            let reaches_out = |address: &&Address| matches!(address.scope, Scope::Global | Scope::Inner);
+            prop_assert!(primary.filter(|address| !reaches_out(address)).is_none() || prefer.iter().any(ids::Network::is_loopback));
             prop_assert_eq!(primary.is_none() && all.iter().any(|address| address.scope == Scope::Global), false);
         }
     }

@@ -115,7 +115,7 @@ fn guest() -> Value {
         "pool": {"type": ["string", "null"]},
         "lock": {"type": ["string", "null"]},
         "ha_state": {"type": ["string", "null"], "description": "The HA manager's word; null where it is not HA-managed."},
-        "uptime_seconds": {"type": ["number", "null"]},
+        "uptime_seconds": {"type": ["integer", "null"]},
         "first_seen": {"type": "integer", "description": "By this process, in seconds since 1970."},
         "last_seen": {"type": "integer", "description": "When Proxmox VE last listed it, in seconds since 1970."},
         "addresses": {
@@ -137,7 +137,7 @@ fn example() -> Value {
     json!({
         "id": "home-vm-100", "cluster": "home", "vmid": 100, "type": "qemu", "name": "web", "node": "pve1",
         "status": "running", "template": false, "tags": ["prod", "web"], "pool": "lab", "lock": null,
-        "ha_state": "started", "uptime_seconds": 3600.0, "first_seen": 1_790_000_000, "last_seen": 1_790_000_300,
+        "ha_state": "started", "uptime_seconds": 3600, "first_seen": 1_790_000_000, "last_seen": 1_790_000_300,
         "addresses": [
             {"address": "192.0.2.10", "interface": "eth0", "mac": "bc:24:11:00:00:64", "scope": "global", "primary": true},
         ],

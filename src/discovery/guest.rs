@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::address::Address;
 use super::registry::Known;
+use crate::api::whole;
 
 /// A guest as `/api/v1/guests` tells it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,7 +35,7 @@ pub struct Guest {
     /// The HA manager's word; null where it is not HA-managed.
     pub ha_state: Option<String>,
     /// Seconds since its start.
-    pub uptime_seconds: Option<f64>,
+    pub uptime_seconds: Option<u64>,
     /// When it was first seen since the exporter started, in seconds since 1970.
     pub first_seen: i64,
     /// When PVE last listed it, in seconds since 1970.
@@ -78,7 +79,7 @@ impl Guest {
             pool: identity.pool.as_deref().map(str::to_owned),
             lock: known.lock.as_deref().map(str::to_owned),
             ha_state: known.ha_state.as_deref().map(str::to_owned),
-            uptime_seconds: known.uptime,
+            uptime_seconds: whole(known.uptime),
             first_seen: known.first_seen,
             last_seen: known.last_seen,
             addresses,

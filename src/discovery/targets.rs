@@ -111,7 +111,7 @@ mod tests {
             pool: None,
             lock: None,
             ha_state: None,
-            uptime_seconds: Some(5.0),
+            uptime_seconds: Some(5),
             first_seen: 1,
             last_seen: 2,
             addresses: addresses.iter().map(address).collect(),

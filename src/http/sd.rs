@@ -50,10 +50,20 @@ pub(super) async fn page(site: Arc<Site>, request: Parts, list: List) -> Respons
 
 /// Where we are asked: as the request says.
 fn own(site: &Site, request: &Parts) -> Result<Own, String> {
-    let said = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let (host, others) = (hosts.next(), hosts.count());
+    if others > 0 {
+        return Err("there are several Host headers: one becomes the target".to_owned());
+    }
+    let said = host.and_then(|host| host.to_str().ok());
     let said = said.or(request.uri.authority().map(Authority::as_str));
     let authority: Option<Authority> = said.and_then(|said| said.parse().ok());
-    match authority.filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty()) {
+    let is_target = |authority: &Authority| {
+        // A port that is none leaves the host alone.
+        let has_port = authority.port_u16().is_some() || authority.as_str() == authority.host();
+        has_port && !authority.as_str().contains('@') && !authority.host().is_empty()
+    };
+    match authority.filter(is_target) {
         Some(authority) => Ok(Own { host: authority.as_str().to_owned(), tls: site.tls }),
         None if request.version == Version::HTTP_10 => Err("a Host header is needed: it becomes the target".to_owned()),
         None => Err("the Host header is no host with or without a port: it becomes the target".to_owned()),

@@ -39,6 +39,11 @@ impl Network {
         address.is_ipv4() == self.address.is_ipv4() && self.masked(address) == self.address
     }
 
+    /// Whether all of them lead to whoever asks.
+    pub fn is_loopback(&self) -> bool {
+        self.address.is_loopback()
+    }
+
     /// The address with 0 for all bits that do not count.
     fn masked(&self, address: IpAddr) -> IpAddr {
         let bits = u32::from(self.bits);
@@ -65,6 +70,13 @@ impl fmt::Display for Network {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_network_of_loopback_is_wholly_so() {
+        let is_loopback = |text: &str| Network::parse(text).unwrap().is_loopback();
+        assert!(["127.0.0.0/8", "127.0.0.1", "127.1.0.0/16", "::1"].into_iter().all(is_loopback));
+        assert!(!["0.0.0.0/0", "126.0.0.0/7", "::/0", "::/127", "192.0.2.0/24"].into_iter().any(is_loopback));
+    }
 
     #[test]
     fn networks_hold_their_addresses_and_no_others() {

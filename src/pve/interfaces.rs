@@ -90,9 +90,11 @@ fn interface(row: &Row<'_>) -> Option<Interface> {
     Some(Interface { name: name.into(), mac, addresses })
 }
 
-/// Without the bits of the network and the name of the interface that may follow.
+/// Without the bits of the network and the name of the interface that may follow. An IPv4 address is one however it is
+/// written: `::ffff:127.0.0.1` leads to whoever connects to it.
 fn address(text: &str) -> Option<IpAddr> {
-    text.split(['/', '%']).next()?.trim().parse().ok()
+    let address: IpAddr = text.split(['/', '%']).next()?.trim().parse().ok()?;
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]
@@ -129,9 +131,10 @@ mod tests {
     fn what_is_odd_is_passed_over_and_older_answers_are_read() {
         let odd = r#"{"data":[{"name":"eth0","hwaddr":"AA:BB:CC:DD:EE:FF","inet":"192.0.2.5/24","inet6":"2001:db8::5/64"},
             {"name":"a\nb","inet":"192.0.2.6/24"},{"inet":"192.0.2.7/24"},7,
-            {"name":"eth1","hardware-address":"none","ip-addresses":[{"ip-address":"x"},{"ip-address":"fe80::1%eth1"},3]}]}"#;
+            {"name":"eth1","hardware-address":"none","ip-addresses":[{"ip-address":"x"},{"ip-address":"fe80::1%eth1"},3,
+            {"ip-address":"::ffff:127.0.0.1"}]}]}"#;
         let interfaces = container_interfaces(&Answer::of(odd)).expect("an answer").expect("interfaces");
-        let expected = ["eth0 aa:bb:cc:dd:ee:ff [192.0.2.5, 2001:db8::5]", "eth1 - [fe80::1]"];
+        let expected = ["eth0 aa:bb:cc:dd:ee:ff [192.0.2.5, 2001:db8::5]", "eth1 - [fe80::1, 127.0.0.1]"];
         assert_eq!(told(&interfaces), expected);
         let many: Vec<String> = (0..1000).map(|at| format!(r#"{{"name":"eth{at}"}}"#)).collect();
         let many = format!(r#"{{"data":{{"result":[{}]}}}}"#, many.join(","));

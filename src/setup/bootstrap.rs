@@ -72,6 +72,13 @@ pub fn make(access: &Access, account: &Account, file: &TokenFile) -> Result<Plan
                  this with --revoke first, which cuts off whoever uses the token"
             )));
         }
+        (Some(_), true) if !file.is_secret() => {
+            return Err(Error::InTheWay(format!(
+                "the token {account} is there but {path} does not hold its secret (was an earlier run cut off?), and Proxmox \
+                 VE shows a secret only once; put the secret there if you have it, or run this with --revoke first, which \
+                 cuts off whoever uses the token"
+            )));
+        }
         (Some(token), true) if !token.usable => {
             return Err(Error::InTheWay(format!(
                 "the token {account} is there but expired; on the node: pveum user token modify {USER} {} --expire 0",
@@ -132,7 +139,7 @@ pub fn revoke(access: &Access, account: &Account, file: &TokenFile) -> Plan {
             plan.notes.push(format!("left: the user {USER}, {why}{right}"));
         }
     }
-    match (file.exists, token_goes && file.is_secret()) {
+    match (file.exists, token_goes && (file.is_secret() || file.is_empty())) {
         (false, _) => {}
         (true, true) => plan.steps.push(Step::RemoveFile),
         (true, false) => plan.notes.push(format!("left: {path}, which is not the secret of a token that goes")),
@@ -236,8 +243,12 @@ mod tests {
         let present = file(&folder, true);
         assert!(wrong(Access { token: None, ..complete() }, &present).contains("remove the file"));
         let dead = Some(Entry { usable: false, ..OURS });
-        assert!(wrong(Access { user: dead, ..complete() }, &present).contains("--enable 1"));
         assert!(wrong(Access { token: dead, ..complete() }, &present).contains("--expire 0"));
+        assert!(wrong(Access { user: dead, ..complete() }, &present).contains("--enable 1"));
+        for left in ["", "my own notes"] {
+            std::fs::write(present.path(), left).unwrap();
+            assert!(wrong(complete(), &present).contains("does not hold its secret"), "{left:?}");
+        }
     }
 
     #[test]
@@ -257,6 +268,11 @@ mod tests {
         let foreign = revoke(&Access { user: Some(FOREIGN), ..complete() }, &account(), &file);
         assert!(!foreign.steps.contains(&Step::RemoveUser));
 
+        std::fs::write(file.path(), "").unwrap();
+        assert!(
+            revoke(&complete(), &account(), &file).steps.contains(&Step::RemoveFile),
+            "left by a run that was cut off"
+        );
         std::fs::write(file.path(), "my own notes").unwrap();
         assert!(!revoke(&complete(), &account(), &file).steps.contains(&Step::RemoveFile));
     }

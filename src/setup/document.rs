@@ -83,7 +83,8 @@ fn list(texts: &[String]) -> String {
     format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
 }
 
-fn quoted(text: &str) -> String {
+/// A text as TOML has it.
+pub fn quoted(text: &str) -> String {
     let mut written = String::new();
     let _ = written.value(TomlStringBuilder::new(text).as_basic());
     written

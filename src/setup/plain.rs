@@ -1,7 +1,7 @@
 //! What a host said, fit for a terminal.
 
-/// The most that is shown of one text, in characters.
-const MOST: usize = 1000;
+/// The most that is shown of one text, in characters: a line for `known_hosts` with the longest of keys fits in.
+const MOST: usize = 2000;
 
 /// One line without anything that a terminal would obey, or that would make a line read otherwise than it is.
 pub fn plain(text: &str) -> String {

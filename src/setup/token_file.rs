@@ -64,6 +64,11 @@ impl TokenFile {
         read.is_ok() && is_uuid(text.trim_end())
     }
 
+    /// Whether nothing was written to the file yet.
+    pub(super) fn is_empty(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| found.len() == 0)
+    }
+
     /// Removes the file.
     pub(super) fn remove(&self) -> Result<(), Error> {
         fs::remove_file(&self.path)

@@ -162,6 +162,18 @@ fn a_dead_endpoint_and_an_unknown_host_key_are_told_with_what_to_do() {
 }
 
 #[test]
+fn what_proxmox_ve_says_is_not_obeyed_by_a_terminal() {
+    let lab = simulated(0, Rights::Auditor);
+    let version = r#"{"data":{"version":"9.2\u001b[2J\nok \u202e","release":"9.2"}}"#;
+    lab.cluster.sims[0].set_fault("/version", Fault::Body(version.into()));
+    for more in [&[][..], &["--json"]] {
+        let found = check(&lab.cluster.config("home"), more);
+        assert!(found.stdout.contains("Proxmox VE 9.2\u{fffd}[2J\u{fffd}ok"), "{}", found.stdout);
+        assert!(found.stdout.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{:?}", found.stdout);
+    }
+}
+
+#[test]
 fn programs_read_json() {
     let simulated = simulated(0, Rights::None);
     let finished = check(&simulated.cluster.config("home"), &["--json"]);
@@ -225,7 +237,7 @@ fn services_of_hosts_and_guests_are_tried() {
         "  FAIL  Off               connect: 127.0.0.1:",
         "  ok    Web               works, at 1 guests",
         "  warn  addresses         1 running guests told none",
-        "  FAIL  Gone              home-vm-200 (::ffff:127.0.0.1): connect: [::ffff:127.0.0.1]:",
+        "  FAIL  Gone              home-vm-200 (127.0.0.1): connect: 127.0.0.1:",
         "host nas, services at 127.0.0.1",
         "cluster home, services of guests",
     ] {

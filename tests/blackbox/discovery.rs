@@ -1,12 +1,13 @@
 //! What is known of guests, and the lists that Prometheus reads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use pve_sentinel::sim::{Fault, World};
 use serde_json::Value;
 
-use crate::support::{Cluster, Exporter, Page, Simulated, binary, request};
+use crate::support::{Cluster, Exporter, Page, Simulated, binary, connect, parse, request};
 
 /// A test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,6 +129,25 @@ fn what_is_misspelt_selects_nothing() {
     }
     let packed = request(exporter.address, "GET", "/sd/guests?address=name", &[("Accept-Encoding", "gzip")]);
     assert_eq!(packed.header("content-encoding"), "gzip");
+}
+
+#[test]
+fn a_host_header_that_can_be_no_target_is_refused() {
+    let exporter = Exporter::serve(&Cluster::recorded().config("home"));
+    let ask = |hosts: &str| {
+        let mut stream = connect(exporter.address);
+        write!(stream, "GET /sd/clusters HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n").unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        parse(&bytes, false)
+    };
+    for host in ["pve.example.com:9221", "pve.example.com", "[::1]:9221", "[::1]"] {
+        let reply = ask(&format!("Host: {host}\r\n"));
+        assert!(reply.status == 200 && reply.text().contains(&format!("\"targets\":[\"{host}\"]")), "{}", reply.text());
+    }
+    for hosts in ["a:99999", "a:", "a@b", "a b", "a/b", "", "a\r\nHost: b"] {
+        assert_eq!(ask(&format!("Host: {hosts}\r\n")).status, 400, "{hosts:?}");
+    }
 }
 
 #[test]

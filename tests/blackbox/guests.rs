@@ -47,18 +47,19 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 /// The container 200 tells an address that leads to this machine, and 202 none.
 pub fn tells_loopback(cluster: &Cluster) {
-    let body = r#"{"data":[{"name":"eth0","hwaddr":"bc:24:11:00:00:01","inet6":"::ffff:127.0.0.1/128"}]}"#;
+    let body = r#"{"data":[{"name":"lo","inet":"127.0.0.1/8"}]}"#;
     cluster.sims[0].set_fault("/nodes/pve-lab/lxc/200/interfaces", Fault::Body(body.into()));
 }
 
-/// Entries for `[[discovery.services]]`, each with name, guests, port and type.
+/// The rest of `[discovery]`, in which this machine may stand for a guest, and entries for `[[discovery.services]]`, each with
+/// name, guests, port and type.
 pub fn services(services: &[(&str, &str, u16, &str)]) -> String {
     let entry = |(name, guests, port, kind): &(&str, &str, u16, &str)| {
         format!(
             "[[discovery.services]]\nguests = [\"{guests}\"]\nname = \"{name}\"\nport = {port}\ntype = \"{kind}\"\n"
         )
     };
-    services.iter().map(entry).collect()
+    format!("prefer = [\"127.0.0.0/8\"]\n{}", services.iter().map(entry).collect::<String>())
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn guests_are_told_with_all_that_is_known() {
     ] {
         assert_eq!(web[key], value, "{key}");
     }
-    assert!(web["uptime_seconds"].as_f64().is_some_and(|uptime| uptime > 0.0), "{web}");
+    assert!(web["uptime_seconds"].as_u64().is_some_and(|uptime| uptime > 0), "{web}");
     assert!(web["first_seen"].as_i64().is_some_and(|seen| seen > 1_000_000_000), "{web}");
     assert_eq!(web["first_seen"], web["last_seen"]);
     // What was asked for in the background is there later.

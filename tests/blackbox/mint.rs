@@ -1,12 +1,12 @@
 //! `token_from_ssh` before OpenSSH's own sshd, on a node whose pveum remembers every word, and a simulated API.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use pve_sentinel::sim::{Rights, Token};
 
 use crate::sshd::Sshd;
-use crate::support::{Cluster, Exporter, SECRET, recorded, repository, run_to_end};
+use crate::support::{Cluster, Exporter, SECRET, recorded, repository, run, run_to_end};
 
 /// A node whose key can make tokens, and a cluster that accepts those of `instance`.
 struct Node {
@@ -19,6 +19,9 @@ const ADD: &str = "[pveum][user][token][add][sentinel@pve][mint-one][--privsep][
 const ACL: &str = "[pveum][acl][modify][/][--tokens][sentinel@pve!mint-one][--roles][PVEAuditor]";
 const LIST: &str = "[pveum][user][token][list][sentinel@pve][--output-format][json]";
 const REMOVE: &str = "[pveum][user][token][remove][sentinel@pve][mint-one]";
+
+/// A secret that the cluster does not take.
+const OUTDATED: &str = "0b9e7a52-1111-4222-8333-5a5a5a5a5a5a";
 
 impl Node {
     fn start() -> Self {
@@ -125,6 +128,23 @@ fn a_token_is_made_used_replaced_and_removed() {
 }
 
 #[test]
+fn a_token_that_is_not_accepted_is_made_again() {
+    let node = Node::start();
+    node.answer("one", OUTDATED);
+    let exporter = node.serve("one");
+    exporter.wait_for_log("a token was made over ssh");
+    assert!(!exporter.page("/metrics").contains("pve_node_info{"));
+    let refused = exporter.wait_for_log("401");
+    node.answer("one", SECRET);
+    exporter.wait_for_logs("a token was made over ssh", 2);
+    assert!(exporter.page("/metrics").contains("pve_node_info{"));
+    assert_eq!(node.called(), [LIST, ADD, ACL, LIST, REMOVE, ADD, ACL]);
+    for text in [&refused, &exporter.log(), &node.sshd.log()] {
+        assert!(!text.contains(SECRET) && !text.contains(OUTDATED), "a secret is told");
+    }
+}
+
+#[test]
 fn two_instances_leave_each_other_alone() {
     let node = Node::start();
     let one = node.serve("one");
@@ -140,9 +160,77 @@ fn two_instances_leave_each_other_alone() {
 }
 
 #[test]
+fn the_lines_that_setup_prints_install_it() {
+    let node = Node::start();
+    let sshd = &node.sshd;
+    // What setup asks, answered, and by a login that runs what it is told to.
+    for name in ["pvesh", "uname", "ls", "pveversion"] {
+        let from = if name == "pvesh" { "tests/support/proxmox/pvesh" } else { "tests/support/proxmox/host" };
+        fs::copy(repository().join(from), sshd.path("programs").join(name)).unwrap();
+        fs::set_permissions(sshd.path("programs").join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    node.set("name", "pve1");
+    node.set("version", "pve-manager/9.2.11/14a22df35955d97d");
+    node.set("status.json", r#"[{"type":"node","name":"pve1","local":1}]"#);
+    let pin = node.cluster.sims[0].fingerprint();
+    node.set("nodes.json", &format!(r#"[{{"node":"pve1","ssl_fingerprint":"{pin}"}}]"#));
+    let programs = sshd.path("programs").display().to_string();
+    sshd.authorize(&format!(
+        r#"command="PATH={programs}:$PATH; export PATH; exec sh -c \"$SSH_ORIGINAL_COMMAND\"",restrict "#
+    ));
+    let out = sshd.path("a 'folder'");
+    fs::create_dir(&out).unwrap();
+    let mut arguments = vec!["setup".to_owned()];
+    arguments.extend(sshd.arguments(&sshd.line()));
+    arguments.extend(["--out".to_owned(), out.display().to_string(), "--yes".to_owned(), "--mint".to_owned()]);
+    node.unset("value");
+    let done = run_to_end(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    node.answer("one", SECRET);
+
+    // This machine is no node: what would be installed for all of it goes to folders of the test.
+    let text = done.stderr.replace("/usr/local/lib/pve-sentinel/", &format!("{}/", sshd.path("lib").display()));
+    let text = text.replace(">>.ssh/authorized_keys", &format!(">>{}", sshd.path("authorized").display()));
+    let own = sshd.path("own");
+    fs::create_dir(&own).unwrap();
+    symlink(env!("CARGO_BIN_EXE_pve-sentinel"), own.join("pve-sentinel")).unwrap();
+    let steps: Vec<&str> =
+        text.lines().filter_map(|line| line.split_once(":  ")).map(|(_, line)| line.trim()).collect();
+    assert_eq!(steps.len(), 3, "{text}");
+    // This sshd lets everybody hear what it does.
+    let (heard, steps) = (sshd.path("heard"), steps.join("\n"));
+    let script = format!("exec 2>{}\nset -e\nPATH={}:$PATH\n{steps}\necho done\n", heard.display(), own.display());
+    assert_eq!(run(&["sh"], &script, &["-s"], &[]), b"done\n", "{}", fs::read_to_string(heard).unwrap());
+    let installed = sshd.path("lib/mint.sh");
+    assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_to_string(&installed).unwrap(), run_to_end(&["ssh-mint"]).stdout);
+
+    // The stand-ins are where a node has its programs.
+    let authorized = fs::read_to_string(sshd.path("authorized")).unwrap();
+    let (before, line) = authorized.trim_end().rsplit_once('\n').unwrap();
+    assert!(line.starts_with(&format!("command=\"{}\",restrict ssh-ed25519 ", installed.display())), "{line}");
+    let line = line.replacen("command=\"", &format!("command=\"PATH={programs}:$PATH "), 1);
+    fs::write(sshd.path("authorized"), format!("{before}\n{line}\n")).unwrap();
+
+    // The line for the configuration, in that which was printed.
+    let table = text.lines().find(|line| line.starts_with("token_from_ssh = {")).unwrap();
+    let table = table.replace(" }", ", instance = \"one\" }");
+    let rest: Vec<&str> = done.stdout.lines().filter(|line| !line.starts_with("token_")).collect();
+    let config = rest.join("\n").replacen("endpoints", &format!("{table}\nendpoints"), 1);
+    let url = node.cluster.sims[0].url();
+    let exporter = Exporter::serve(&config.replace("https://127.0.0.1:8006", &url));
+    exporter.wait_for_log("a token was made over ssh");
+    assert!(exporter.page("/metrics").contains("pve_node_info{"));
+}
+
+#[test]
 fn what_fails_is_named_and_tried_again() {
     let node = Node::start();
     node.set("fail.acl.modify", "ipcc_send_rec failed\u{1b}[2J");
+    let mut without = node.serve("one");
+    without.wait_for_log("no token could be made over ssh");
+    without.terminate();
+    assert!(without.wait().success() && !without.log().contains("the token was removed"), "there was none");
     let exporter = node.serve("one");
     let line = exporter.wait_for_log("no token could be made over ssh");
     assert!(line.contains("pveum acl modify") && line.contains("ipcc_send_rec failed"), "{line}");

@@ -1,12 +1,13 @@
 //! `setup` before OpenSSH's own sshd, on a node whose pveum, pvesh and sudo remember every word they are called with.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use crate::sshd::{Sshd, wait_for};
-use crate::support::{Finished, repository, run, run_to_end};
+use crate::support::{Finished, binary, repository, run, run_to_end, send_signal};
 
 /// A node, and a folder for what is kept of it.
 struct Node {
@@ -123,6 +124,20 @@ impl Node {
     fn setup(&self, more: &[&str]) -> Finished {
         let arguments = self.arguments(more);
         run_to_end(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// A `setup --yes` that waits for pveum to make the token until the file is closed, and what it says from then on.
+    fn in_the_middle(&self) -> (Child, impl Iterator<Item = String> + use<>, fs::File) {
+        let fifo = self.sshd.path("state/wait.user.token.add");
+        #[expect(clippy::disallowed_methods, reason = "the standard library makes no such file")]
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let mut child = binary().args(self.arguments(&["--yes"])).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line == "2. done"));
+        // There as soon as pveum reads.
+        let fifo = fs::OpenOptions::new().write(true).open(fifo).unwrap();
+        (child, said, fifo)
     }
 
     /// The secret of the token, as the node knows it.
@@ -379,6 +394,53 @@ fn a_token_whose_secret_is_lost_does_not_stay() {
     node.unset("fail.acl.modify");
     let done = node.setup(&["--yes", "--name", "other"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
+}
+
+#[test]
+fn who_interrupts_it_stops_it_between_two_steps() {
+    let node = Node::start();
+    let (mut child, mut said, fifo) = node.in_the_middle();
+    send_signal("-INT", child.id());
+    assert!(said.any(|line| line.contains("this step is finished first")));
+    drop(fifo);
+    let rest: Vec<String> = said.collect();
+    assert_eq!(rest, ["3. done", "step 4 was not begun, steps 1 to 3 were done"]);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(fs::read_to_string(node.token_file()).unwrap(), node.secret());
+    node.called();
+    node.unset("wait.user.token.add");
+    assert_eq!(node.setup(&["--yes"]).code, Some(0));
+    assert_eq!(node.changed(), MAKES[3..]);
+}
+
+#[test]
+fn what_is_cut_off_in_the_middle_is_seen_the_next_time() {
+    let node = Node::start();
+    let (mut child, mut said, fifo) = node.in_the_middle();
+    send_signal("-TERM", child.id());
+    assert!(said.any(|line| line.contains("this step is finished first")));
+    send_signal("-TERM", child.id());
+    let rest: Vec<String> = said.collect();
+    assert_eq!(rest, ["step 3 was cut off and may have been done, steps 1 to 2 were done"]);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(!node.token_file().exists());
+    drop(fifo);
+    wait_for("pveum did not go on", || node.has("token.monitor"));
+    node.unset("wait.user.token.add");
+    // The process may have been killed, too.
+    for left in [None, Some("")] {
+        if let Some(text) = left {
+            fs::write(node.token_file(), text).unwrap();
+        }
+        node.called();
+        let refused = node.setup(&["--yes"]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{}", refused.stderr);
+        assert!(refused.stderr.contains("--revoke first") && node.changed().is_empty(), "{}", refused.stderr);
+    }
+    assert_eq!(node.setup(&["--yes", "--revoke"]).code, Some(0));
+    let done = node.setup(&["--yes"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(fs::read_to_string(node.token_file()).unwrap(), node.secret());
 }
 
 #[test]

@@ -162,6 +162,11 @@ impl Exporter {
         self.log.wait_for(words)
     }
 
+    /// Waits until the log has `words` so often.
+    pub fn wait_for_logs(&self, words: &str, count: usize) {
+        drop(self.log.wait_until(words, |log| log.matches(words).count() >= count));
+    }
+
     /// Waits until stdout has `words`, and gives all of it.
     pub fn wait_for_stdout(&self, words: &str) -> String {
         self.stdout.wait_for(words);

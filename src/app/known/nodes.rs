@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{CLUSTER, Clock, is_in, list, names, wanted, words};
-use crate::api::{Answer, Doc, Error, Parameter, Place, Reply, Request};
+use crate::api::{Answer, Doc, Error, Parameter, Place, Reply, Request, whole};
 use crate::inventory::Node;
 use crate::scrape::KnownCluster;
 
@@ -28,20 +28,20 @@ pub(super) static DOC: Doc = Doc {
         status: 200,
         about: "The nodes by cluster and name; none of a cluster that was not scraped yet.",
         schema: || {
-            let number = || json!({"type": ["number", "null"]});
+            let (whole, number) = (|| json!({"type": ["integer", "null"]}), || json!({"type": ["number", "null"]}));
             let properties = json!({
                 "cluster": {"type": "string"},
                 "node": {"type": "string"},
                 "status": {"type": "string", "enum": STATUS},
                 "told_at": {"type": "integer", "description": "When Proxmox VE told this, in seconds since 1970."},
                 "ha_state": {"type": ["string", "null"], "description": "The word of the HA manager, such as online or maintenance."},
-                "uptime_seconds": number(),
+                "uptime_seconds": whole(),
                 "cpu_usage_ratio": number(),
-                "cpus": number(),
-                "memory_usage_bytes": number(),
-                "memory_size_bytes": number(),
-                "disk_usage_bytes": number(),
-                "disk_size_bytes": number(),
+                "cpus": whole(),
+                "memory_usage_bytes": whole(),
+                "memory_size_bytes": whole(),
+                "disk_usage_bytes": whole(),
+                "disk_size_bytes": whole(),
             });
             list("nodes", &properties)
         },
@@ -49,9 +49,9 @@ pub(super) static DOC: Doc = Doc {
             json!({"nodes": [
                 {
                     "cluster": "home", "node": "pve1", "status": "online", "told_at": 1_790_000_000, "ha_state": "online",
-                    "uptime_seconds": 86400.0, "cpu_usage_ratio": 0.25, "cpus": 16.0,
-                    "memory_usage_bytes": 8_589_934_592.0, "memory_size_bytes": 34_359_738_368.0,
-                    "disk_usage_bytes": 10_737_418_240.0, "disk_size_bytes": 107_374_182_400.0,
+                    "uptime_seconds": 86_400, "cpu_usage_ratio": 0.25, "cpus": 16,
+                    "memory_usage_bytes": 8_589_934_592_u64, "memory_size_bytes": 34_359_738_368_u64,
+                    "disk_usage_bytes": 10_737_418_240_u64, "disk_size_bytes": 107_374_182_400_u64,
                 },
                 {
                     "cluster": "home", "node": "pve2", "status": "offline", "told_at": 1_790_000_000, "ha_state": null,
@@ -71,13 +71,13 @@ struct NodeJson<'a> {
     status: &'static str,
     told_at: u64,
     ha_state: Option<&'a str>,
-    uptime_seconds: Option<f64>,
+    uptime_seconds: Option<u64>,
     cpu_usage_ratio: Option<f64>,
-    cpus: Option<f64>,
-    memory_usage_bytes: Option<f64>,
-    memory_size_bytes: Option<f64>,
-    disk_usage_bytes: Option<f64>,
-    disk_size_bytes: Option<f64>,
+    cpus: Option<u64>,
+    memory_usage_bytes: Option<u64>,
+    memory_size_bytes: Option<u64>,
+    disk_usage_bytes: Option<u64>,
+    disk_size_bytes: Option<u64>,
 }
 
 pub(super) fn reply(clusters: &[KnownCluster], request: &Request, clock: Clock) -> Result<Reply, Error> {
@@ -101,12 +101,12 @@ fn node<'a>(cluster: &'a str, known: &'a Node, at: Instant, clock: Clock) -> Nod
         status: if known.online { online } else { offline },
         told_at: clock.seconds(at),
         ha_state: known.ha_state.as_deref(),
-        uptime_seconds: usage.uptime.get(),
+        uptime_seconds: whole(usage.uptime.get()),
         cpu_usage_ratio: usage.cpu_ratio.get(),
-        cpus: usage.cpu_limit.get(),
-        memory_usage_bytes: usage.memory.get(),
-        memory_size_bytes: usage.memory_size.get(),
-        disk_usage_bytes: usage.disk.get(),
-        disk_size_bytes: usage.disk_size.get(),
+        cpus: whole(usage.cpu_limit.get()),
+        memory_usage_bytes: whole(usage.memory.get()),
+        memory_size_bytes: whole(usage.memory_size.get()),
+        disk_usage_bytes: whole(usage.disk.get()),
+        disk_size_bytes: whole(usage.disk_size.get()),
     }
 }

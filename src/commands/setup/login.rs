@@ -50,6 +50,14 @@ pub(super) fn settings(options: &Options, env: &config::Env<'_>) -> Result<Ssh, 
     Ok(Ssh { user: options.target.user.clone(), keys, host_keys })
 }
 
+/// The file in which the node's host key is known.
+pub(super) fn known_hosts(settings: &Ssh) -> Option<&Path> {
+    match &settings.host_keys {
+        HostKeys::Known { files, .. } => files.first().map(PathBuf::as_path),
+        HostKeys::Pinned(_) => None,
+    }
+}
+
 /// The ssh-agent if there is one, else a key in ~/.ssh.
 fn usual_keys(home: Option<&Path>, env: &config::Env<'_>) -> Result<SshKeys, String> {
     if let Some(socket) = env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()) {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::setup::plain;
+
 /// The width of the names of checks.
 const NAMES: usize = 16;
 
@@ -68,7 +70,7 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(subject: String, lines: &'a mut Vec<Line>) -> Self {
-        Self { subject, lines }
+        Self { subject: plain(&subject), lines }
     }
 
     pub(super) fn ok(&mut self, check: &str, found: impl Into<String>) {
@@ -89,14 +91,30 @@ impl<'a> Lines<'a> {
     }
 
     fn push(&mut self, check: &str, verdict: Verdict, found: String, advice: Option<String>) {
+        // What Proxmox VE, a host or a service said is shown on a terminal.
         let advice = advice.filter(|advice| !advice.is_empty());
-        self.lines.push(Line { subject: self.subject.clone(), check: check.to_owned(), verdict, found, advice });
+        let advice = advice.map(|advice| advice.lines().map(plain).collect::<Vec<_>>().join("\n"));
+        let (subject, found) = (self.subject.clone(), plain(&found));
+        self.lines.push(Line { subject, check: check.to_owned(), verdict, found, advice });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_was_found_is_obeyed_by_a_terminal() {
+        let mut all = Vec::new();
+        Lines::new("cluster a\u{1b}[2J".to_owned(), &mut all).fail(
+            "version",
+            "9\n\u{1b}]0;x\u{7}",
+            "do\r\nthat\u{1b}c",
+        );
+        let shown = all[0].text(None);
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+        assert_eq!(shown.lines().count(), 4, "{shown:?}");
+    }
 
     #[test]
     fn a_subject_is_told_once_and_advice_below_what_it_is_for() {
