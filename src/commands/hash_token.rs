@@ -8,7 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use rustls::crypto::ring;
 use zeroize::Zeroizing;
 
-use super::{USAGE, complain, deliver, end, say};
+use super::{USAGE, complain, deliver, end};
 use crate::config;
 use crate::ids::{Scope, TOKEN_PREFIX, TokenHash, no_token};
 
@@ -28,10 +28,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> ExitCode {
     if options.stdin {
         return match given() {
-            Ok(token) => {
-                say(&line(&options.name, &token));
-                ExitCode::SUCCESS
-            }
+            Ok(token) => end(deliver(&format!("{}\n", line(&options.name, &token)))),
             Err(wrong) => {
                 complain(&wrong);
                 ExitCode::from(USAGE)

@@ -150,9 +150,14 @@ fn the_environment_stays_where_it_is() {
 fn half_a_configuration_is_not_taken_for_whole() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let path = fixtures().join("token.yml").display().to_string();
-    for arguments in [&["import", &path, "--target", "pve1"][..], &["ssh-probe"], &["hash-token"]] {
+    let given = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(given.path(), "a-token-of-thirty-two-characters-x").unwrap();
+    for arguments in
+        [&["import", &path, "--target", "pve1"][..], &["ssh-probe"], &["hash-token"], &["hash-token", "--stdin"]]
+    {
         let mut command = binary();
-        let output = command.args(arguments).stdout(full()).output().unwrap();
+        let stdin = std::fs::File::open(given.path()).unwrap();
+        let output = command.args(arguments).stdin(stdin).stdout(full()).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
         assert!(told.contains("not written in full: No space left on device"), "{arguments:?}: {told}");
