@@ -121,10 +121,11 @@ pub(super) struct Memory {
 type Key = (GuestKind, u64);
 
 /// The guests of an answer while it is read: nothing is remembered or forgotten before its end.
-#[derive(Default)]
 pub(super) struct Reading {
     guests: Unordered,
     words: Words,
+    /// As it was when the reading began: others may read another answer meanwhile.
+    memory: Arc<Memory>,
     /// Where in the memory the next guest is likely to be.
     next: usize,
     /// Whether a guest is not as it is remembered.
@@ -141,12 +142,16 @@ struct Facts<'a> {
 }
 
 impl Reading {
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
+        Self { guests: Unordered::default(), words: Words::default(), memory, next: 0, news: false }
+    }
+
     /// Takes an entry if it is a guest's.
-    pub(super) fn take(&mut self, entry: &pve::Resource<'_>, memory: &Memory) -> Option<()> {
+    pub(super) fn take(&mut self, entry: &pve::Resource<'_>) -> Option<()> {
         let kind = GuestKind::parse(entry.kind.filled()?)?;
         let vmid = entry.vmid.whole().filter(|vmid| *vmid > 0)?;
         let node = self.words.get(entry.node.filled()?);
-        let identity = self.identity(entry, (kind, vmid), memory);
+        let identity = self.identity(entry, (kind, vmid));
         let mut word = |text: &pve::wire::Text<'_>| text.filled().map(|word| self.words.get(word));
         let mut guest = Guest {
             ghost: None,
@@ -170,8 +175,8 @@ impl Reading {
     }
 
     /// What the entry says of the guest; where PVE has forgotten its name, what was known.
-    fn identity(&mut self, entry: &pve::Resource<'_>, key: Key, memory: &Memory) -> Arc<Identity> {
-        let known = memory.find(key, &mut self.next);
+    fn identity(&mut self, entry: &pve::Resource<'_>, key: Key) -> Arc<Identity> {
+        let known = self.memory.find(key, &mut self.next);
         let told = entry.tags.filled().unwrap_or_default();
         let tags = match known {
             Some(known) if *told == *known.tags => Cow::Borrowed(told),
@@ -197,7 +202,7 @@ impl Reading {
     }
 
     /// The guests by number, each once; those of lost nodes without figures.
-    pub(super) fn finish(self, nodes: &[Node], memory: &mut Memory) -> GuestList {
+    pub(super) fn finish(self, nodes: &[Node], memory: &mut Arc<Memory>) -> GuestList {
         let mut guests = self.guests;
         if nodes.iter().any(|node| !node.online) {
             guests.for_each(|guest| {
@@ -207,8 +212,9 @@ impl Reading {
             });
         }
         let guests = guests.sorted();
-        if self.news || memory.identities.len() != guests.len() {
-            *memory = Memory::of(&guests);
+        let is_other = !Arc::ptr_eq(memory, &self.memory);
+        if self.news || is_other || memory.identities.len() != guests.len() {
+            *memory = Arc::new(Memory::of(&guests));
         }
         guests
     }

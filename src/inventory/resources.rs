@@ -1,13 +1,14 @@
 //! `/cluster/resources` as owned types: nodes, guests, storages and pools.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::ghosts::ToldStorage;
 use super::guest_list::GuestList;
 use super::guests::{Memory, Reading};
 use super::node::{Node, Usage, is_lost};
 use super::words::{plain, sorted};
-use crate::pve::{self, Answer, Error};
+use crate::pve;
 
 /// What `/cluster/resources` says, each list sorted and without doubles.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,30 +55,57 @@ pub struct Pool {
     pub usage: Usage,
 }
 
-impl Resources {
-    /// Sorts the entries by type; `memory` fills in what PVE has forgotten, and learns what it tells.
-    pub(super) fn new(answer: &Answer, memory: &mut Memory) -> Result<Self, Error> {
-        let mut guests = Reading::default();
-        let (mut nodes, mut storages, mut pools) = (Vec::new(), Vec::new(), Vec::new());
-        pve::resources(answer, |entry| match entry.kind.filled() {
-            Some("node") => nodes.extend(Node::of(entry)),
-            Some("storage") => storages.extend(Storage::of(entry)),
-            Some("pool") => pools.extend(Pool::of(entry)),
-            _ => {
-                guests.take(entry, memory);
-            }
-        })?;
+/// What `/cluster/resources` has said so far.
+pub(super) struct Draft {
+    nodes: Vec<Node>,
+    guests: Reading,
+    storages: Vec<Storage>,
+    pools: Vec<Pool>,
+}
+
+impl Draft {
+    /// What PVE has forgotten will be filled in from the memory.
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
+        Self { nodes: Vec::new(), guests: Reading::new(memory), storages: Vec::new(), pools: Vec::new() }
+    }
+
+    /// What there is when all entries are taken; `memory` learns of it.
+    pub(super) fn finish(self, memory: &mut Arc<Memory>) -> Resources {
+        let Self { mut nodes, guests, mut storages, mut pools } = self;
         sort(&mut nodes, |a, b| a.name.cmp(&b.name));
         sort(&mut storages, |a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name)));
         sort(&mut pools, |a, b| a.name.cmp(&b.name));
         storages.iter_mut().filter(|storage| is_lost(&nodes, &storage.node)).for_each(Storage::lose);
-        Ok(Self { guests: guests.finish(&nodes, memory), nodes, storages, pools })
+        Resources { guests: guests.finish(&nodes, memory), nodes, storages, pools }
     }
+}
 
+impl pve::Taker for Draft {
+    fn take(&mut self, entry: &pve::Resource<'_>) {
+        match entry.kind.filled() {
+            Some("node") => self.nodes.extend(Node::of(entry)),
+            Some("storage") => self.storages.extend(Storage::of(entry)),
+            Some("pool") => self.pools.extend(Pool::of(entry)),
+            _ => {
+                self.guests.take(entry);
+            }
+        }
+    }
+}
+
+impl Resources {
     /// What an answer says, without anything remembered.
     #[cfg(test)]
     pub(crate) fn read(body: &str) -> Self {
-        Self::new(&Answer::of(body), &mut Memory::default()).expect("a list")
+        Self::learnt(body, &mut Arc::default())
+    }
+
+    /// What an answer says.
+    #[cfg(test)]
+    pub(super) fn learnt(body: &str, memory: &mut Arc<Memory>) -> Self {
+        let mut draft = Draft::new(Arc::clone(memory));
+        pve::resources(&pve::Answer::of(body), |entry| pve::Taker::take(&mut draft, entry)).expect("a list");
+        draft.finish(memory)
     }
 
     /// Whether it is news of guests: it is not empty, and not what a token without rights sees.

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use super::guests::Memory;
 use super::{Resources, Traffic, Usage};
-use crate::pve;
 
-fn read(memory: &mut Memory, entries: &str) -> Resources {
-    let answer = pve::Answer::of(&format!("{{\"data\":[{entries}]}}"));
-    Resources::new(&answer, memory).expect("a list")
+fn read(memory: &mut Arc<Memory>, entries: &str) -> Resources {
+    Resources::learnt(&format!("{{\"data\":[{entries}]}}"), memory)
 }
 
 const ONLINE: &str = r#"{"type":"node","node":"a","status":"online","mem":1,"maxmem":2,"uptime":3}"#;
@@ -19,7 +17,7 @@ const STRIPPED: &str = r#"{"type":"qemu","vmid":100,"node":"a","status":"unknown
 
 #[test]
 fn a_guest_on_a_lost_node_keeps_its_identity_and_loses_its_figures() {
-    let mut memory = Memory::default();
+    let mut memory = Arc::<Memory>::default();
     let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.iter().next().cloned().expect("a guest");
     assert_eq!(before.status.as_deref(), Some("running"));
     assert_eq!(before.usage.memory.get(), Some(5.0));
@@ -36,7 +34,7 @@ fn a_guest_on_a_lost_node_keeps_its_identity_and_loses_its_figures() {
 
 #[test]
 fn what_pve_itself_says_of_a_lost_guest_is_at_hand() {
-    let mut memory = Memory::default();
+    let mut memory = Arc::<Memory>::default();
     let before = read(&mut memory, &format!("{ONLINE},{WHOLE}")).guests.iter().next().cloned().expect("a guest");
     let told = before.told();
     assert_eq!(
@@ -66,7 +64,7 @@ fn what_pve_itself_says_of_a_lost_guest_is_at_hand() {
 
 #[test]
 fn what_is_told_beats_what_is_remembered() {
-    let mut memory = Memory::default();
+    let mut memory = Arc::<Memory>::default();
     read(&mut memory, &format!("{ONLINE},{WHOLE}"));
     let renamed = WHOLE.replace("\"web\"", "\"shop\"").replace("\"b;a\"", "\"\"").replace("\"prod\"", "null");
     let guest = read(&mut memory, &format!("{ONLINE},{renamed}")).guests.iter().next().cloned().expect("a guest");
@@ -76,7 +74,7 @@ fn what_is_told_beats_what_is_remembered() {
 
 #[test]
 fn a_deleted_guest_is_forgotten() {
-    let mut memory = Memory::default();
+    let mut memory = Arc::<Memory>::default();
     read(&mut memory, &format!("{ONLINE},{WHOLE}"));
     assert!(read(&mut memory, ONLINE).guests.is_empty());
     let new = read(&mut memory, &format!("{OFFLINE},{STRIPPED}")).guests.iter().next().cloned().expect("a guest");
@@ -86,7 +84,7 @@ fn a_deleted_guest_is_forgotten() {
 #[test]
 fn guests_are_known_again_in_any_order() {
     let guest = |vmid: u64| format!(r#"{{"type":"lxc","vmid":{vmid},"node":"a","status":"running","name":"n{vmid}"}}"#);
-    let mut memory = Memory::default();
+    let mut memory = Arc::<Memory>::default();
     let mut known = std::collections::HashMap::new();
     for order in
         [vec![5, 7, 6, 9, 5], vec![9, 6, 7, 5], vec![5, 9], vec![8, 5, 9, 4], vec![4, 5, 8, 9], vec![9, 8, 5, 4]]
@@ -106,15 +104,15 @@ fn guests_are_known_again_in_any_order() {
 fn doubles_and_entries_without_number_or_node_are_passed_over() {
     let odd = r#"{"type":"qemu","node":"a"},{"type":"qemu","vmid":0.5,"node":"a"},{"type":"lxc","vmid":7},
         {"type":"openvz","vmid":8,"node":"a"}"#;
-    let resources = read(&mut Memory::default(), &format!("{ONLINE},{ONLINE},{WHOLE},{WHOLE},{odd}"));
+    let resources = read(&mut Arc::<Memory>::default(), &format!("{ONLINE},{ONLINE},{WHOLE},{WHOLE},{odd}"));
     assert_eq!((resources.nodes.len(), resources.guests.len()), (1, 1));
 }
 
 #[test]
 fn a_token_without_rights_is_recognised() {
     let stripped = r#"{"type":"node","node":"a","status":"online","level":""}"#;
-    assert!(read(&mut Memory::default(), stripped).looks_like_a_token_without_rights());
+    assert!(read(&mut Arc::<Memory>::default(), stripped).looks_like_a_token_without_rights());
     for entries in [ONLINE.to_owned(), OFFLINE.to_owned(), format!("{stripped},{WHOLE}")] {
-        assert!(!read(&mut Memory::default(), &entries).looks_like_a_token_without_rights(), "{entries}");
+        assert!(!read(&mut Arc::<Memory>::default(), &entries).looks_like_a_token_without_rights(), "{entries}");
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
 use super::node::Node;
-use super::resources::Resources;
+use super::resources::{Draft, Resources};
 use crate::pve::{self, Client, Error, Reason};
 
 /// A release changes with an upgrade only; asking at every scrape would cost a call for nothing.
@@ -22,7 +22,7 @@ const STATUS: &str = "/cluster/status";
 /// One cluster: its client and what outlives a scrape.
 pub struct Inventory {
     client: Client,
-    memory: Mutex<Memory>,
+    memory: Mutex<Arc<Memory>>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
     nodes: Mutex<Option<(Instant, Vec<Node>)>>,
     /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
@@ -106,11 +106,9 @@ impl Inventory {
     }
 
     async fn fetch_resources(&self) -> Result<Arc<Resources>, Error> {
-        let answer = self.client.get("/cluster/resources").await?;
-        let resources = {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            Resources::new(&answer, &mut memory)?
-        };
+        let memory = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let (answer, draft) = self.client.resources(|| Draft::new(Arc::clone(&memory()))).await?;
+        let resources = draft.finish(&mut memory());
         let nodes: Vec<&str> = resources.nodes.iter().map(|node| node.name.as_str()).collect();
         self.client.learn(&answer, &nodes, None);
         // An empty list is no news about any node.

@@ -12,17 +12,17 @@ use super::wire::List;
 
 /// A 200 answer, to be parsed by borrowing from it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Answer<B = Body> {
     pub(super) endpoint: String,
     pub(super) path: String,
-    pub(super) body: Body,
+    pub(super) body: B,
     /// When it was given, by the clock of who gave it, in seconds since 1970.
     pub(super) date: Option<f64>,
     /// For messages, which quote the body: it may repeat the secret that we sent.
     pub(super) credential: Arc<Credential>,
 }
 
-impl Answer {
+impl<B> Answer<B> {
     /// Who answered, such as `https://192.0.2.11:8006`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -33,6 +33,29 @@ impl Answer {
         self.date
     }
 
+    /// An answer that parses but cannot be meant.
+    pub fn malformed(&self, detail: String) -> Error {
+        Error { endpoint: self.endpoint.clone(), path: self.path.clone(), reason: Reason::Malformed(detail) }
+    }
+
+    /// The same with another body, and the one it had.
+    pub(super) fn replace<C>(self, body: C) -> (Answer<C>, B) {
+        let Self { endpoint, path, body: old, date, credential } = self;
+        (Answer { endpoint, path, body, date, credential }, old)
+    }
+
+    /// What does not parse: why and where, the JSON path if there is one, and how the text begins.
+    pub(super) fn described(&self, words: &str, path: &str, text: &str) -> String {
+        let words = one_line(&self.credential.hide(words));
+        let path = match path {
+            "" => String::new(),
+            path => format!(" in {}", one_line(self.credential.hide(path).trim_end_matches(".?"))),
+        };
+        format!("{words}{path}; {}", beginning(text, &self.credential))
+    }
+}
+
+impl Answer {
     /// The value of `data`, borrowed where the JSON allows it. A failure names the JSON path and position.
     pub fn data<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         match serde_json::from_str::<Envelope<T>>(self.body.as_text()) {
@@ -47,28 +70,14 @@ impl Answer {
         stream::each(self.body.as_text(), take).map_err(|error| self.malformed(self.locate::<List<T>>(&error)))
     }
 
-    /// An answer that parses but cannot be meant.
-    pub fn malformed(&self, detail: String) -> Error {
-        Error { endpoint: self.endpoint.clone(), path: self.path.clone(), reason: Reason::Malformed(detail) }
-    }
-
     fn locate<'a, T: Deserialize<'a>>(&'a self, error: &serde_json::Error) -> String {
-        let mut again = serde_json::Deserializer::from_str(self.body.as_text());
-        let path = match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut again) {
-            Err(error) if error.path().iter().next().is_some() => {
-                format!(" in {}", one_line(self.credential.hide(&error.path().to_string()).trim_end_matches(".?")))
-            }
-            _ => String::new(),
-        };
-        format!(
-            "{}{path}; {}",
-            one_line(&self.credential.hide(&error.to_string())),
-            beginning(self.body.as_text(), &self.credential)
-        )
+        let text = self.body.as_text();
+        self.described(&error.to_string(), &path_of::<T>(text), text)
     }
 
     #[cfg(test)]
     pub(crate) fn of(body: &str) -> Self {
+        use super::body::Intake;
         let mut text = Body::default();
         text.push(body.as_bytes());
         Self {
@@ -78,6 +87,15 @@ impl Answer {
             date: None,
             credential: Arc::new(Credential::for_tests()),
         }
+    }
+}
+
+/// What it is in an answer with `T` that does not parse; empty where that is all of it.
+pub(super) fn path_of<'a, T: Deserialize<'a>>(text: &'a str) -> String {
+    let mut again = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, Envelope<T>>(&mut again) {
+        Err(error) if error.path().iter().next().is_some() => error.path().to_string(),
+        _ => String::new(),
     }
 }
 

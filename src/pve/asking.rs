@@ -7,13 +7,14 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::answer::Answer;
+use super::body::Intake;
 use super::endpoints::Endpoints;
 use super::error::Error;
 use super::gate::Gate;
 use super::health::{PATIENCE, Probe};
 use super::identity::{self, Names};
 use super::path::Path;
-use super::transport::{Bounds, Line, Transport};
+use super::transport::{Bounds, Call, Line, Transport};
 
 /// Bounds of an exchange of the fast lane; callers lose their patience earlier.
 const FAST: Bounds = Bounds { head: Duration::from_secs(30), total: Duration::from_secs(60) };
@@ -36,26 +37,31 @@ pub(super) struct Asking {
 
 impl Asking {
     /// A call of the fast lane at one endpoint; its health hears how it went, also if this is given up.
-    pub(super) async fn attempt(&self, index: usize, path: &Path, line: Line) -> Result<Answer, Error> {
-        let mut watch = Watch { asking: self, index, path, started: Instant::now(), ended: false };
-        let result = self.identified(index, path, line, FAST).await;
+    pub(super) async fn attempt<B: Intake>(
+        &self,
+        index: usize,
+        call: Call<'_, B>,
+        line: Line,
+    ) -> Result<Answer<B>, Error> {
+        let mut watch = Watch { asking: self, index, path: call.path, started: Instant::now(), ended: false };
+        let result = self.identified(index, call, line, FAST).await;
         watch.ended = true;
-        self.endpoints.note(index, path.label(), watch.started, result.as_ref().map(|_| ()));
+        self.endpoints.note(index, call.path.label(), watch.started, result.as_ref().map(|_| ()));
         result
     }
 
     /// A call at one address, which first proves that it belongs to the cluster if it has to.
-    pub(super) async fn identified(
+    pub(super) async fn identified<B: Intake>(
         &self,
         index: usize,
-        path: &Path,
+        call: Call<'_, B>,
         line: Line,
         bounds: Bounds,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer<B>, Error> {
         if self.endpoints.is_unchecked(index)? {
             self.check(index).await?;
         }
-        let answer = self.transport.ask(self.endpoints.url(index), path, line, bounds).await?;
+        let answer = self.transport.put(self.endpoints.url(index), call, line, bounds).await?;
         // Another endpoint may have become the first that ever answered meanwhile.
         if !self.endpoints.claim(index) {
             self.check(index).await?;
@@ -123,7 +129,9 @@ impl Asking {
                 let found = self.nodes(index, Line::Fresh).await?;
                 self.compare(index, found).await
             }
-            Probe::Call(label) => self.identified(index, &Path::from(label), Line::Kept, AGAIN).await.map(drop),
+            Probe::Call(label) => {
+                self.identified(index, Call::whole(&Path::from(label)), Line::Kept, AGAIN).await.map(drop)
+            }
         }
     }
 }

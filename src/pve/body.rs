@@ -1,5 +1,6 @@
 //! The bytes of an answer.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use memmap2::{MmapMut, MmapOptions};
@@ -8,9 +9,18 @@ use memmap2::{MmapMut, MmapOptions};
 /// allocator does with a buffer of megabytes that comes and goes depends on all that lies beside it.
 const LARGE: usize = 128 * 1024;
 
+/// What takes an answer in.
+pub(super) trait Intake: Send {
+    /// The next bytes of it.
+    fn push(&mut self, chunk: &[u8]);
+
+    /// The text, where it is no JSON object.
+    fn no_object(&self) -> Option<Cow<'_, str>>;
+}
+
 /// Bytes as they come in, and the text they are.
 #[derive(Debug, Default)]
-pub(super) struct Body {
+pub struct Body {
     bytes: Bytes,
     /// The text, where the bytes are none.
     mended: OnceLock<String>,
@@ -36,25 +46,6 @@ impl Body {
         Bytes::Small(Vec::with_capacity(announced)).into()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    pub(super) fn push(&mut self, chunk: &[u8]) {
-        if let Bytes::Large(pages, filled) = &mut self.bytes {
-            if let Some(room) = pages.get_mut(*filled..*filled + chunk.len()) {
-                room.copy_from_slice(chunk);
-                *filled += chunk.len();
-                return;
-            }
-            // More than was announced.
-            self.bytes = Bytes::Small(self.as_slice().to_vec());
-        }
-        if let Bytes::Small(bytes) = &mut self.bytes {
-            bytes.extend_from_slice(chunk);
-        }
-    }
-
     pub(super) fn as_slice(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Small(bytes) => bytes,
@@ -75,6 +66,32 @@ impl Body {
         let mend = || String::from_utf8_lossy(self.as_slice()).into_owned();
         std::str::from_utf8(self.as_slice()).unwrap_or_else(|_| self.mended.get_or_init(mend))
     }
+}
+
+impl Intake for Body {
+    fn push(&mut self, chunk: &[u8]) {
+        if let Bytes::Large(pages, filled) = &mut self.bytes {
+            if let Some(room) = pages.get_mut(*filled..*filled + chunk.len()) {
+                room.copy_from_slice(chunk);
+                *filled += chunk.len();
+                return;
+            }
+            // More than was announced.
+            self.bytes = Bytes::Small(self.as_slice().to_vec());
+        }
+        if let Bytes::Small(bytes) = &mut self.bytes {
+            bytes.extend_from_slice(chunk);
+        }
+    }
+
+    fn no_object(&self) -> Option<Cow<'_, str>> {
+        no_object(self.as_slice())
+    }
+}
+
+/// The text that bytes are, where it is no JSON object.
+pub(super) fn no_object(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    (!bytes.trim_ascii_start().starts_with(b"{")).then(|| String::from_utf8_lossy(bytes))
 }
 
 impl From<Bytes> for Body {
@@ -100,7 +117,7 @@ mod tests {
                 let bytes: Vec<u8> = (0..size).map(|place| (place % 251) as u8).collect();
                 let mut body = Body::new(announced);
                 bytes.chunks(40_000).for_each(|chunk| body.push(chunk));
-                assert!(body.as_slice() == bytes && body.len() == size, "{announced} {size}");
+                assert!(body.as_slice() == bytes, "{announced} {size}");
             }
         }
         assert!(matches!(Body::new(LARGE).bytes, Bytes::Large(..)));

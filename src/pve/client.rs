@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::asking::Asking;
 use super::endpoints::Endpoints;
+use super::entries::Entries;
 use super::error::{Error, LOGIN, Reason};
 use super::gate::{Gate, Permit};
 use super::known::KnownEndpoint;
 use super::minted::MintedToken;
 use super::path::Path;
+use super::resources::Taker;
 use super::tls::Roots;
-use super::transport::{Line, Transport};
+use super::transport::{Call, Line, Transport};
 use super::{fast, slow};
 use crate::config::Cluster;
 use crate::metrics::Own;
@@ -61,13 +63,22 @@ impl Client {
         fast::get(&self.0, &Path::from(path)).await
     }
 
+    /// Fast lane: `/cluster/resources`, each entry handed on while the answer is on its way, so that a long one need never
+    /// be there as a whole. Who answered, and what took the entries, made by `taker` for each attempt. Ends as
+    /// [`Self::get`] does; what does not parse is told as [`resources`](super::resources()) tells it.
+    pub async fn resources<T: Taker>(&self, taker: impl Fn() -> T + Sync) -> Result<(Answer<()>, T), Error> {
+        let path = Path::from("/cluster/resources");
+        let intake = |announced| Entries::new(taker(), announced);
+        fast::take(&self.0, Call { path: &path, intake: &intake }).await?.finish()
+    }
+
     /// Fast lane: the same of one address of the configuration and of no other.
     pub async fn get_at(&self, address: &str, path: &'static str) -> Result<Answer, Error> {
         let Some(index) = self.0.endpoints.index(address) else {
             let reason = Reason::Unreachable("it is no address of the configuration".to_owned());
             return Err(Error { endpoint: address.to_owned(), path: path.to_owned(), reason });
         };
-        self.0.attempt(index, &Path::from(path), Line::Kept).await
+        self.0.attempt(index, Call::whole(&Path::from(path)), Line::Kept).await
     }
 
     /// The same, after the login where there is one; also of an answer from a path with names in it.
@@ -76,7 +87,7 @@ impl Client {
             let reason = Reason::Unreachable("it is no address of the configuration".to_owned());
             return Err(Error { endpoint: address.to_owned(), path: path.as_str().to_owned(), reason });
         };
-        self.0.admitted(|| self.0.attempt(index, path, Line::Kept)).await
+        self.0.admitted(|| self.0.attempt(index, Call::whole(path), Line::Kept)).await
     }
 
     /// Slow lane: a call that any endpoint can answer. The permit is for [`Client::entry_node`].
@@ -129,7 +140,7 @@ impl Client {
 
     /// Told by whoever read an answer: the names of all nodes, lost ones included, and which of them answered
     /// (`local` in `/cluster/status`). By these names, endpoints of other clusters are recognised.
-    pub fn learn(&self, answer: &Answer, nodes: &[&str], local: Option<&str>) {
+    pub fn learn<B>(&self, answer: &Answer<B>, nodes: &[&str], local: Option<&str>) {
         self.0.endpoints.learn(answer, nodes, local);
         if let Some(local) = local {
             self.0.gate.rename(answer.endpoint(), local);

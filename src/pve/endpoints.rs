@@ -137,7 +137,7 @@ impl Endpoints {
     }
 
     /// What an answer told: the names of all nodes, and which of them answered. Gives the address that got its name.
-    pub(super) fn learn(&self, answer: &Answer, nodes: &[&str], local: Option<&str>) {
+    pub(super) fn learn<B>(&self, answer: &Answer<B>, nodes: &[&str], local: Option<&str>) {
         let mut state = self.state();
         if !nodes.is_empty() {
             state.names = nodes.iter().map(|node| (*node).to_owned()).collect();

@@ -8,19 +8,26 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::Answer;
 use super::asking::Asking;
+use super::body::Intake;
 use super::endpoints::Candidate;
 use super::error::{Error, Reason};
 use super::health::PATIENCE;
 use super::path::Path;
-use super::transport::Line;
+use super::transport::{Call, Line};
 
 /// A call ends by itself after this, whoever waits for it.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Asks until there is an answer, or an error that another endpoint would only repeat.
 pub(super) async fn get(asking: &Arc<Asking>, path: &Path) -> Result<Answer, Error> {
+    take(asking, Call::whole(path)).await
+}
+
+/// The same of a call whose answer is taken in otherwise.
+pub(super) async fn take<B: Intake>(asking: &Arc<Asking>, call: Call<'_, B>) -> Result<Answer<B>, Error> {
+    let path = call.path;
     let _background = Background::new(asking, path.label());
-    match timeout(LONGEST, asking.admitted(|| race(asking, path))).await {
+    match timeout(LONGEST, asking.admitted(|| race(asking, call))).await {
         Ok(result) => result,
         Err(_) => {
             let endpoint = asking.endpoints.order(path.label()).first().map_or(0, |first| first.index);
@@ -30,10 +37,10 @@ pub(super) async fn get(asking: &Arc<Asking>, path: &Path) -> Result<Answer, Err
     }
 }
 
-async fn race(asking: &Asking, path: &Path) -> Result<Answer, Error> {
-    let mut plan = Plan::new(asking.endpoints.order(path.label()));
-    let Some(first) = plan.after_failure() else { return Err(asking.endpoints.all_refused(path.as_str())) };
-    let attempt = |(index, line)| asking.attempt(index, path, line);
+async fn race<B: Intake>(asking: &Asking, call: Call<'_, B>) -> Result<Answer<B>, Error> {
+    let mut plan = Plan::new(asking.endpoints.order(call.path.label()));
+    let Some(first) = plan.after_failure() else { return Err(asking.endpoints.all_refused(call.path.as_str())) };
+    let attempt = |(index, line)| asking.attempt(index, call, line);
     let mut running = FuturesUnordered::from_iter([attempt(first)]);
     let mut impatient_at = Instant::now() + PATIENCE;
     loop {

@@ -10,7 +10,8 @@
 //! known      what is known of the endpoints, for those who ask how they do
 //! look       the certificate that an address shows, for those who want to pin it
 //! writer     who may change something: the one that sends POSTs, with a credential of its own
-//! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream)
+//! answer     → resources, status, version: lenient parsing (wire), long lists entry by entry (stream), and while they
+//!            come in (entries, listing)
 //! ```
 //!
 //! A [`Client`] belongs to one cluster. It sends nothing but `GET` and the login. A [`Writer`] sends what it is told to
@@ -26,6 +27,7 @@ mod client;
 mod credential;
 mod date;
 mod endpoints;
+mod entries;
 mod error;
 mod failure;
 mod fast;
@@ -35,6 +37,7 @@ mod health;
 mod identity;
 mod interfaces;
 mod known;
+mod listing;
 mod login;
 mod look;
 mod minted;
@@ -77,7 +80,7 @@ pub use path::Path;
 pub use permissions::{Held, Permissions, grant, permissions};
 pub use qdevice::{QDevice, qdevice};
 pub use replication::{ReplicationJob, replication};
-pub use resources::{Resource, resources};
+pub use resources::{Resource, Taker, resources};
 pub use status::{StatusEntry, status};
 pub use subscription::{Subscription, subscription};
 pub use tls::Roots;

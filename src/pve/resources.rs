@@ -89,6 +89,12 @@ pub struct Resource<'a> {
     pub diskwrite: Number,
 }
 
+/// Takes entries one by one; after a failure, what was taken is void.
+pub trait Taker: Send {
+    /// One more.
+    fn take(&mut self, entry: &Resource<'_>);
+}
+
 /// Hands each entry to `take` as soon as it is read; after a failure, what was taken is void. A list without a single
 /// typed entry is malformed: PVE lists at least the node that answers.
 pub fn resources<'a>(answer: &'a Answer, mut take: impl FnMut(&Resource<'a>)) -> Result<(), Error> {
@@ -100,5 +106,10 @@ pub fn resources<'a>(answer: &'a Answer, mut take: impl FnMut(&Resource<'a>)) ->
     if typed {
         return Ok(());
     }
-    Err(answer.malformed(format!("none of its {told} entries has a type; expected at least the node that answers")))
+    Err(untyped(answer, told))
+}
+
+/// The failure of a list without a single typed entry.
+pub(super) fn untyped<B>(answer: &Answer<B>, told: usize) -> Error {
+    answer.malformed(format!("none of its {told} entries has a type; expected at least the node that answers"))
 }

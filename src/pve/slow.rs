@@ -9,7 +9,7 @@ use super::asking::{Asking, SLOW};
 use super::error::{Error, Reason};
 use super::gate::{Ended, Permit};
 use super::path::Path;
-use super::transport::Line;
+use super::transport::{Call, Line};
 
 /// All of a call, with whatever is asked before it or after it elsewhere.
 const LONGEST: Duration = SLOW.total;
@@ -72,7 +72,7 @@ async fn held(asking: &Asking, index: usize, path: &Path, permit: &Permit) -> Re
         return Err(fault(asking, index, path, Reason::Unreachable(words.to_owned())));
     };
     let started = Instant::now();
-    let exchange = timeout(LONGEST, asking.identified(index, path, Line::Kept, SLOW)).await;
+    let exchange = timeout(LONGEST, asking.identified(index, Call::whole(path), Line::Kept, SLOW)).await;
     let result = exchange.unwrap_or_else(|_| Err(fault(asking, index, path, Reason::Timeout(LONGEST))));
     flight.land(ended(&result));
     asking.endpoints.note_slow(index, path.label(), started, result.as_ref().map(|_| ()));

@@ -74,7 +74,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(&T)> Visitor<'de> for Entries<T, F> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<usize, A::Error> {
         let mut told = 0;
-        while seq.next_element_seed(EntryOf(Take { take: &mut self.take, of: self.of }))?.is_some() {
+        while seq.next_element_seed(EntryOf(Take::new(&mut self.take)))?.is_some() {
             if told == MOST_ENTRIES {
                 return Err(A::Error::custom(format_args!("more than {MOST_ENTRIES} entries")));
             }
@@ -85,9 +85,15 @@ impl<'de, T: Deserialize<'de>, F: FnMut(&T)> Visitor<'de> for Entries<T, F> {
 }
 
 /// Hands an object over where it is read: it is not moved on its way.
-struct Take<'f, T, F> {
+pub(super) struct Take<'f, T, F> {
     take: &'f mut F,
     of: PhantomData<T>,
+}
+
+impl<'f, T, F: FnMut(&T)> Take<'f, T, F> {
+    pub(super) fn new(take: &'f mut F) -> Self {
+        Self { take, of: PhantomData }
+    }
 }
 
 impl<'de, T: Deserialize<'de>, F: FnMut(&T)> DeserializeSeed<'de> for Take<'_, T, F> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, beginning};
-use super::body::Body;
+use super::body::{Body, Intake};
 use super::credential::Credential;
 use super::error::{Error, LOGIN, Reason};
 use super::failure::{classify, died_under_us, refused, root_cause};
@@ -48,6 +48,13 @@ pub(super) struct Transport {
     credential: Arc<Credential>,
     max_body: u64,
     own: Arc<Own>,
+}
+
+/// What is asked.
+pub(super) struct Call<'c, B = Body> {
+    pub(super) path: &'c Path,
+    /// What takes the answer in, for about so many bytes, 0 if that is not known. Each attempt has its own.
+    pub(super) intake: &'c (dyn Fn(usize) -> B + Sync),
 }
 
 /// Which connection is used.
@@ -97,12 +104,24 @@ impl Transport {
 
     /// `GET {address}/api2/json{path}`. `address` is one of the configuration.
     pub(super) async fn ask(&self, address: &str, path: &Path, line: Line, bounds: Bounds) -> Result<Answer, Error> {
+        self.put(address, Call::whole(path), line, bounds).await
+    }
+
+    /// The same of a call whose answer is taken in otherwise.
+    pub(super) async fn put<B: Intake>(
+        &self,
+        address: &str,
+        call: Call<'_, B>,
+        line: Line,
+        bounds: Bounds,
+    ) -> Result<Answer<B>, Error> {
+        let Call { path, intake } = call;
         let url = format!("{address}/api2/json{path}");
         let exchange = async {
             let mut response = bounds.head(self.get(&url, line)).await?;
             let date = date(response.headers());
-            let body = self.body(&mut response, self.max_body).await?;
-            Ok((text(body, &self.credential)?, date))
+            let body = self.body(&mut response, self.max_body, intake).await?;
+            Ok((object(body, &self.credential)?, date))
         };
         let (body, date) = self.counted(address, path, bounds, exchange).await?;
         let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
@@ -116,7 +135,7 @@ impl Transport {
         let exchange = async {
             let sending = async { request.send().await.map_err(|error| classify(&error)) };
             let mut response = bounds.head(sending).await?;
-            let body = self.body(&mut response, LOGIN_BODY).await.map_err(|reason| match reason {
+            let body = self.body(&mut response, LOGIN_BODY, &Body::new).await.map_err(|reason| match reason {
                 // That limit is in no configuration.
                 Reason::TooLarge(_) => Reason::Malformed("it is longer than any with a ticket in it".to_owned()),
                 other => other,
@@ -143,8 +162,8 @@ impl Transport {
             };
             let mut response = bounds.head(sending).await?;
             let date = date(response.headers());
-            let body = self.body(&mut response, ANSWER_TO_POST).await?;
-            Ok((text(body, &self.credential)?, date))
+            let body = self.body(&mut response, ANSWER_TO_POST, &Body::new).await?;
+            Ok((object(body, &self.credential)?, date))
         };
         let (body, date) = self.counted(address, path, bounds, exchange).await?;
         let (endpoint, path) = (address.to_owned(), path.as_str().to_owned());
@@ -168,19 +187,24 @@ impl Transport {
     }
 
     /// The body of a 200; what any other status means.
-    async fn body(&self, response: &mut reqwest::Response, most: u64) -> Result<Body, Reason> {
+    async fn body<B: Intake>(
+        &self,
+        response: &mut reqwest::Response,
+        most: u64,
+        intake: &(dyn Fn(usize) -> B + Sync),
+    ) -> Result<B, Reason> {
         let status = response.status().as_u16();
         if status == 200 {
             if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
                 return Err(Reason::Malformed(format!("encoded as {encoding:?} although no encoding was asked for")));
             }
-            return read(response, most).await;
+            return read(response, most, intake).await;
         }
         let words = match response.extensions().get::<hyper::ext::ReasonPhrase>() {
             Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
             None => response.status().canonical_reason().unwrap_or_default().to_owned(),
         };
-        let body = timeout(ERROR_BODY_TIME, read(response, ERROR_BODY)).await;
+        let body = timeout(ERROR_BODY_TIME, read(response, ERROR_BODY, &Body::new)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
         let body = self.credential.hide(&String::from_utf8_lossy(body.as_slice())).into_owned();
         Err(refused(status, &self.credential.hide(&words), body.as_bytes()))
@@ -202,6 +226,21 @@ impl Transport {
         .map_err(|error| classify(&error))
     }
 }
+
+impl<'c> Call<'c> {
+    /// Its answer is kept as a whole.
+    pub(super) fn whole(path: &'c Path) -> Self {
+        Self { path, intake: &Body::new }
+    }
+}
+
+impl<B> Clone for Call<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Call<'_, B> {}
 
 impl Bounds {
     /// What comes until the status and headers are there.
@@ -226,14 +265,19 @@ fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
 }
 
-async fn read(response: &mut reqwest::Response, limit: u64) -> Result<Body, Reason> {
+async fn read<B: Intake>(
+    response: &mut reqwest::Response,
+    limit: u64,
+    intake: &(dyn Fn(usize) -> B + Sync),
+) -> Result<B, Reason> {
     let announced = response.content_length().unwrap_or(0);
     if announced > limit {
         return Err(Reason::TooLarge(limit));
     }
-    let mut body = Body::new(usize::try_from(announced).unwrap_or(0));
+    let (mut body, mut length) = (intake(usize::try_from(announced).unwrap_or(0)), 0);
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-        if body.len() as u64 + chunk.len() as u64 > limit {
+        length += chunk.len() as u64;
+        if length > limit {
             return Err(Reason::TooLarge(limit));
         }
         body.push(&chunk);
@@ -247,11 +291,11 @@ fn date(headers: &HeaderMap) -> Option<f64> {
 }
 
 /// A body that cannot be an answer of the API is a failure of the endpoint, so that another one is asked.
-fn text(body: Body, credential: &Credential) -> Result<Body, Reason> {
-    if body.as_slice().trim_ascii_start().starts_with(b"{") {
-        return Ok(body);
+fn object<B: Intake>(body: B, credential: &Credential) -> Result<B, Reason> {
+    match body.no_object() {
+        Some(text) => Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(&text, credential)))),
+        None => Ok(body),
     }
-    Err(Reason::Malformed(format!("expected a JSON object; {}", beginning(body.as_text(), credential))))
 }
 
 /// Counts an exchange once, also one that is given up.

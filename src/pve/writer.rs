@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::path::Path;
 use super::ticket::escaped;
 use super::tls::Roots;
-use super::transport::{Bounds, Line, Transport};
+use super::transport::{Bounds, Call, Line, Transport};
 use crate::config::Cluster;
 use crate::metrics::Own;
 
@@ -144,7 +144,7 @@ impl Writer {
     async fn look(&self, path: &Path) -> Result<Answer, Error> {
         let mut last = self.0.endpoints.all_refused(path.as_str());
         for candidate in self.0.endpoints.order("/cluster/resources") {
-            match self.0.admitted(|| self.0.identified(candidate.index, path, Line::Kept, LOOK)).await {
+            match self.0.admitted(|| self.0.identified(candidate.index, Call::whole(path), Line::Kept, LOOK)).await {
                 Err(error) if error.is_of_the_endpoint() => last = error,
                 result => return result,
             }

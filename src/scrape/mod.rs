@@ -280,7 +280,7 @@ impl Cluster {
         if time >= LEAST_TELLING {
             self.health.note((client.cluster(), client.identity()), &outcomes, resources.as_deref());
         }
-        self.rounds.finish(&round, whole);
+        self.rounds.finish(&round, whole).await;
         if whole { round.keep_page(name, parts) } else { parts }
     }
 

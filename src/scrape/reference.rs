@@ -140,7 +140,7 @@ impl Cluster {
             true => timeout_at(wanted.deadline, round.view().resources()).await.is_ok_and(|told| told.is_ok()),
             false => told.iter().all(|(_, outcome)| outcome.error.is_none()),
         };
-        self.rounds.finish(round, whole);
+        self.rounds.finish(round, whole).await;
         (told, whole)
     }
 

@@ -114,7 +114,9 @@ impl Rounds {
     }
 
     /// A scrape got all it wanted of a round: others may have it too for a while, if it is worth having.
-    pub(super) fn finish(&self, round: &Arc<Round>, whole: bool) {
+    pub(super) async fn finish(&self, round: &Arc<Round>, whole: bool) {
+        // Requests that came in while the answer was read have not been heard yet: they overlap, and join.
+        tokio::task::yield_now().await;
         let max_age = *lock(&self.max_age);
         let mut current = lock(&self.current);
         let (ours, kept) = match &*current {
