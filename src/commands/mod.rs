@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration.
 
 mod check;
+mod ctl;
 mod demo;
 mod demo_hosts;
 mod hash_token;
@@ -47,6 +48,11 @@ enum Command {
     /// Nothing is asked over the network, except with --live. Exit code 0: usable; 1: something that --live tried does not
     /// work; 2: faults, each with file, line and key.
     Check(check::Options),
+    /// List and switch guests, nodes and hosts from a shell, through the API of a pve-sentinel that serves.
+    ///
+    /// Needs a token of [control] in its configuration. Prints tables on a terminal and JSON elsewhere. Exit code 0: done, or
+    /// asked for without --wait; 1: refused, failed, or not ended within --wait; 2: wrong usage, or no token.
+    Ctl(ctl::Options),
     /// Print a new token for the API once, and the line with its hash to put in the configuration.
     HashToken(hash_token::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
@@ -109,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Ctl(options) => ctl::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
         Command::Setup(options) => setup::run(options),

@@ -37,6 +37,6 @@ pub use carry_out::carry_out;
 pub use error::Error;
 pub use facts::{Access, Member, Membership, access, is_cluster_name, membership};
 pub use node::Node;
-pub use plain::plain;
+pub use plain::{is_plain, plain};
 pub use quote::{Call, quote};
 pub use token_file::TokenFile;

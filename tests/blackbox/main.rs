@@ -11,6 +11,7 @@ mod api;
 mod check_live;
 mod commands;
 mod control;
+mod ctl;
 mod demo;
 mod discovery;
 #[cfg(feature = "external-programs")]
