@@ -182,12 +182,9 @@ fn one_that_is_refused_fails_the_command_and_not_the_others() {
     // Not with this token, and not through what it may not even read.
     let forbidden = ctl(&url(&lab.exporter), SOME, &["stop", "home/901"]);
     assert!(forbidden.code == Some(1) && forbidden.stderr.contains("forbidden"), "{forbidden:?}");
+    assert!(lab.edit(|edit| edit.lock(900, None)));
     let unread = ctl(&url(&lab.exporter), SOME, &["start", "home/900", "--wait"]);
-    assert_eq!(
-        json(&unread)["error"]["code"].as_str().or(json(&unread)["status"].as_str()),
-        Some("running"),
-        "{unread:?}"
-    );
+    assert_eq!((unread.code, json(&unread)["status"].as_str()), (Some(0), Some("running")), "{unread:?}");
     let reader = ctl(&url(&lab.exporter), READ, &["stop", "web"]);
     assert!(reader.code == Some(1) && reader.stderr.contains("scope power"), "{reader:?}");
     assert_eq!(lab.orders(), ["pve2/lxc/901/status/stop"]);
@@ -263,9 +260,9 @@ fn the_token_is_told_to_the_right_one_only_and_shown_to_nobody() {
     let (pki, other) = (Pki::new(), Pki::new());
     let hash = pve_sentinel::ids::TokenHash::of(READ).hex();
     let config = format!(
-        "{}[web]\n{}\n[control]\ntokens = [{{ name = \"grafana\", sha256 = \"{hash}\", scopes = [\"read\"] }}]\n",
-        lab.pve.cluster.config("home").replace("[[clusters]]", "[scrape]\n[[clusters]]"),
-        pki.tls(""),
+        "[web]\n{}{}[control]\ntokens = [{{ name = \"grafana\", sha256 = \"{hash}\", scopes = [\"read\"] }}]\n",
+        pki.web(None),
+        lab.pve.cluster.config("home"),
     );
     let exporter = Exporter::serve(&config);
     let https = format!("https://{}", exporter.address);
@@ -360,6 +357,31 @@ fn nodes_and_hosts_are_asked_for_as_they_were_typed() {
     let waited = fake.ctl(&["host", "wake", "nas", "--wait=1s"]);
     assert!(waited.code == Some(1) && waited.stderr.contains("ctl task home UPID:pve1:x:"), "{waited:?}");
     assert!(fake.seen().last().unwrap().starts_with("POST /api/v1/hosts/nas/wake?wait=1s "));
+}
+
+/// Who sits at a terminal sees a table, and meanwhile what is waited for.
+#[cfg(feature = "external-programs")]
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the tests start other people's programs")]
+fn on_a_terminal_there_is_a_table_and_a_line_that_changes() {
+    use pve_sentinel::sim::Fault;
+    let lab = Lab::start();
+    let slow = Fault::Slow(std::time::Duration::from_secs(3));
+    lab.pve.cluster.sims[0].set_fault("/nodes/pve1/qemu/900/status/stop", slow);
+    let words = [env!("CARGO_BIN_EXE_pve-sentinel"), "ctl", "stop", "web", "--wait"].map(pve_sentinel::setup::quote);
+    let output = std::process::Command::new("script")
+        .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
+        .envs([("PVE_SENTINEL_URL", url(&lab.exporter).as_str()), ("PVE_SENTINEL_TOKEN", ALL)])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for words in ["\r\u{1b}[K1 s, waiting for web (home/900)", "TARGET", "stopped"] {
+        assert!(said.contains(words), "{words:?}: {said:?}");
+    }
+    assert!(said.split("TARGET").next().unwrap().ends_with("\r\u{1b}[K"), "the line is gone: {said:?}");
+    assert!(!said.contains('{') && lab.orders().len() == 1, "{said:?}");
 }
 
 /// The README's commands do what it says of them.

@@ -241,7 +241,7 @@ async fn order(
 /// Tells what came of all, and fails where one is not as it was asked for.
 fn tell(context: &Context, all: &[Told]) -> Result<(), Failure> {
     if context.table {
-        let heads = ["GUEST", "NAME", "RESULT", "STATUS", "DETAIL"].map(str::to_owned);
+        let heads = ["TARGET", "NAME", "RESULT", "STATUS", "DETAIL"].map(str::to_owned);
         let rows: Vec<Vec<String>> = all.iter().map(Told::row).collect();
         context.deliver(&aligned(&heads, &rows))?;
     } else {

@@ -155,7 +155,8 @@ mod tests {
             let text = list(&COLUMNS, &told, at);
             prop_assert_eq!(text.lines().count(), 2);
             prop_assert!(text.chars().all(|c| c == '\n' || is_plain(c)));
-            prop_assert_eq!(serde_json::from_str::<Value>(&json(&told[0])).unwrap()["name"].as_str(), Some(name.as_str()));
+            let read: Value = serde_json::from_str(&json(&told[0])).unwrap();
+            prop_assert_eq!(read["name"].as_str(), Some(name.as_str()));
         }
     }
 }

@@ -88,7 +88,7 @@ impl<'a> Lines<'a> {
         self.push(check, Verdict::Fail, found.into(), Some(advice.into()));
     }
 
-    fn push(&mut self, check: &str, verdict: Verdict, found: String, advice: Option<String>) {
+    pub(super) fn push(&mut self, check: &str, verdict: Verdict, found: String, advice: Option<String>) {
         let advice = advice.filter(|advice| !advice.is_empty());
         self.lines.push(Line { subject: self.subject.clone(), check: check.to_owned(), verdict, found, advice });
     }
