@@ -54,6 +54,9 @@ impl Address {
             return expected("no host");
         }
         let port = authority.port_u16();
+        if port.is_none() && authority.as_str().len() > authority.host().len() {
+            return expected("no port behind the \":\"");
+        }
         let place = match uri.scheme_str() {
             Some("http") => Place::Plain { host, port: port.unwrap_or(80) },
             Some("https") => Place::Tls { host, port: port.unwrap_or(443) },

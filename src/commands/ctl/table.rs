@@ -123,8 +123,8 @@ mod tests {
                    "addresses": [{"address": "fe80::1", "primary": false}, {"address": "192.0.2.7", "primary": true}]}),
             json!({"name": "é\u{1b}[2J\nx", "tags": [], "began": 1e12}),
         ];
-        let expected = "NAME       TAGS     CPU  BEGAN  ADDRESS\n\
-                        web01      dev,web  26%  100 s  192.0.2.7\n\
+        let expected = "NAME     TAGS     CPU  BEGAN  ADDRESS\n\
+                        web01    dev,web  26%  100 s  192.0.2.7\n\
                         é\u{fffd}[2J\u{fffd}x  -        -    0 s    -\n";
         assert_eq!(list(&COLUMNS, &told, 1000), expected);
         assert_eq!(list(&COLUMNS[..2], &[], 0), "NAME  TAGS\n");
