@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::rooms::LEARNED;
@@ -45,10 +44,7 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
 }
 
 /// Whether the acting credential of a cluster is let in, and what it lacks; nothing where there is none.
-fn acting_credential(
-    limits: pve::Limits,
-    own: Arc<Own>,
-) -> Box<dyn Fn(&config::Cluster) -> BoxFuture<'static, Vec<live::Finding>>> {
+fn acting_credential(limits: pve::Limits, own: Arc<Own>) -> live::Check {
     Box::new(move |told| {
         let writer = pve::Writer::new(told, limits, &pve::Roots::default(), Arc::clone(&own));
         async move {

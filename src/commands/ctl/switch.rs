@@ -327,26 +327,28 @@ impl Told {
     }
 }
 
-/// What would be sent and is lacking, or the task.
+/// What would be sent and what that needs, or the task.
 fn detail(json: &Value) -> String {
     let request = &json["request"];
-    if let Some(path) = request["path"].as_str() {
-        let of = |need: &Value| {
-            let (privilege, path) =
-                (need["privilege"].as_str().unwrap_or_default(), need["path"].as_str().unwrap_or_default());
-            let held = match need["held"] {
-                Value::Bool(true) => "held",
-                Value::Bool(false) => "lacking",
-                _ => "unknown",
-            };
-            format!("{privilege} on {path} ({held})")
-        };
-        let needs: Vec<String> = json["needs"].as_array().into_iter().flatten().map(of).collect();
-        let method = request["method"].as_str().unwrap_or_default();
-        let needs = if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
-        return format!("{method} {path}{needs}");
+    if !request.is_object() {
+        return json["task"]["upid"].as_str().unwrap_or_default().to_owned();
     }
-    json["task"]["upid"].as_str().unwrap_or_default().to_owned()
+    // What goes to a machine itself has no path.
+    let sent = match (request["method"].as_str(), request["path"].as_str()) {
+        (Some(method), Some(path)) => format!("{method} {path}"),
+        _ => request.to_string(),
+    };
+    let of = |need: &Value| {
+        let text = |key: &str| need[key].as_str().unwrap_or_default();
+        let held = match need["held"] {
+            Value::Bool(true) => "held",
+            Value::Bool(false) => "lacking",
+            _ => "unknown",
+        };
+        format!("{} on {} ({held})", text("privilege"), text("path"))
+    };
+    let needs: Vec<String> = json["needs"].as_array().into_iter().flatten().map(of).collect();
+    if needs.is_empty() { sent } else { format!("{sent}; needs {}", needs.join(", ")) }
 }
 
 fn time(text: &str) -> Result<String, String> {

@@ -39,6 +39,8 @@ fn what_would_be_sent_is_told_with_what_it_needs() {
         "POST /nodes/pve1/qemu/100/status/suspend; needs VM.PowerMgmt on /vms/100 (held), VM.Config.Disk on /vms/100 \
          (lacking), X on /vms/100 (unknown)"
     );
+    assert_eq!(detail(&json!({"request": {"ssh": "systemctl suspend"}})), "{\"ssh\":\"systemctl suspend\"}");
+    assert_eq!(detail(&json!({"task": {"upid": "UPID:x"}})), "UPID:x");
 }
 
 #[test]

@@ -33,12 +33,15 @@ pub use service::GuestServices;
 /// Finds out the services of guests of a cluster that lets us in; the error says why that did not succeed.
 pub type FindServices = Box<dyn Fn(&Cluster) -> BoxFuture<'static, Result<GuestServices, String>>>;
 
+/// Looks at a cluster; without a finding, nothing is said.
+pub type Check = Box<dyn Fn(&Cluster) -> BoxFuture<'static, Vec<Finding>>>;
+
 /// A check that another room makes of a cluster.
 pub struct Named {
     /// What the subject is called after the cluster, such as `control`.
     pub name: &'static str,
-    /// Makes it; without a finding, nothing is said.
-    pub check: Box<dyn Fn(&Cluster) -> BoxFuture<'static, Vec<Finding>>>,
+    /// Makes it.
+    pub check: Check,
 }
 
 /// What such a check found: its name, the verdict, what was found, what to do (may be empty).
