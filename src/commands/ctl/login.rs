@@ -102,6 +102,7 @@ mod tests {
         let file = folder.path().join("token");
         let of = |text: &str| {
             std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
             token(Some(&file), &config::Env::new(&|_| Some("pvs_other".to_owned())))
                 .map(|token| token.expose().to_owned())
         };
