@@ -11,8 +11,8 @@ use crate::config::{self, Config};
 use crate::discovery::{self, Discovery};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
-use crate::setup::live::{self, FindServices, GuestServices, Line};
-use crate::{collectors, pve, ssh};
+use crate::setup::live::{self, FindServices, GuestServices, Line, Named, Verdict};
+use crate::{collectors, control, pve, ssh};
 
 /// For guests to tell their addresses: silent agents take three seconds each.
 const ADDRESSES: Duration = Duration::from_secs(15);
@@ -29,8 +29,10 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
     let is_on = enabled.iter().any(|collector| matches!(collector.lane, collectors::Lane::Services));
     let has_services = config.discovery.as_ref().is_some_and(|discovery| !discovery.services.is_empty());
     let find_services = (is_on && has_services).then(|| find_services_of(config, limits, Arc::clone(&own)));
+    let named = vec![Named { name: "control", check: acting_credential(limits, Arc::clone(&own)) }];
     let means = live::Means {
         find_services,
+        named,
         clients,
         ssh: ssh::Client::new(own, learned, ssh::Limits::default(), super::unix_time),
         enabled,
@@ -39,6 +41,30 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
     };
     live::check(config, &means, tell).await;
     Ok(())
+}
+
+/// Whether the acting credential of a cluster is let in, and what it lacks; nothing where there is none.
+fn acting_credential(limits: pve::Limits, own: Arc<Own>) -> live::Check {
+    Box::new(move |told| {
+        let writer = pve::Writer::new(told, limits, &pve::Roots::default(), Arc::clone(&own));
+        async move {
+            let found = match writer {
+                Ok(None) => return Vec::new(),
+                Ok(Some(writer)) => control::check(&writer).await,
+                Err(why) => return vec![("login", Verdict::Fail, why, String::new())],
+            };
+            let finding = |found: control::Finding| {
+                let verdict = match found.state {
+                    control::State::Well => Verdict::Ok,
+                    control::State::Failed => Verdict::Fail,
+                    control::State::Without => Verdict::Skip,
+                };
+                (found.check, verdict, found.found, found.advice)
+            };
+            found.into_iter().map(finding).collect()
+        }
+        .boxed()
+    })
 }
 
 /// As the exporter would find them out.

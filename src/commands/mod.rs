@@ -1,6 +1,8 @@
 //! The command line: one file per command. Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration.
 
 mod check;
+mod completions;
+mod ctl;
 mod demo;
 mod demo_hosts;
 mod demo_stack;
@@ -48,6 +50,13 @@ enum Command {
     /// Nothing is asked over the network, except with --live. Exit code 0: usable; 1: something that --live tried does not
     /// work; 2: faults, each with file, line and key.
     Check(check::Options),
+    /// Print what a shell needs to complete commands and options of pve-sentinel.
+    Completions(completions::Options),
+    /// List and switch guests, nodes and hosts from a shell, through the API of a pve-sentinel that serves.
+    ///
+    /// Needs a token of [control] in its configuration. Prints tables on a terminal and JSON elsewhere. Exit code 0: done, or
+    /// asked for without --wait; 1: refused, failed, or not ended within --wait; 2: wrong usage, or no token.
+    Ctl(ctl::Options),
     /// Print a new token for the API once, and the line with its hash to put in the configuration.
     HashToken(hash_token::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
@@ -55,7 +64,8 @@ enum Command {
     /// Exit code 0: it is complete; 1: it or a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
-    /// Make a read-only token on a node of Proxmox VE over SSH, and print the configuration that uses it.
+    /// Make a token on a node of Proxmox VE over SSH, one that reads or one that acts, and print the configuration that
+    /// uses it.
     ///
     /// Shows each command first, and runs them only after --yes or a typed yes; to run it again changes nothing. The
     /// configuration goes to stdout, all else to stderr. Exit code 0: done, or there was nothing to do; 1: something
@@ -110,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Completions(options) => completions::run(&options),
+        Command::Ctl(options) => ctl::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
         Command::Setup(options) => setup::run(options),

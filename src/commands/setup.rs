@@ -22,7 +22,7 @@ use super::{USAGE, complain};
 use crate::setup::bootstrap::{self, Plan, Step};
 use crate::setup::detect::{self, Host, System};
 use crate::setup::document::{self, Facts};
-use crate::setup::{self, Account, Node, TokenFile, plain};
+use crate::setup::{self, Account, Acts, Node, TokenFile, plain};
 use crate::{app, collectors, config};
 
 #[derive(Args)]
@@ -38,15 +38,27 @@ pub(super) struct Options {
     /// What the cluster is called in the configuration; without it, as Proxmox VE calls it.
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
-    /// The token's name; each exporter should have its own.
-    #[arg(long, value_name = "NAME", default_value = "monitor", value_parser = Account::new)]
-    token: Account,
+    /// The token's name; each exporter should have its own. Without it, monitor, or power with --power.
+    #[arg(long, value_name = "NAME", value_parser = setup::token_name)]
+    token: Option<String>,
     /// Where to write the secret, to a file that only you may read.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Also print how to have the token made over SSH at each start, by a key that can do nothing else.
-    #[arg(long, conflicts_with = "revoke")]
+    #[arg(long, conflicts_with_all = ["revoke", "power"])]
     mint: bool,
+    /// Make another token, of a user of its own, that may switch guests, and print the lines that use it.
+    #[arg(long)]
+    power: bool,
+    /// With --power: only guests of this pool.
+    #[arg(long, value_name = "POOL", requires = "power")]
+    pool: Option<String>,
+    /// With --power: virtual machines may be hibernated, too.
+    #[arg(long, requires = "power")]
+    hibernate: bool,
+    /// With --power: nodes may be switched, too.
+    #[arg(long, requires = "power")]
+    nodes: bool,
     /// Do what is shown without asking.
     #[arg(long)]
     yes: bool,
@@ -71,6 +83,7 @@ impl From<setup::Error> for Failure {
 
 /// What was found out before anything is done.
 struct Found {
+    account: Account,
     file: TokenFile,
     plan: Plan,
     /// The configuration, and lines about it; none where what was made is to go.
@@ -112,7 +125,7 @@ async fn set_up(options: &Options) -> Result<(), Failure> {
         agreement::agree(options.yes, &options.target).await?;
         steps::carry_out(options, &node, &found).await?;
     }
-    found.document.map_or(Ok(()), |(text, notes)| print(&text, &notes))?;
+    found.document.map_or(Ok(()), |(text, notes)| print(&text, &notes, !options.power))?;
     if options.mint {
         complain(&minting::how(options, known_hosts.as_deref()));
     }
@@ -138,43 +151,65 @@ async fn look(options: &Options, host: &Host, node: &Node) -> Result<Found, Fail
         None => "no cluster".to_owned(),
     };
     complain(&format!("found Proxmox VE {version}: node {}, {of}", membership.local.name));
-    let file = TokenFile::find(&options.out, &name)?;
-    let access = setup::access(node, &options.token, app::unix_time()).await?;
-    if options.revoke {
-        let plan = bootstrap::revoke(&access, &options.token, &file);
-        return Ok(Found { plan, file, document: None });
+    let account = options.account().map_err(Failure::Usage)?;
+    if let Some(pool) = options.pool.as_ref().filter(|_| !options.revoke) {
+        setup::need_pool(node, pool).await?;
     }
-    let plan = bootstrap::make(&access, &options.token, &file)?;
-    let facts = Facts {
-        name: &name,
-        version: &version,
-        address: &options.target.address,
-        membership: &membership,
-        account: &options.token,
-        file: &file,
+    let of = if options.power { format!("{name}.power") } else { name.clone() };
+    let file = TokenFile::find(&options.out, &of)?;
+    let access = setup::access(node, &account, app::unix_time()).await?;
+    if options.revoke {
+        let plan = bootstrap::revoke(&access, &account, &file);
+        return Ok(Found { plan, account, file, document: None });
+    }
+    let plan = bootstrap::make(&access, &account, &file)?;
+    let document = if options.power {
+        (document::acting(&name, &account, &file, options.acts()), Vec::new())
+    } else {
+        let (address, membership) = (&options.target.address, &membership);
+        let facts = Facts { name: &name, version: &version, address, membership, account: &account, file: &file };
+        document::document(&facts)?
     };
-    let document = document::document(&facts)?;
-    Ok(Found { plan, file, document: Some(document) })
+    Ok(Found { plan, account, file, document: Some(document) })
+}
+
+impl Options {
+    /// All that was ever given goes, whatever is said of it now.
+    fn acts(&self) -> Acts<'_> {
+        let (hibernate, nodes) = (self.hibernate || self.revoke, self.nodes || self.revoke);
+        Acts { pool: self.pool.as_deref(), hibernate, nodes }
+    }
+
+    /// Whose token it is about.
+    fn account(&self) -> Result<Account, String> {
+        match (&self.token, self.power) {
+            (token, true) => Account::actor(token.as_deref().unwrap_or("power"), self.acts()),
+            (token, false) => Account::reader(token.as_deref().unwrap_or("monitor")),
+        }
+    }
 }
 
 /// Says what will be done, with each command.
 fn show(options: &Options, node: &Node, found: &Found) {
     complain(&format!("this will be done on {} (as {}):", options.target.address, options.target.user));
-    let words = |step: &Step| plain(&step.words(&options.token, &found.file));
+    let words = |step: &Step| plain(&step.words(&found.account, &found.file));
     for (index, step) in found.plan.steps.iter().enumerate() {
         complain(&format!("{}. {}", index + 1, words(step)));
-        if let Some(call) = step.call(&options.token) {
+        if let Some(call) = step.call(&found.account) {
             complain(&format!("   {}", node.command(&call)));
         }
     }
 }
 
-/// Prints the configuration, and says what there is to say of it.
-fn print(text: &str, notes: &[String]) -> Result<(), Failure> {
+/// Prints the configuration, and says what there is to say of it; lines for one are not a `whole` one.
+fn print(text: &str, notes: &[String], whole: bool) -> Result<(), Failure> {
     for note in notes {
         complain(note);
     }
     super::deliver(text).map_err(Failure::Runtime)?;
+    if !whole {
+        return Ok(());
+    }
     let env = config::Env::new(&app::environment);
     match config::parse(text, Path::new("what was printed"), &env, &collectors::names()) {
         Ok(loaded) => {

@@ -12,7 +12,7 @@ pub(crate) struct Content {
     /// Its bytes; wiped when dropped, since they may be a secret.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// The permission bits, where users other than owner and group may do something with the file.
-    pub(super) open_mode: Option<u32>,
+    pub(crate) open_mode: Option<u32>,
 }
 
 /// Reads a file of at most `limit` bytes.
@@ -51,7 +51,7 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 }
 
 /// The warning about a file that any user of the machine may read.
-pub(super) fn open_to_others(path: &Path, mode: u32) -> String {
+pub(crate) fn open_to_others(path: &Path, mode: u32) -> String {
     let path = path.display();
     format!(
         "{path} holds a secret and is open to every user of this machine (mode {mode:04o}); run: chmod o-rwx {path}"

@@ -10,6 +10,7 @@
 //!   ending   what is answered and written down (pure)
 //! keep       what outlives a configuration: the lock of state_dir, the journal, orders under way
 //! audit      the file of decisions          upid   names of tasks          docs   for the OpenAPI document
+//! rights     what an acting credential may do, for those who set it up
 //! ```
 //!
 //! Nothing is sent before audit and journal are safe on disk, and no order twice: after a lost answer, its task is looked for.
@@ -24,6 +25,7 @@ mod guests;
 mod job;
 mod journal;
 mod keep;
+mod rights;
 mod tasks;
 mod upid;
 
@@ -39,6 +41,7 @@ use crate::pve::Writer;
 pub use action::Action;
 use audit::Audit;
 pub use keep::Keep;
+pub use rights::{Finding, State, check};
 
 /// One cluster.
 pub struct Acting {

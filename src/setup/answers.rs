@@ -47,6 +47,25 @@ pub(super) struct Acl<'a> {
     pub(super) propagate: Flag,
 }
 
+/// An entry of `pveum role list`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Listing<'a> {
+    #[serde(borrow)]
+    pub(super) roleid: Text<'a>,
+    /// With commas.
+    #[serde(borrow)]
+    pub(super) privs: Text<'a>,
+}
+
+/// An entry of `pvesh get /pools`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pool<'a> {
+    #[serde(borrow)]
+    pub(super) poolid: Text<'a>,
+}
+
 /// What `pveum user token add` prints.
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -1,6 +1,6 @@
 //! The steps, one command each.
 
-use super::account::{Account, USER};
+use super::account::Account;
 use super::answers::Added;
 use super::bootstrap::Step;
 use super::error::Error;
@@ -54,9 +54,9 @@ async fn take_back(error: Error, node: &Node, account: &Account) -> Error {
     Error::InTheWay(if removed {
         format!("{error}; the token {account} was removed again, since nobody has its secret")
     } else {
-        let token = account.token();
+        let (user, token) = (account.user(), account.token());
         format!(
-            "{error}; nobody has the secret of the token {account} if it was made; on the node: pveum user token remove {USER} {token}"
+            "{error}; nobody has the secret of the token {account} if it was made; on the node: pveum user token remove {user} {token}"
         )
     })
 }

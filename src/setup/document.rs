@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use toml_writer::{TomlStringBuilder, TomlWrite};
 
-use super::account::Account;
+use super::account::{Account, Acts};
 use super::error::Error;
 use super::facts::{Member, Membership};
 use super::token_file::TokenFile;
@@ -74,6 +74,27 @@ pub fn document(facts: &Facts<'_>) -> Result<(String, Vec<String>), Error> {
     Ok((text, left_out))
 }
 
+/// The lines that let guests be switched, to be put into a configuration that there is; `name` is that of the cluster.
+pub fn acting(name: &str, account: &Account, file: &TokenFile, acts: Acts<'_>) -> String {
+    let credential = format!(
+        "{{ token_id = {}, token_secret_file = {} }}",
+        quoted(&account.to_string()),
+        quoted(&file.path().display().to_string())
+    );
+    let scopes = if acts.nodes { r#"["read", "power", "node-power"]"# } else { r#"["read", "power"]"# };
+    let guests = acts.pool.map(|pool| format!(", guests = [{}]", quoted(&format!("pool:{pool}")))).unwrap_or_default();
+    format!(
+        "# Made by pve-sentinel setup --power. Into the entry of [[clusters]] with the name {}:\n\
+         control = {credential}\n\
+         \n\
+         # And once, the first at the top, the other anywhere; pve-sentinel hash-token makes the token and its hash:\n\
+         # state_dir = \"/var/lib/pve-sentinel\"\n\
+         # [control]\n\
+         # tokens = [{{ name = \"ops\", sha256 = \"…\", scopes = {scopes}{guests} }}]\n",
+        quoted(name)
+    )
+}
+
 fn pair(text: &mut String, key: &str, value: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{key} = {value}");
@@ -106,7 +127,7 @@ mod tests {
         let path = folder.path().join("home.token");
         std::fs::write(&path, "0b9e7a52-1111-4222-8333-5a5a5a5a5a5a\n").unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let (account, file) = (Account::new("monitor").unwrap(), TokenFile::find(folder.path(), "home").unwrap());
+        let (account, file) = (Account::reader("monitor").unwrap(), TokenFile::find(folder.path(), "home").unwrap());
         let address = SshAddress::parse(address, 22).unwrap();
         let facts =
             Facts { name: "home", version: "9.2.11", address: &address, membership, account: &account, file: &file };

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::account::{Account, MADE_HERE, ROLE, USER};
-use super::answers::{Acl, Listed, Status, Token, User};
+use super::account::{Account, MADE_HERE};
+use super::answers::{Acl, Listed, Listing, Pool, Status, Token, User};
 use super::error::Error;
 use super::node::Node;
 use super::quote::Call;
@@ -19,10 +19,25 @@ pub struct Access {
     pub(super) privsep: bool,
     /// How many other tokens the user has.
     pub(super) other_tokens: usize,
-    /// Whether the user has the role on everything.
-    pub(super) user_may: bool,
+    /// Whether the user has each grant.
+    pub(super) user_may: Vec<bool>,
     /// Whether the token has it.
-    pub(super) token_may: bool,
+    pub(super) token_may: Vec<bool>,
+    /// What else the token may: roles with their paths.
+    pub(super) beyond: Vec<(String, String)>,
+    /// Each role that is not Proxmox VE's own, in the order of the account.
+    pub(super) roles: Vec<Found>,
+}
+
+/// A role that may be made here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is not there.
+    Absent,
+    /// It is as it should be; whether others than the account have it.
+    AsWanted(bool),
+    /// It has other privileges.
+    Other,
 }
 
 /// A user or a token.
@@ -58,24 +73,25 @@ pub struct Member {
 
 /// Reads what there is of a token and its user; `now` in seconds since 1970.
 pub async fn access(node: &Node, account: &Account, now: i64) -> Result<Access, Error> {
-    let id = account.to_string();
     let usable =
         |expire: &Number| expire.whole().is_none_or(|at| at == 0 || i64::try_from(at).is_ok_and(|at| at > now));
     let ours = |comment: &Text<'_>| comment.filled() == Some(MADE_HERE);
-    let mut access = Access::default();
+    let none = vec![false; account.grants().len()];
+    let mut access = Access { user_may: none.clone(), token_may: none, ..Access::default() };
 
     let call = listing(&["pveum", "user", "list"]);
     let answer = node.run(&call).await?;
     let users: List<User<'_>> = node.read(&call, &answer)?;
-    if let Some(user) = users.items.iter().find(|user| user.userid.filled() == Some(USER)) {
+    if let Some(user) = users.items.iter().find(|user| user.userid.filled() == Some(account.user())) {
         let usable = user.enable.0 != Some(false) && usable(&user.expire);
         access.user = Some(Entry { ours: ours(&user.comment), usable });
     }
+    access.roles = roles(node, account).await?;
     if access.user.is_none() {
         return Ok(access);
     }
 
-    let call = listing(&["pveum", "user", "token", "list", USER]);
+    let call = listing(&["pveum", "user", "token", "list", account.user()]);
     let answer = node.run(&call).await?;
     let tokens: List<Token<'_>> = node.read(&call, &answer)?;
     for token in &tokens.items {
@@ -90,17 +106,73 @@ pub async fn access(node: &Node, account: &Account, now: i64) -> Result<Access, 
     let call = listing(&["pveum", "acl", "list"]);
     let answer = node.run(&call).await?;
     let acl: List<Acl<'_>> = node.read(&call, &answer)?;
-    let may = |kind: &str, who: &str| {
-        acl.items.iter().any(|entry| {
-            entry.path.filled() == Some("/")
-                && entry.kind.filled() == Some(kind)
-                && entry.ugid.filled() == Some(who)
-                && entry.roleid.filled() == Some(ROLE)
-                && entry.propagate.0 != Some(false)
-        })
-    };
-    (access.user_may, access.token_may) = (may("user", USER), may("token", &id));
+    allowed(&mut access, account, &acl.items);
     Ok(access)
+}
+
+/// What of the account's grants there is, what the token may beyond them, and who else has its roles.
+fn allowed(access: &mut Access, account: &Account, acl: &[Acl<'_>]) {
+    let id = account.to_string();
+    let is_of = |entry: &Acl<'_>, kind: &str, who: &str| {
+        entry.kind.filled() == Some(kind) && entry.ugid.filled() == Some(who) && entry.propagate.0 != Some(false)
+    };
+    let may = |kind: &str, who: &str| -> Vec<bool> {
+        let has = |path: &str, role: &str| {
+            acl.iter().any(|entry| {
+                is_of(entry, kind, who) && entry.path.filled() == Some(path) && entry.roleid.filled() == Some(role)
+            })
+        };
+        account.grants().iter().map(|grant| has(&grant.path, grant.role.name)).collect()
+    };
+    (access.user_may, access.token_may) = (may("user", account.user()), may("token", &id));
+    for entry in acl.iter().filter(|entry| entry.kind.filled() == Some("token") && entry.ugid.filled() == Some(&id)) {
+        let (Some(path), Some(role)) = (entry.path.filled(), entry.roleid.filled()) else { continue };
+        if !account.grants().iter().any(|grant| grant.path == path && grant.role.name == role) {
+            access.beyond.push((role.to_owned(), path.to_owned()));
+        }
+    }
+    let is_ours = |entry: &&Acl<'_>| matches!(entry.ugid.filled(), Some(who) if who == account.user() || who == id);
+    for (role, found) in account.roles().iter().zip(&mut access.roles) {
+        if let Found::AsWanted(shared) = found {
+            *shared = acl.iter().filter(|entry| !is_ours(entry)).any(|entry| entry.roleid.filled() == Some(role.name));
+        }
+    }
+}
+
+async fn roles(node: &Node, account: &Account) -> Result<Vec<Found>, Error> {
+    let roles = account.roles();
+    if roles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let call = listing(&["pveum", "role", "list"]);
+    let answer = node.run(&call).await?;
+    let listed: List<Listing<'_>> = node.read(&call, &answer)?;
+    let sorted = |text: &str| -> Vec<String> {
+        let mut words: Vec<String> =
+            text.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let found = |name: &str, privileges: &str| match listed.items.iter().find(|role| role.roleid.filled() == Some(name))
+    {
+        None => Found::Absent,
+        Some(role) if sorted(role.privs.filled().unwrap_or_default()) == sorted(privileges) => Found::AsWanted(false),
+        Some(_) => Found::Other,
+    };
+    Ok(roles.iter().map(|role| found(role.name, role.privileges.unwrap_or_default())).collect())
+}
+
+/// Fails unless there is such a pool: rights on one that is not there are rights on nothing.
+pub async fn need_pool(node: &Node, name: &str) -> Result<(), Error> {
+    let call = listing(&["pvesh", "get", "/pools"]);
+    let answer = node.run(&call).await?;
+    let pools: List<Pool<'_>> = node.read(&call, &answer)?;
+    if pools.items.iter().any(|pool| pool.poolid.filled() == Some(name)) {
+        return Ok(());
+    }
+    let known: Vec<&str> = pools.items.iter().filter_map(|pool| pool.poolid.filled()).take(20).collect();
+    let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are {}", known.join(", ")) };
+    Err(Error::InTheWay(format!("expected the pool {name} to be there; {known}")))
 }
 
 /// Reads which nodes there are. Members whose name is none are passed over.

@@ -32,11 +32,11 @@ mod plain;
 mod quote;
 mod token_file;
 
-pub use account::Account;
+pub use account::{Account, Acts, token_name};
 pub use carry_out::carry_out;
 pub use error::Error;
-pub use facts::{Access, Member, Membership, access, is_cluster_name, membership};
+pub use facts::{Access, Member, Membership, access, is_cluster_name, membership, need_pool};
 pub use node::Node;
-pub use plain::plain;
+pub use plain::{is_plain, plain};
 pub use quote::{Call, quote};
 pub use token_file::TokenFile;

@@ -16,7 +16,8 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-fn is_plain(c: char) -> bool {
+/// Whether a terminal shows a character as what it is, and does nothing else for it.
+pub fn is_plain(c: char) -> bool {
     // Besides controls: what has no width, what turns the direction of text, other ends of lines, and tags.
     let turns = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pve_sentinel::app;
-use pve_sentinel::sim::{Certificate, Fault, Rights, Source, Token, World};
+use pve_sentinel::sim::{Certificate, Credential, Fault, Rights, Source, Token, World};
 use regex_lite::Regex;
 
 use super::guests;
@@ -217,6 +217,47 @@ fn the_right_to_ask_agents_is_called_as_the_release_calls_it() {
         let mut lines = finished.stdout.lines().skip_while(|line| !line.contains("  agent  "));
         let about = lines.next().into_iter().chain(lines.take_while(|line| line.contains('→')));
         check_golden(&format!("check-live/{golden}.txt"), &format!("{}\n", about.collect::<Vec<_>>().join("\n")));
+    }
+}
+
+#[test]
+fn the_acting_credential_is_tried_and_told_what_it_lacks() {
+    const OPERATOR: &str = "operator@pve!power";
+    let folder = tempfile::tempdir().expect("a folder");
+    for (rights, secret, code, golden) in [
+        (Rights::Operator, SECRET, 0, "control"),
+        (Rights::None, SECRET, 1, "control-no-rights"),
+        (Rights::Operator, "00000000-0000-0000-0000-000000000000", 1, "control-refused"),
+    ] {
+        let world = World::new(1, 2, 10).begun_at(app::unix_time());
+        let simulated = Simulated::start_with(world, 2, |mut options| {
+            options.tokens.push(Token { id: OPERATOR.into(), secret: SECRET.into(), rights });
+            options
+        });
+        let config = format!(
+            "state_dir = {:?}\n{}control = {{ token_id = \"{OPERATOR}\", token_secret = \"{secret}\" }}\n",
+            folder.path(),
+            simulated.cluster.config("home")
+        );
+        let finished = check(&config, &[]);
+        assert_eq!(finished.code, Some(code), "{golden}: {finished:?}");
+        let about = finished.stdout.split("cluster home, control\n").nth(1).expect("the acting credential");
+        let about = about.split("\n\n").next().expect("its lines");
+        check_golden(&format!("check-live/{golden}.txt"), &masked(&format!("{about}\n")));
+        let asked: Vec<_> = simulated.cluster.sims.iter().flat_map(|sim| sim.requests()).collect();
+        assert!(asked.iter().all(|seen| seen.method == "GET"), "{asked:?}");
+        let monitors = |seen: &&pve_sentinel::sim::Seen| seen.credential == Credential::Right(Rights::Auditor);
+        let acting: Vec<&str> = asked
+            .iter()
+            .filter(|seen| !monitors(seen))
+            .map(|seen| seen.target.trim_start_matches("/api2/json"))
+            .collect();
+        let expected =
+            if golden == "control-refused" { &["/version"][..] } else { &["/version", "/access/permissions"] };
+        assert_eq!(acting, expected);
+        let document: serde_json::Value = serde_json::from_str(&check(&config, &["--json"]).stdout).expect("JSON");
+        let checks = document["checks"].as_array().expect("a list");
+        assert!(checks.iter().any(|check| check["subject"] == "cluster home, control" && check["check"] == "login"));
     }
 }
 

@@ -13,6 +13,11 @@ fn help_texts_are_as_they_were_read() {
         &["serve", "--help"],
         &["demo", "--help"],
         &["check", "--help"],
+        &["completions", "--help"],
+        &["ctl", "--help"],
+        &["ctl", "ls", "--help"],
+        &["ctl", "shutdown", "--help"],
+        &["ctl", "node", "--help"],
         &["hash-token", "--help"],
         &["import", "--help"],
         &["setup", "--help"],
@@ -42,6 +47,7 @@ fn wrong_usage_is_two() {
         &["serve", "--config.file", "x", "--web.listen-address", "nowhere"],
         &["demo", "--nodes", "0"],
         &["hash-token", "--name", "o ps"],
+        &["completions", "csh"],
         &["check", "--config.file", "/nonexistent/config.toml"],
     ] {
         let ended = run_to_end(arguments);
@@ -51,6 +57,43 @@ fn wrong_usage_is_two() {
     assert!(
         run_to_end(&["check", "--config.file", "/nonexistent/config.toml"]).stderr.contains("/nonexistent/config.toml")
     );
+}
+
+/// Shells themselves read what is printed for them, and complete by it.
+#[cfg(feature = "external-programs")]
+#[test]
+fn shells_complete_commands_and_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pve-sentinel");
+    let said = |shell: &[&str], script: &str| {
+        let script = script.replace("FILE", &format!("'{}'", file.display()));
+        String::from_utf8(crate::support::run(shell, &script, &[], &[])).unwrap()
+    };
+    let print = |shell: &str| {
+        let ended = run_to_end(&["completions", shell]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{shell}");
+        std::fs::write(&file, &ended.stdout).unwrap();
+        ended.stdout
+    };
+    print("bash");
+    assert_eq!(said(&["bash"], "bash -n FILE\n"), "");
+    let complete = |words: &str| {
+        let script = format!(
+            "source FILE\nfunction=$(complete -p pve-sentinel | sed 's/.*-F \\([^ ]*\\).*/\\1/')\nCOMP_WORDS=({words})\n\
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             \"$function\" pve-sentinel \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+        );
+        said(&["bash"], &script).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("pve-sentinel ctl sta"), ["start"]);
+    assert_eq!(complete("pve-sentinel serve --config"), ["--config.file"]);
+    assert_eq!(complete("pve-sentinel ctl shutdown --f"), ["--force"]);
+    assert_eq!(complete("pve-sentinel completions ''")[2..], ["bash", "zsh", "fish"]);
+    print("fish");
+    let found = said(&["fish"], "source FILE\ncomplete -C 'pve-sentinel ctl sta'\n");
+    assert!(found.starts_with("start\t"), "{found}");
+    assert!(print("zsh").starts_with("#compdef pve-sentinel\n"));
 }
 
 #[test]

@@ -14,11 +14,11 @@ use crate::support::{Exporter, Page, Reply, SECRET, Simulated, TOKEN_ID, connect
 const OPERATOR: &str = "operator@pve!power";
 const OPERATOR_SECRET: &str = "0d0e0f10-5eec-4e7b-9d43-0123456789ab";
 /// May read, and switch everything.
-const ALL: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
+pub(super) const ALL: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
 /// May switch 900, and nothing else.
-const SOME: &str = "pvs_7xI0VniQq83vEjRWeJAq83vEjRWeJCrze8SNFZ4kKvN";
+pub(super) const SOME: &str = "pvs_7xI0VniQq83vEjRWeJAq83vEjRWeJCrze8SNFZ4kKvN";
 /// May read.
-const READ: &str = "pvs_readreadreadreadreadreadreadreadreadread123";
+pub(super) const READ: &str = "pvs_readreadreadreadreadreadreadreadreadread123";
 
 /// A second of ours is so many of the cluster's.
 const PACE: u64 = 20;
@@ -26,20 +26,20 @@ const VM: u64 = 900;
 const CONTAINER: u64 = 901;
 
 /// A cluster with two guests of its own, and an exporter that may switch them.
-struct Lab {
-    pve: Simulated,
-    exporter: Exporter,
+pub(super) struct Lab {
+    pub(super) pve: Simulated,
+    pub(super) exporter: Exporter,
     config: String,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     began: Instant,
 }
 
 impl Lab {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::start_with("")
     }
 
-    fn start_with(control: &str) -> Self {
+    pub(super) fn start_with(control: &str) -> Self {
         let began = Instant::now();
         let pve = Simulated::start_with(World::new(1, 3, 12), 1, |options| {
             let mut tokens = options.tokens.clone();
@@ -72,7 +72,7 @@ impl Lab {
         Self { exporter: Exporter::serve(&config), config, pve, folder, began }
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> T) -> T {
+    pub(super) fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> T) -> T {
         self.pve.world.edit(seconds(self.began), change)
     }
 
@@ -100,7 +100,7 @@ impl Lab {
     }
 
     /// Paths and bodies of the orders that the cluster saw.
-    fn orders(&self) -> Vec<String> {
+    pub(super) fn orders(&self) -> Vec<String> {
         let seen = self.pve.cluster.sims[0].requests();
         let posts = seen.iter().filter(|seen| seen.method != "GET");
         posts

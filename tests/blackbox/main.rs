@@ -13,6 +13,7 @@ mod browser;
 mod check_live;
 mod commands;
 mod control;
+mod ctl;
 mod dashboards;
 mod demo;
 mod discovery;

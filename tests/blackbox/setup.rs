@@ -221,6 +221,121 @@ fn what_was_made_is_removed_and_the_rest_is_left() {
     assert!(node.changed().is_empty() && foreign.stderr.contains("left: the token"), "{}", foreign.stderr);
 }
 
+/// A node with two pools, and what was changed on it since the last time, whoever was listed.
+fn node_with_pools() -> Node {
+    let node = Node::start();
+    node.set("pools.json", r#"[{"poolid":"lab"},{"poolid":"dev"}]"#);
+    node
+}
+
+impl Node {
+    fn changed_at_all(&self) -> Vec<String> {
+        self.called().into_iter().filter(|line| !line.contains("[list]") && !line.starts_with("[pvesh]")).collect()
+    }
+}
+
+const POWER: [&str; 6] = ["--power", "--pool", "lab", "--hibernate", "--nodes", "--yes"];
+
+/// The rights of all of `POWER`.
+fn grants(verb: &str, who: &str) -> Vec<String> {
+    let roles = [
+        ("/pool/lab", "SentinelPower"),
+        ("/pool/lab", "SentinelHibernate"),
+        ("/storage", "SentinelHibernate"),
+        ("/nodes", "SentinelNodes"),
+    ];
+    roles.map(|(path, role)| format!("[pveum][acl][{verb}][{path}]{who}[--roles][{role}]")).to_vec()
+}
+
+#[test]
+fn who_switches_guests_has_a_user_roles_and_a_token_of_its_own() {
+    let node = node_with_pools();
+    let first = node.setup(&POWER);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let wanted = [
+        vec![
+            "[pveum][user][add][sentinel-power@pve][--comment][made by pve-sentinel setup]".to_owned(),
+            "[pveum][role][add][SentinelPower][--privs][VM.Audit,VM.PowerMgmt]".to_owned(),
+            "[pveum][role][add][SentinelHibernate][--privs][Datastore.AllocateSpace,VM.Config.Disk]".to_owned(),
+            "[pveum][role][add][SentinelNodes][--privs][Sys.PowerMgmt]".to_owned(),
+        ],
+        grants("modify", "[--users][sentinel-power@pve]"),
+        vec![
+            "[pveum][user][token][add][sentinel-power@pve][power][--privsep][1][--comment][made by pve-sentinel setup]\
+             [--output-format][json]"
+                .to_owned(),
+        ],
+        grants("modify", "[--tokens][sentinel-power@pve!power]"),
+    ];
+    assert_eq!(node.changed_at_all(), wanted.concat());
+    let (file, secret) = (node.out.join("lab.power.token"), node.secret());
+    assert_eq!(fs::read_to_string(&file).unwrap(), secret);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!first.stdout.contains(secret.trim()) && !first.stderr.contains(secret.trim()));
+
+    // The lines that are printed fit into the configuration of the one that reads, and the example holds with a hash.
+    let reader = node.setup(&["--yes"]);
+    node.changed_at_all();
+    let example = |line: &str| {
+        line.strip_prefix("# ").filter(|line| line.contains('=') || line.starts_with('[')).map(str::to_owned)
+    };
+    let control = first.stdout.lines().find(|line| line.starts_with("control = ")).unwrap();
+    let rest: Vec<String> = first.stdout.lines().filter_map(example).collect();
+    let rest = rest[1..].join("\n").replace('…', &"ab".repeat(32)).replace(", \"node-power\"", "");
+    let config = node.sshd.path("config.toml");
+    fs::write(&config, format!("state_dir = \"/nonexistent\"\n{}\n{control}\n{rest}\n", reader.stdout)).unwrap();
+    let check = run_to_end(&["check", "--config.file", config.to_str().unwrap()]);
+    assert_eq!(check.code, Some(0), "{}\n{}", check.stderr, fs::read_to_string(&config).unwrap());
+    assert!(rest.contains("guests = [\"pool:lab\"]"), "{rest}");
+
+    let again = node.setup(&POWER[..POWER.len() - 1]);
+    assert_eq!((again.code, &again.stdout), (Some(0), &first.stdout), "{}", again.stderr);
+    assert!(node.changed_at_all().is_empty());
+}
+
+#[test]
+fn who_switches_guests_goes_with_all_that_was_made_for_it() {
+    let node = node_with_pools();
+    assert_eq!((node.setup(&["--yes"]).code, node.setup(&POWER).code), (Some(0), Some(0)));
+    node.changed_at_all();
+    let other = node.setup(&["--power", "--pool", "dev", "--yes"]);
+    assert!(other.stderr.contains("also has the role SentinelPower on /pool/lab"), "{}", other.stderr);
+    assert_eq!(node.changed_at_all().len(), 2);
+    let gone = node.setup(&["--power", "--pool", "lab", "--revoke", "--yes"]);
+    assert_eq!((gone.code, gone.stdout.as_str()), (Some(0), ""), "{}", gone.stderr);
+    let removed = node.changed_at_all();
+    assert_eq!(removed[..4], grants("delete", "[--tokens][sentinel-power@pve!power]"));
+    let rest = [
+        "[pveum][user][token][remove][sentinel-power@pve][power]",
+        "[pveum][user][delete][sentinel-power@pve]",
+        "[pveum][role][delete][SentinelPower]",
+        "[pveum][role][delete][SentinelHibernate]",
+        "[pveum][role][delete][SentinelNodes]",
+    ];
+    assert_eq!(removed[4..], rest);
+    assert!(!node.out.join("lab.power.token").exists());
+    assert!(node.token_file().exists() && node.has("user.sentinel@pve"), "who reads is left alone");
+}
+
+#[test]
+fn rights_on_nothing_or_on_too_much_are_not_given() {
+    let node = node_with_pools();
+    for (arguments, code, words) in [
+        (&["--power", "--pool", "nowhere", "--yes"][..], 1, "there are lab, dev"),
+        (&["--power", "--pool", "a;b", "--yes"], 2, "a pool's name"),
+        (&["--pool", "lab", "--yes"], 2, "--power"),
+        (&["--power", "--mint", "--yes"], 2, "--mint"),
+    ] {
+        let refused = node.setup(arguments);
+        assert!(refused.code == Some(code) && refused.stderr.contains(words), "{arguments:?}: {}", refused.stderr);
+        assert!(node.changed_at_all().is_empty(), "{arguments:?}");
+    }
+    node.set("role.SentinelPower", r#"{"roleid":"SentinelPower","privs":"VM.Audit,VM.Allocate","special":0}"#);
+    let other = node.setup(&["--power", "--yes"]);
+    assert!(other.code == Some(1) && other.stderr.contains("pveum role modify SentinelPower"), "{}", other.stderr);
+    assert!(node.changed_at_all().is_empty());
+}
+
 #[test]
 fn without_a_yes_nothing_is_done() {
     let node = Node::start();

@@ -20,7 +20,7 @@ pub(super) async fn carry_out(options: &Options, node: &Node, found: &Found) -> 
         if stopped || interrupts.next().now_or_never().is_some() {
             return Err(ended(&format!("was not begun, {before}")));
         }
-        let step = setup::carry_out(*step, node, &options.token, &found.file);
+        let step = setup::carry_out(*step, node, &found.account, &found.file);
         match to_its_end(step, &mut interrupts, &mut stopped).await {
             Some(Ok(())) => complain(&format!("{number}. done")),
             Some(Err(error)) => return Err(ended(&format!("failed, {before}; {error}"))),

@@ -90,7 +90,7 @@ impl<'a> Lines<'a> {
         self.push(check, Verdict::Fail, found.into(), Some(advice.into()));
     }
 
-    fn push(&mut self, check: &str, verdict: Verdict, found: String, advice: Option<String>) {
+    pub(super) fn push(&mut self, check: &str, verdict: Verdict, found: String, advice: Option<String>) {
         // What Proxmox VE, a host or a service said is shown on a terminal.
         let advice = advice.filter(|advice| !advice.is_empty());
         let advice = advice.map(|advice| advice.lines().map(plain).collect::<Vec<_>>().join("\n"));

@@ -5,6 +5,7 @@
 //! cluster    rights; each collector: its privileges, and its calls about one node and one guest
 //! host       key → login → what is asked of hosts → whether the key can do more than it should
 //! service    what services of hosts and guests answer
+//! named      what other rooms find of a cluster, handed in
 //! line       what was found, as text and JSON
 //! ```
 //!
@@ -32,6 +33,20 @@ pub use service::GuestServices;
 /// Finds out the services of guests of a cluster that lets us in; the error says why that did not succeed.
 pub type FindServices = Box<dyn Fn(&Cluster) -> BoxFuture<'static, Result<GuestServices, String>>>;
 
+/// Looks at a cluster; without a finding, nothing is said.
+pub type Check = Box<dyn Fn(&Cluster) -> BoxFuture<'static, Vec<Finding>>>;
+
+/// A check that another room makes of a cluster.
+pub struct Named {
+    /// What the subject is called after the cluster, such as `control`.
+    pub name: &'static str,
+    /// Makes it.
+    pub check: Check,
+}
+
+/// What such a check found: its name, the verdict, what was found, what to do (may be empty).
+pub type Finding = (&'static str, Verdict, String, String);
+
 /// What is needed to try a configuration.
 pub struct Means {
     /// One for each cluster, in its order.
@@ -44,6 +59,8 @@ pub struct Means {
     pub host_options: HostOptions,
     /// Set where services of guests are configured and the collector for them is on.
     pub find_services: Option<FindServices>,
+    /// Checks of clusters that answer, made by other rooms.
+    pub named: Vec<Named>,
     /// Seconds since 1970.
     pub now: fn() -> f64,
 }
@@ -52,7 +69,8 @@ pub struct Means {
 pub async fn check(config: &Config, means: &Means, mut tell: impl FnMut(Line)) {
     let mut said = |lines: Vec<Line>| lines.into_iter().for_each(&mut tell);
     for (told, client) in config.clusters.iter().zip(&means.clients) {
-        check_cluster((config, told), client, means, &mut said).await;
+        let answers = check_cluster((config, told), client, means, &mut said).await;
+        named(told, answers, means, &mut said).await;
         hosts(host::nodes(told, client, &means.ssh).await, means, &mut said).await;
     }
     hosts(host::others(config, &means.ssh), means, &mut said).await;
@@ -66,19 +84,21 @@ pub async fn check(config: &Config, means: &Means, mut tell: impl FnMut(Line)) {
     }
 }
 
+/// Whether anybody answers there.
 async fn check_cluster(
     (config, told): (&Config, &Cluster),
     client: &Client,
     means: &Means,
     said: &mut impl FnMut(Vec<Line>),
-) {
+) -> bool {
     // Addresses are looked at all at once: a dead one takes seconds.
     let reached = join_all(told.endpoints.iter().map(endpoint::reach)).await;
-    let mut state = Told::Nothing;
+    let (mut state, mut answers) = (Told::Nothing, false);
     for (endpoint, reached) in told.endpoints.iter().zip(&reached) {
         let mut lines = Vec::new();
         let mut about = Lines::new(format!("cluster {}, {}", told.name, endpoint.url), &mut lines);
         if endpoint::tell(reached, told, (means.now)(), &mut about) {
+            answers = true;
             match state {
                 _ if matches!(told.credential, Credential::Minted(_)) => about.skip(
                     "login",
@@ -114,6 +134,19 @@ async fn check_cluster(
             }
             said(lines);
         }
+    }
+    answers
+}
+
+/// Where nobody answers, that was told already.
+async fn named(told: &Cluster, answers: bool, means: &Means, said: &mut impl FnMut(Vec<Line>)) {
+    for Named { name, check } in means.named.iter().filter(|_| answers) {
+        let mut lines = Vec::new();
+        let mut about = Lines::new(format!("cluster {}, {name}", told.name), &mut lines);
+        for (check, verdict, found, advice) in check(told).await {
+            about.push(check, verdict, found, Some(advice));
+        }
+        said(lines);
     }
 }
 
