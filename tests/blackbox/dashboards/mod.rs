@@ -162,8 +162,9 @@ fn named(metric: &str, which: &str) -> String {
 /// costs little, and keeps colours and counts.
 fn busiest(metric: &str, ending: &str, which: &str) -> String {
     let chosen = named(&format!("max by (cluster, id) ({ending})"), which);
+    let chosen = format!("(topk($top, {chosen} @ end()) * 0 + 1)");
     format!(
-        "max by (cluster, id) ({metric}) * on (cluster, id) group_left (name, node) (topk($top, {chosen} @ end()) * 0 + 1)"
+        "max by (cluster, id) ({metric} and on (cluster, id) {chosen}) * on (cluster, id) group_left (name, node) {chosen}"
     )
 }
 
@@ -176,9 +177,9 @@ fn changed(which: &str) -> String {
 /// Guests as lines of a table, those with most CPU first.
 fn guests(title: &'static str, which: &str, matchers: &str) -> Panel {
     let chosen = format!(
-        "topk($top, (max by (cluster, id) (pve_cpu_usage_ratio{{{matchers}}}) or max by (cluster, id) (pve_guest_state{{{matchers}}}) * 0) and on (cluster, id) id:pve_guest:info{{{which}}})"
+        "topk($top, (max by (cluster, id) (pve_cpu_usage_ratio{{{matchers}}}) or id:pve_guest_state:code{{{matchers}}} * 0) and on (cluster, id) id:pve_guest:info{{{which}}})"
     );
-    let only = |metric: &str| format!("max by (cluster, id) ({metric}) and on (cluster, id) {chosen}");
+    let only = |metric: &str| format!("max by (cluster, id) ({metric} and on (cluster, id) {chosen})");
     let of = |metric: &str| only(&format!("{metric}{{{matchers}}}"));
     let columns: Vec<Column> = vec![
         label("name", "Guest").link(TO_GUEST.0, TO_GUEST.1).width(200),
