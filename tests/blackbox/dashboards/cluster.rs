@@ -2,8 +2,8 @@
 
 use super::grafana::{Dashboard, Row, bar, base, hidden, label, series, stat, table, timeline, value};
 use super::{
-    HA, ONLINE, POWER, TO_GUEST, TO_NODE, any, bad, busiest, cluster, firing, guests, ha, limits, named, power, search,
-    top,
+    HA, ONLINE, POWER, TO_GUEST, TO_NODE, any, bad, busiest, changed, cluster, firing, guests, ha, limits, named,
+    search, top,
 };
 
 const CHOSEN: &str = "cluster=\"$cluster\", name=~\".*($search).*\"";
@@ -86,10 +86,6 @@ fn many_guests() -> Row {
             CHOSEN,
         )
     };
-    let changed = format!(
-        "{} and on (cluster, id) topk($top, count by (cluster, id) (last_over_time(pve_guest_state{{cluster=\"$cluster\"}}[$__range] @ end())) > 1)",
-        power("cluster=\"$cluster\"")
-    );
     Row {
         title: "Guests",
         panels: vec![
@@ -103,7 +99,7 @@ fn many_guests() -> Row {
             series("Disks of guests", "What guests read (up) and write (down); those that moved most in the last quarter of an hour.", "Bps")
                 .query(&rate("pve_disk_read_bytes_total"), "{{name}} reads").below(&rate("pve_disk_written_bytes_total"), "{{name}} writes"),
             timeline("Guests whose state changed", "What Proxmox VE says of the guests that had more than one state in the chosen time, templates left out. Unknown is a guest whose node is lost.", POWER)
-                .query(&named(&changed, CHOSEN), "{{name}}").link(TO_GUEST.0, "/d/pve-sentinel-guest?${datasource:queryparam}&${__url_time_range}&var-cluster=${__field.labels.cluster:percentencode}&var-guest=${__field.labels.id:percentencode}").size(24, 8),
+                .query(&changed(CHOSEN), "{{name}}").link(TO_GUEST.0, "/d/pve-sentinel-guest?${datasource:queryparam}&${__url_time_range}&var-cluster=${__field.labels.cluster:percentencode}&var-guest=${__field.labels.id:percentencode}").size(24, 8),
         ],
     }
 }

@@ -1,7 +1,7 @@
 //! One VM or container.
 
 use super::grafana::{Dashboard, Row, Variable, base, hidden, label, series, stat, table, timeline, value};
-use super::{FINE, HA, INFO, MUTED, Names, POWER, TO_NODE, WARNING, YES, cluster, firing, ha, power, search};
+use super::{FINE, HA, INFO, MUTED, Names, POWER, TO_NODE, WARNING, YES, cluster, firing, ha, search};
 
 const GUEST: &str = "cluster=\"$cluster\", id=\"$guest\"";
 const COVERED: Names = &[(0, "yes", FINE), (1, "no", WARNING)];
@@ -43,7 +43,7 @@ fn now() -> Row {
     Row {
         title: "Now",
         panels: vec![
-            stat("State", "What Proxmox VE says. Unknown is a guest whose node is lost.", "none", &power(GUEST)).names(POWER),
+            stat("State", "What Proxmox VE says. Unknown is a guest whose node is lost.", "none", &format!("max(id:pve_guest_state:code{{{GUEST}}})")).names(POWER),
             stat("Up for", "Time since the guest was started; nothing while it is stopped.", "s", &format!("max(pve_uptime_seconds{{{GUEST}}} > 0)")),
             stat("Starts with its node", "Whether Proxmox VE starts it when its node starts.", "none", &format!("max(pve_onboot_status{{{GUEST}}}) or max(pve_guest_state{{{GUEST}}}) * 0")).names(YES),
             stat("In a backup job", "Whether a backup job takes it; not whether the last backup worked.", "none", &format!("max(pve_not_backed_up_info{{{GUEST}}}) or 0 * max(pve_guest_state{{{GUEST}}}) * on () max(pve_not_backed_up_guests{{cluster=\"$cluster\"}} >= bool 0)")).names(COVERED),
@@ -100,7 +100,7 @@ fn history() -> Row {
     Row {
         title: "Over time",
         panels: vec![
-            timeline("State over time", "What Proxmox VE says of it.", POWER).query(&power(GUEST), "state").size(12, 5),
+            timeline("State over time", "What Proxmox VE says of it.", POWER).query(&format!("max(id:pve_guest_state:code{{{GUEST}}})"), "state").size(12, 5),
             timeline("HA", "What the HA manager says of it; empty where it is not managed.", HA).query(&ha(GUEST), "HA").size(12, 5),
             series("Disk of a container", "How full the root file system of a container is; Proxmox VE does not know it of VMs. The dashed line is where the alert begins.", "percentunit")
                 .query(&format!("max(id:pve_disk:ratio{{{GUEST}}})"), "used")

@@ -46,7 +46,7 @@ const SEVERITIES: Names = &[(3, "critical", CRITICAL), (2, "warning", WARNING), 
 const ONLINE: Names = &[(1, "online", FINE), (0, "offline", CRITICAL)];
 const YES: Names = &[(1, "yes", FINE), (0, "no", MUTED)];
 const WORKS: Names = &[(1, "works", FINE), (0, "fails", CRITICAL)];
-/// How the states of guests are drawn.
+/// How `id:pve_guest_state:code` is shown.
 const POWER: Names = &[
     (1, "running", FINE),
     (0, "stopped", MUTED),
@@ -140,20 +140,6 @@ fn firing(which: &str) -> Panel {
     table("Alerts that fire", description, columns).sort("Severity", true).size(24, 7)
 }
 
-/// The states of the guests that `which` selects, as the numbers of [`POWER`].
-fn power(which: &str) -> String {
-    let of = |matcher: &str| format!("pve_guest_state{{{which}, state{matcher}}}");
-    format!(
-        "max by (cluster, id) ({} * 1 or {} * 0 or {} * 2 or {} * 4 or {} * 5 or {} * 3)",
-        of("=\"running\""),
-        of("=\"stopped\""),
-        of("=~\"paused|suspended\""),
-        of("=~\"io-error|internal-error|guest-panicked\""),
-        of("=~\"unknown|other\""),
-        of("!~\"running|stopped|paused|suspended|io-error|internal-error|guest-panicked|unknown|other\""),
-    )
-}
-
 /// The states of HA that `which` selects, as the numbers of [`HA`].
 fn ha(which: &str) -> String {
     let of = |matcher: &str| format!("pve_ha_state{{{which}, state{matcher}}}");
@@ -172,18 +158,28 @@ fn named(metric: &str, which: &str) -> String {
     format!("({metric}) * on (cluster, id) group_left (name, node) id:pve_guest:info{{{which}}}")
 }
 
-/// The lines of the guests that have most of `metric` at the end: a choice that is made once keeps colours and counts.
+/// The lines of the guests of which `ending` is most. It says `@ end()` of all it names, so that Prometheus chooses once: that
+/// costs little, and keeps colours and counts.
 fn busiest(metric: &str, ending: &str, which: &str) -> String {
     let chosen = named(&format!("max by (cluster, id) ({ending})"), which);
-    named(&format!("max by (cluster, id) ({metric}) and on (cluster, id) topk($top, {chosen})"), which)
+    let chosen = format!("(topk($top, {chosen} @ end()) * 0 + 1)");
+    format!(
+        "max by (cluster, id) ({metric} and on (cluster, id) {chosen}) * on (cluster, id) group_left (name, node) {chosen}"
+    )
+}
+
+/// The states of the guests that had several in the chosen time.
+fn changed(which: &str) -> String {
+    let states = "id:pve_guest_state:code{cluster=\"$cluster\"}";
+    busiest(states, &format!("changes({states}[$__range] @ end()) > 0"), which)
 }
 
 /// Guests as lines of a table, those with most CPU first.
 fn guests(title: &'static str, which: &str, matchers: &str) -> Panel {
     let chosen = format!(
-        "topk($top, (max by (cluster, id) (pve_cpu_usage_ratio{{{matchers}}}) or max by (cluster, id) (pve_guest_state{{{matchers}}}) * 0) and on (cluster, id) id:pve_guest:info{{{which}}})"
+        "topk($top, (max by (cluster, id) (pve_cpu_usage_ratio{{{matchers}}}) or id:pve_guest_state:code{{{matchers}}} * 0) and on (cluster, id) id:pve_guest:info{{{which}}})"
     );
-    let only = |metric: &str| format!("max by (cluster, id) ({metric}) and on (cluster, id) {chosen}");
+    let only = |metric: &str| format!("max by (cluster, id) ({metric} and on (cluster, id) {chosen})");
     let of = |metric: &str| only(&format!("{metric}{{{matchers}}}"));
     let columns: Vec<Column> = vec![
         label("name", "Guest").link(TO_GUEST.0, TO_GUEST.1).width(200),
@@ -191,7 +187,7 @@ fn guests(title: &'static str, which: &str, matchers: &str) -> Panel {
         label("id", "Id").width(100),
         label("node", "Node").link(TO_NODE.0, TO_NODE.1),
         grafana::base(&format!("{INFO} (id:pve_guest:info{{{which}}} and on (cluster, id) {chosen})")),
-        value("State", "none", &format!("{} and on (cluster, id) {chosen}", power(matchers))).names(POWER),
+        value("State", "none", &of("id:pve_guest_state:code")).names(POWER),
         grafana::bar("CPU", &of("pve_cpu_usage_ratio")).steps(&limits(&["guest_cpu_ratio"])),
         value("CPUs", "none", &of("pve_cpu_usage_limit")),
         grafana::bar("Memory", &of("id:pve_memory:ratio")).steps(&limits(&["guest_memory_ratio"])),

@@ -1,7 +1,7 @@
 //! One node: Proxmox VE's figures, its system's own where it is read over SSH, and its guests.
 
 use super::grafana::{Dashboard, Row, Variable, series, stat, timeline};
-use super::{ONLINE, POWER, TO_HOST, busiest, cluster, firing, guests, limits, named, power, search, top};
+use super::{ONLINE, POWER, TO_HOST, busiest, changed, cluster, firing, guests, limits, search, top};
 
 const NODE: &str = "cluster=\"$cluster\", id=\"node/$node\"";
 /// The node as a host over SSH.
@@ -86,10 +86,6 @@ fn its_guests() -> Row {
     let gauge = |metric: &str| {
         busiest(&format!("{metric}{{{of}}}"), &format!("avg_over_time({metric}{{{of}}}[15m] @ end())"), CHOSEN)
     };
-    let changed = format!(
-        "{} and on (cluster, id) topk($top, count by (cluster, id) (last_over_time(pve_guest_state{{cluster=\"$cluster\"}}[$__range] @ end())) > 1 and on (cluster, id) id:pve_guest:info{{{CHOSEN}}} @ end())",
-        power("cluster=\"$cluster\"")
-    );
     Row {
         title: "Guests on this node",
         panels: vec![
@@ -99,7 +95,7 @@ fn its_guests() -> Row {
             series("Memory of guests", "Memory that is used in a guest; those that used most in the last quarter of an hour.", "bytes")
                 .query(&gauge("pve_memory_usage_bytes"), "{{name}}"),
             timeline("Guests whose state changed", "What Proxmox VE says of the guests that had more than one state in the chosen time and are on this node at its end, templates left out.", POWER)
-                .query(&named(&changed, CHOSEN), "{{name}}").size(24, 7),
+                .query(&changed(CHOSEN), "{{name}}").size(24, 7),
         ],
     }
 }

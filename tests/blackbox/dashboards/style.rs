@@ -213,7 +213,8 @@ fn rate_fault(selector: &promql::Selector) -> Option<&'static str> {
     let grows = ["rate", "increase"].contains(&selector.function.as_str());
     // A table shows how long a disk has run.
     let age = selector.metric == "pve_host_disk_power_on_seconds_total";
-    if selector.metric.ends_with("_total") && !grows && !age {
+    let counted = selector.function == "count";
+    if selector.metric.ends_with("_total") && !grows && !age && !counted {
         return Some("is a counter");
     }
     let windows = ["$__rate_interval", "$__range", "15m", "5m"];
