@@ -123,7 +123,7 @@ async fn set_up(options: &Options) -> Result<(), Failure> {
     } else {
         show(options, &node, &found);
         agreement::agree(options.yes, &options.target).await?;
-        steps::carry_out(options, &node, &found).await?;
+        steps::carry_out(&node, &found).await?;
     }
     found.document.map_or(Ok(()), |(text, notes)| print(&text, &notes, !options.power))?;
     if options.mint {

@@ -5,13 +5,13 @@ use std::pin::pin;
 
 use futures_util::FutureExt;
 
-use super::{Failure, Found, Options};
+use super::{Failure, Found};
 use crate::app::Interrupts;
 use crate::commands::complain;
 use crate::setup::{self, Node};
 
 /// Does all of them, or says how far it came.
-pub(super) async fn carry_out(options: &Options, node: &Node, found: &Found) -> Result<(), Failure> {
+pub(super) async fn carry_out(node: &Node, found: &Found) -> Result<(), Failure> {
     let mut interrupts = Interrupts::new().map_err(Failure::Runtime)?;
     let mut stopped = false;
     for (number, step) in (1..).zip(&found.plan.steps) {
