@@ -14,7 +14,7 @@ pub struct Error {
 }
 
 /// The word for it; each has one status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// The question makes no sense.
     BadRequest,
@@ -40,7 +40,7 @@ pub enum Code {
     Template,
     /// The HA manager does not let it be done now.
     HaForbids,
-    /// Too many wrong tokens from this address.
+    /// Too many wrong tokens from this address, or too many orders of a right one.
     TooManyRequests,
     /// The task of the action failed.
     TaskFailed,
@@ -112,8 +112,8 @@ impl Code {
             Self::TooManyRequests => (
                 "too_many_requests",
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many wrong tokens from this address; the header Retry-After says for how long. A right token is \
-                 answered all the same.",
+                "Too many wrong tokens from this address (a right token is answered all the same), or too many orders of this \
+                 token; the header Retry-After says how long to wait.",
             ),
             Self::UnsupportedAction => {
                 ("unsupported_action", StatusCode::BAD_REQUEST, "Guests of this kind do not have this action.")

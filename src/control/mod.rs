@@ -9,6 +9,7 @@
 //!   follow   tasks and states, until they are what they become; lost answers
 //!   ending   what is answered and written down (pure)
 //! keep       what outlives a configuration: the lock of state_dir, the journal, orders under way
+//! refused    orders that were refused before anybody looked at them
 //! audit      the file of decisions          upid   names of tasks          docs   for the OpenAPI document
 //! ```
 //!
@@ -24,6 +25,7 @@ mod guests;
 mod job;
 mod journal;
 mod keep;
+mod refused;
 mod tasks;
 mod upid;
 
@@ -39,6 +41,7 @@ use crate::pve::Writer;
 pub use action::Action;
 use audit::Audit;
 pub use keep::Keep;
+use refused::Refused;
 
 /// One cluster.
 pub struct Acting {
@@ -55,6 +58,7 @@ pub struct Control {
     /// Absent where no cluster has an acting credential.
     books: Option<Books>,
     own: Arc<Own>,
+    refused: Refused,
     /// Since 1970.
     now: fn() -> Duration,
 }
@@ -83,7 +87,7 @@ impl Control {
         now: fn() -> Duration,
     ) -> Result<Self, String> {
         let open = |(keep, path): (_, &Path)| Ok::<_, String>(Books { keep, audit: Arc::new(Audit::open(path)?) });
-        Ok(Self { clusters, books: books.map(open).transpose()?, own, now })
+        Ok(Self { clusters, books: books.map(open).transpose()?, own, refused: Refused::default(), now })
     }
 
     /// What can be asked.
