@@ -83,7 +83,7 @@ pub struct Refused {
     /// The name of its token, if that is known.
     pub caller: Option<String>,
     /// Why.
-    pub why: Error,
+    pub why: Box<Error>,
 }
 
 /// Names requests: those of one process differ, and those of two most likely.
@@ -262,7 +262,7 @@ impl Desk {
 
 impl Refused {
     fn of(why: Error) -> Self {
-        Self { reply: why.clone().into(), pattern: None, caller: None, why }
+        Self { reply: why.clone().into(), pattern: None, caller: None, why: Box::new(why) }
     }
 
     fn by(self, token: &str) -> Self {

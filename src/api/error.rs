@@ -44,6 +44,8 @@ pub enum Code {
     TooManyRequests,
     /// The task of the action failed.
     TaskFailed,
+    /// Some of many were not switched.
+    PartlyFailed,
     /// Nothing was asked of Proxmox VE, as it could not be reached.
     PveUnreachable,
     /// Proxmox VE refused.
@@ -75,6 +77,7 @@ impl Code {
         Self::HaForbids,
         Self::TooManyRequests,
         Self::TaskFailed,
+        Self::PartlyFailed,
         Self::PveUnreachable,
         Self::PveRefused,
         Self::OutcomeUnknown,
@@ -124,6 +127,11 @@ impl Code {
             Self::TaskFailed => {
                 ("task_failed", StatusCode::BAD_GATEWAY, "The task failed; the message has its exit status.")
             }
+            Self::PartlyFailed => (
+                "partly_failed",
+                StatusCode::BAD_GATEWAY,
+                "Guests of a batch are not as asked for; the results beside the error say which, and why.",
+            ),
             Self::PveUnreachable => (
                 "pve_unreachable",
                 StatusCode::BAD_GATEWAY,

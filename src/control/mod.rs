@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! guests     POST /api/v1/guests/{cluster}/{vmid}/{action}: the wish, whose it is, how long its caller waits
+//!   dry      what would be sent
+//! batch      POST /api/v1/batch: many guests, each as if it were asked for alone; batches: what the journal has of them
 //! tasks      GET /api/v1/tasks, of everybody, by the reading credential
 //!   action   action × kind × state → an order, nothing, or a refusal (pure)
 //!   guest    where a guest is now, and what its own node says of it
@@ -17,7 +19,10 @@
 
 mod action;
 mod audit;
+mod batch;
+mod batches;
 mod docs;
+mod dry;
 mod ending;
 mod follow;
 mod guest;
@@ -92,7 +97,7 @@ impl Control {
 
     /// What can be asked.
     pub fn routes(self: &Arc<Self>) -> Vec<Route> {
-        guests::routes(self).into_iter().chain(tasks::routes(self)).collect()
+        guests::routes(self).into_iter().chain([batch::route(self)]).chain(tasks::routes(self)).collect()
     }
 
     /// Finds out what became of orders that another life of this process began and did not see end. Must run on the runtime.

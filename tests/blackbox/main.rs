@@ -8,9 +8,11 @@ mod support;
 
 mod alerts;
 mod api;
+mod batch;
 mod check_live;
 mod commands;
 mod control;
+mod control_listener;
 mod demo;
 mod discovery;
 #[cfg(feature = "external-programs")]

@@ -74,6 +74,13 @@ impl<'a> Edit<'a> {
         true
     }
 
+    /// When the guest is started among others, as `order=1,up=2,down=60`.
+    pub fn order(&mut self, vmid: u64, startup: &'static str) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.guests[place].startup = Some(startup);
+        true
+    }
+
     /// The guest does not listen to a shutdown any more.
     pub fn deafen(&mut self, vmid: u64) -> bool {
         let Ok(place) = self.find(vmid) else { return false };
