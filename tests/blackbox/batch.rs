@@ -85,7 +85,14 @@ fn nothing_is_sent_unless_the_number_is_right() {
 #[test]
 fn selectors_mean_what_they_say_and_never_more_than_the_token_reaches() {
     let lab = lab();
-    let asked = || lab.pve.cluster.sims[0].requests().len();
+    // Whoever asked for the list of guests still has their addresses asked for, behind its back.
+    let asked = || {
+        let seen = lab.pve.cluster.sims[0].requests().into_iter().map(|seen| seen.target);
+        let is_about_guests = |target: &String| {
+            ["/cluster/resources", "/status/current", "/access/permissions"].iter().any(|path| target.contains(path))
+        };
+        seen.filter(is_about_guests).collect::<Vec<_>>()
+    };
     let select = |token: &str, select: Value| batch(&lab, token, None, &json!({"action": "stop", "select": select}));
     let (status, told) = select(ALL, json!({"vmids": [VM, 902], "status": "running"}));
     assert_eq!((status, outcomes(&told)), (200, vec!["900 dry_run".to_owned(), "902 dry_run".to_owned()]));
