@@ -226,7 +226,11 @@ fn a_key_is_one_batch_also_after_a_kill() {
         std::thread::yield_now();
     }
     lab.restart();
-    // By now, the selectors would mean two.
+    // By now, the selectors mean two.
+    let running = || get(&lab.exporter, READ, "/api/v1/guests?status=running").text().contains("\"home-vm-900\"");
+    while running() {
+        std::thread::yield_now();
+    }
     let (status, told) = batch(&lab, ALL, Some("night"), &body);
     assert_eq!(
         (status, outcomes(&told)),
