@@ -12,11 +12,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::join;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Cluster, Config, Ssh, Tls};
+use crate::config::{Cluster, Config, ControlAddress, Ssh, Tls};
 use crate::ids::{Fingerprint, SshAddress};
 use crate::metrics::Own;
 use crate::{http, pve, ssh};
@@ -34,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct App {
     front: Arc<http::Front>,
     rooms: Kept,
+    control: Vec<http::Listener>,
 }
 
 impl App {
@@ -42,7 +45,7 @@ impl App {
         let mut rooms = Rooms::new();
         let (site, _) = rooms.site(config, None)?;
         rooms.own().config_read(Some(unix_time()));
-        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(Box::new(rooms)) })
+        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(Box::new(rooms)), control: Vec::new() })
     }
 
     /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it. Fails also
@@ -56,19 +59,35 @@ impl App {
         rooms.own().config_read(Some(unix_time()));
         let front = Arc::new(http::Front::new(site));
         let reloader = Reloader::new(source, rooms, &front, wishes, config);
-        Ok(Self { front, rooms: Kept::Reloading(Arc::new(reloader), hangups, heard) })
+        let rooms = Kept::Reloading(Arc::new(reloader), hangups, heard);
+        Ok(Self { front, rooms, control: Vec::new() })
+    }
+
+    /// The same with listeners for the API alone.
+    #[must_use]
+    pub fn taking_orders_at(self, control: Vec<http::Listener>) -> Self {
+        Self { control, ..self }
     }
 
     /// Answers on the listeners until `stop`, then drains.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> Result<(), String> {
+        let stop = stop.shared();
+        let serving = async {
+            let pages = http::serve(listeners, Arc::clone(&self.front), stop.clone());
+            if self.control.is_empty() {
+                pages.await;
+            } else {
+                join(pages, http::serve_control(self.control, Arc::clone(&self.front), stop)).await;
+            }
+        };
         match self.rooms {
             Kept::Rooms(rooms) => {
-                http::serve(listeners, self.front, stop).await;
+                serving.await;
                 rooms.close().await;
             }
             Kept::Reloading(reloader, hangups, wishes) => {
                 let reloads = tokio::spawn(Arc::clone(&reloader).run(hangups, wishes));
-                http::serve(listeners, self.front, stop).await;
+                serving.await;
                 reloads.abort();
                 reloader.close().await;
             }
@@ -137,6 +156,19 @@ pub fn session(address: &SshAddress, settings: Ssh) -> ssh::Session {
 /// Listens on all addresses, or says which one it cannot have. Must run on the runtime.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
     addresses.iter().map(|address| http::bind(*address).map_err(|error| error.to_string())).collect()
+}
+
+/// The same of the listeners of `[control]`.
+pub async fn bind_control(addresses: &[ControlAddress]) -> Result<Vec<http::Listener>, String> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let listener = match address {
+            ControlAddress::Tcp(address) => http::bind(*address).map(http::Listener::from),
+            ControlAddress::Socket { path, mode } => http::Listener::at(path, *mode).await,
+        };
+        listeners.push(listener.map_err(|error| error.to_string())?);
+    }
+    Ok(listeners)
 }
 
 /// One variable of the process' environment.

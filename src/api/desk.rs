@@ -4,13 +4,17 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method};
 
+use super::entrance::{Entrance, Rules};
 use super::error::{Code, Error};
 use super::openapi;
+use super::order::{Listener, Order};
+use super::pace;
 use super::path::{self, Fit, Values};
 use super::refusals::{Noted, Refusals};
 use super::reply::Reply;
@@ -37,8 +41,9 @@ pub struct Desk {
     tokens: Vec<ApiToken>,
     refusals: Arc<Refusals>,
     ids: Ids,
-    /// Whether nobody on the way can read what comes from elsewhere, or that is taken into account.
-    private: bool,
+    rules: Rules,
+    /// Hears of refused orders.
+    listener: Option<Listener>,
 }
 
 /// The beginning of a request.
@@ -55,12 +60,16 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
     /// Where it came from, if that is known.
     pub from: Option<IpAddr>,
+    /// By which way.
+    pub entrance: Entrance,
 }
 
 /// A question that may be asked.
 pub struct Admitted {
     route: Route,
     request: Request,
+    /// Where it is about something to be done.
+    order: Option<Order>,
     /// Whether the type of its body was right.
     is_json: bool,
 }
@@ -73,6 +82,8 @@ pub struct Refused {
     pub pattern: Option<&'static str>,
     /// The name of its token, if that is known.
     pub caller: Option<String>,
+    /// Why.
+    pub why: Box<Error>,
 }
 
 /// Names requests: those of one process differ, and those of two most likely.
@@ -102,13 +113,20 @@ impl Desk {
     pub fn new(mut routes: Vec<Route>, tokens: Vec<ApiToken>, refusals: Arc<Refusals>, version: &'static str) -> Self {
         routes.push(openapi::route(&routes, version));
         let process = RandomState::new().build_hasher().finish();
-        Self { routes, tokens, refusals, ids: Ids { process, count: AtomicU64::new(0) }, private: false }
+        Self {
+            routes,
+            tokens,
+            refusals,
+            ids: Ids { process, count: AtomicU64::new(0) },
+            rules: Rules::default(),
+            listener: None,
+        }
     }
 
-    /// With `true`, tokens that act are also taken from other machines: TLS is spoken, or plain text is allowed.
+    /// The same by these rules; `listener` hears of orders that are refused here.
     #[must_use]
-    pub fn private(self, private: bool) -> Self {
-        Self { private, ..self }
+    pub fn ruled(self, rules: Rules, listener: Listener) -> Self {
+        Self { rules, listener: Some(listener), ..self }
     }
 
     /// All routes, in order.
@@ -123,31 +141,67 @@ impl Desk {
 
     /// Finds out who asks, and whether that may be asked.
     pub fn admit(&self, head: Head<'_>) -> Result<Admitted, Refused> {
-        let token = token::known(&self.tokens, head.headers, head.query).map_err(|stranger| Refused {
-            reply: self.stranger(stranger, head.from),
-            pattern: None,
-            caller: None,
-        })?;
+        let order = self.order(&head);
+        match self.judge(head) {
+            Ok(admitted) => Ok(Admitted { order, ..admitted }),
+            Err(refused) => {
+                self.tell(order, refused.caller.as_deref(), &refused.why);
+                Err(refused)
+            }
+        }
+    }
+
+    /// The same with its body, as far as that came, whose type must have been said if there is one.
+    pub fn with_body(&self, mut admitted: Admitted, body: Result<Bytes, Error>) -> Result<Admitted, Error> {
+        let body = body.and_then(|body| if body.is_empty() || admitted.is_json { Ok(body) } else { Err(no_json()) });
+        match body {
+            Ok(body) => {
+                admitted.request.body = body;
+                Ok(admitted)
+            }
+            Err(error) => {
+                self.tell(admitted.order, Some(&admitted.request.caller.name), &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whoever asks: whether it is about something to be done.
+    fn order(&self, head: &Head<'_>) -> Option<Order> {
+        let fits = |route: &&Route| route.method == *head.method && path::fit(route.pattern, head.path) != Fit::None;
+        self.routes.iter().find(fits).and_then(|route| Order::of(route, head.path, head.from))
+    }
+
+    fn tell(&self, order: Option<Order>, token: Option<&str>, error: &Error) {
+        if let (Some(listener), Some(order)) = (&self.listener, order) {
+            listener(order.refused(token, error));
+        }
+    }
+
+    fn judge(&self, head: Head<'_>) -> Result<Admitted, Refused> {
+        let token = token::known(&self.tokens, head.headers, head.query)
+            .map_err(|stranger| self.stranger(stranger, head.from))?;
         let caller = Caller {
             name: token.name.clone(),
             scopes: token.scopes.clone(),
             guests: token.guests.clone(),
             from: head.from,
         };
-        if !self.private && caller.scopes.iter().any(|scope| scope.acts()) && !is_here(head.from) {
-            return Err(self.in_plain_text(&caller));
+        if let Err(error) = self.rules.hears(&caller, head.entrance) {
+            let (client, token) = (caller.from.map(tracing::field::display), &caller.name);
+            tracing::warn!(client, token, "refused a token that acts: it came over plain HTTP from another machine");
+            return Err(Refused::of(error).by(&caller.name));
         }
-        let (route, path) =
-            self.find(&head).map_err(|refused| Refused { caller: Some(token.name.clone()), ..refused })?;
-        let refused = |error: Error| Refused {
-            reply: error.into(),
-            pattern: Some(route.pattern),
-            caller: Some(token.name.clone()),
-        };
+        let (route, path) = self.find(&head).map_err(|refused| refused.by(&token.name))?;
+        let refused = |error: Error| Refused { pattern: Some(route.pattern), ..Refused::of(error).by(&token.name) };
         if !caller.scopes.contains(&route.scope) {
             let (name, scope) = (&caller.name, route.scope.as_str());
             let message = format!("the token {name} does not have the scope {scope}, which this needs");
             return Err(refused(Error::new(Code::Forbidden, message)));
+        }
+        if route.scope.acts() {
+            self.rules.takes_orders(head.entrance).map_err(refused)?;
+            self.refusals.orders.note(&caller.name).map_err(|wait| refused(too_fast(&caller.name)).after(wait))?;
         }
         let query = head.pairs.map_err(Error::bad_request).and_then(|pairs| known(route, pairs)).map_err(refused)?;
         let is_json = has_json(head.headers);
@@ -156,65 +210,68 @@ impl Desk {
         }
         let key = idempotency_key(route, head.headers).map_err(refused)?;
         let request = Request { path, query, body: Bytes::new(), key, caller, id: self.ids.next() };
-        Ok(Admitted { route: route.clone(), request, is_json })
+        Ok(Admitted { route: route.clone(), request, order: None, is_json })
     }
 
     /// The route that is meant, with what its path says.
     fn find(&self, head: &Head<'_>) -> Result<(&Route, Values), Refused> {
         let fits = |route: &&Route| path::fit(route.pattern, head.path) != Fit::None;
-        let refused = |pattern, reply: Reply| Refused { reply, pattern, caller: None };
+        let refused = |pattern, error: Error| Refused { pattern, ..Refused::of(error) };
         let Some(first) = self.routes.iter().find(fits) else {
             let message = format!("there is no such path; {} tells of all there are", Self::OPENAPI);
-            return Err(refused(None, Error::new(Code::NotFound, message).into()));
+            return Err(refused(None, Error::new(Code::NotFound, message)));
         };
         // Routes of one pattern differ in their methods.
         let same = self.routes.iter().filter(|route| route.pattern == first.pattern);
         let Some(route) = same.clone().find(|route| answers(route, head.method)) else {
             let methods: Vec<&str> = same.map(methods).collect();
-            return Err(refused(Some(first.pattern), not_allowed(first.pattern, &methods.join(", "))));
+            return Err(not_allowed(first.pattern, &methods.join(", ")));
         };
         match path::fit(route.pattern, head.path) {
             Fit::Values(values) => Ok((route, values)),
             Fit::Malformed(name) => {
                 let message =
                     format!("the part of the path that stands for {name} is empty, too long or badly encoded");
-                Err(refused(Some(route.pattern), Error::bad_request(message).into()))
+                Err(refused(Some(route.pattern), Error::bad_request(message)))
             }
-            Fit::None => Err(refused(None, Error::new(Code::NotFound, "there is no such path").into())),
+            Fit::None => Err(refused(None, Error::new(Code::NotFound, "there is no such path"))),
         }
     }
 
-    fn in_plain_text(&self, caller: &Caller) -> Refused {
-        let (client, token) = (caller.from.map(tracing::field::display), &caller.name);
-        tracing::warn!(client, token, "refused a token that acts: it came over plain HTTP from another machine");
-        let message = format!(
-            "the token {token} acts, and came over plain HTTP from another machine, where others can read it; use https (tls of \
-             [web]), ask from the machine itself, or set allow_plaintext of [control]"
-        );
-        Refused { reply: Error::new(Code::Forbidden, message).into(), pattern: None, caller: Some(token.clone()) }
-    }
-
-    fn stranger(&self, stranger: Stranger, from: Option<IpAddr>) -> Reply {
+    fn stranger(&self, stranger: Stranger, from: Option<IpAddr>) -> Refused {
         let Noted { wait, line } = self.refusals.note(from, stranger.is_guess());
         if let Some(times) = line {
             let (client, why) = (from.map(tracing::field::display), stranger.why());
             tracing::warn!(client, why, times, "refused a caller of the API");
         }
         if let Some(wait) = wait {
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+            let seconds = pace::seconds(wait);
             let message = format!("too many wrong tokens from this address; wait {seconds} s before the next one");
-            let mut reply = Reply::from(Error::new(Code::TooManyRequests, message));
-            reply.headers.push((RETRY_AFTER, seconds.into()));
-            return reply;
+            return Refused::of(Error::new(Code::TooManyRequests, message)).after(wait);
         }
-        let mut reply = Reply::from(Error::new(Code::Unauthorized, stranger.message()));
+        let mut refused = Refused::of(Error::new(Code::Unauthorized, stranger.message()));
         let challenge = if stranger == Stranger::Unknown {
             "Bearer realm=\"pve-sentinel\", error=\"invalid_token\""
         } else {
             "Bearer realm=\"pve-sentinel\""
         };
-        reply.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
-        reply
+        refused.reply.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        refused
+    }
+}
+
+impl Refused {
+    fn of(why: Error) -> Self {
+        Self { reply: why.clone().into(), pattern: None, caller: None, why: Box::new(why) }
+    }
+
+    fn by(self, token: &str) -> Self {
+        Self { caller: Some(token.to_owned()), ..self }
+    }
+
+    fn after(mut self, wait: Duration) -> Self {
+        self.reply.headers.push((RETRY_AFTER, pace::seconds(wait).into()));
+        self
     }
 }
 
@@ -237,15 +294,6 @@ impl Admitted {
     /// Whether its body is to be read.
     pub fn takes_body(&self) -> bool {
         self.route.method == Method::POST
-    }
-
-    /// The same with its body, whose type must have been said if there is one.
-    pub fn with_body(mut self, body: Bytes) -> Result<Self, Error> {
-        if !body.is_empty() && !self.is_json {
-            return Err(no_json());
-        }
-        self.request.body = body;
-        Ok(self)
     }
 
     /// What is answered.
@@ -274,12 +322,19 @@ fn methods(route: &Route) -> &str {
     if route.method == Method::GET { "GET, HEAD" } else { route.method.as_str() }
 }
 
-fn not_allowed(pattern: &str, methods: &str) -> Reply {
-    let mut reply = Reply::from(Error::new(Code::MethodNotAllowed, format!("{pattern} answers {methods} only")));
+fn not_allowed(pattern: &'static str, methods: &str) -> Refused {
+    let why = Error::new(Code::MethodNotAllowed, format!("{pattern} answers {methods} only"));
+    let mut refused = Refused { pattern: Some(pattern), ..Refused::of(why) };
     if let Ok(methods) = HeaderValue::from_str(methods) {
-        reply.headers.push((ALLOW, methods));
+        refused.reply.headers.push((ALLOW, methods));
     }
-    reply
+    refused
+}
+
+fn too_fast(token: &str) -> Error {
+    let message =
+        format!("the token {token} gives more orders than one a second; wait as long as the header Retry-After says");
+    Error::new(Code::TooManyRequests, message)
 }
 
 /// Refuses parameters that mean nothing: a misspelt filter must not select everything.
@@ -298,11 +353,6 @@ fn known(route: &Route, pairs: Vec<(String, String)>) -> Result<Vec<(String, Str
         }
     }
     Ok(pairs)
-}
-
-/// Whether a request did not leave this machine.
-fn is_here(from: Option<IpAddr>) -> bool {
-    from.is_some_and(|from| from.to_canonical().is_loopback())
 }
 
 /// The header, where it means something.

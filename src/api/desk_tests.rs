@@ -47,6 +47,15 @@ fn desk() -> Desk {
 
 /// The status, the code or body, and the headers.
 async fn ask(desk: &Desk, method: Method, target: &str, headers: &[(&str, &str)]) -> (u16, Value, HeaderMap) {
+    ask_by(desk, Entrance::default(), (method, target), headers).await
+}
+
+async fn ask_by(
+    desk: &Desk,
+    entrance: Entrance,
+    (method, target): (Method, &str),
+    headers: &[(&str, &str)],
+) -> (u16, Value, HeaderMap) {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let named = |(name, value): &(&str, &str)| {
         (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
@@ -57,7 +66,8 @@ async fn ask(desk: &Desk, method: Method, target: &str, headers: &[(&str, &str)]
         (name.to_owned(), value.to_owned())
     });
     let pairs = if query == Some("%") { Err("it is garbled".to_owned()) } else { Ok(pairs.collect()) };
-    let head = Head { method: &method, path, query, pairs, headers: &headers, from: "192.0.2.1".parse().ok() };
+    let head =
+        Head { method: &method, path, query, pairs, headers: &headers, from: "192.0.2.1".parse().ok(), entrance };
     let reply = match desk.admit(head) {
         Ok(admitted) => admitted.answer().await,
         Err(refused) => refused.reply,
@@ -118,11 +128,12 @@ async fn a_body_says_that_it_is_json() {
     }
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer ops"))]);
     let admit = || {
-        let (path, query, pairs, from) = ("/api/v1/go", None, Ok(Vec::new()), None);
-        desk.admit(Head { method: &Method::POST, path, query, pairs, headers: &headers, from }).ok().unwrap()
+        let (path, query, pairs, from, entrance) = ("/api/v1/go", None, Ok(Vec::new()), None, Entrance::default());
+        desk.admit(Head { method: &Method::POST, path, query, pairs, headers: &headers, from, entrance }).ok().unwrap()
     };
-    assert!(admit().takes_body() && admit().with_body(Bytes::new()).is_ok(), "curl -X POST sends no type");
-    assert_eq!(admit().with_body("{}".into()).err().map(|error| error.code), Some(Code::UnsupportedMediaType));
+    let with = |body: &'static str| desk.with_body(admit(), Ok(body.into()));
+    assert!(admit().takes_body() && with("").is_ok(), "curl -X POST sends no type");
+    assert_eq!(with("{}").err().map(|error| error.code), Some(Code::UnsupportedMediaType));
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,20 +168,71 @@ fn what_is_here_is_told_by_whole_segments() {
 
 #[tokio::test]
 async fn tokens_that_act_are_not_taken_in_plain_text_from_elsewhere() {
-    let acts = ("authorization", "Bearer acts");
-    let (status, code, _) = ask(&desk(), Method::GET, "/api/v1/things/lab", &[acts]).await;
+    let (desk, acts) = (desk(), ("authorization", "Bearer acts"));
+    let question = || (Method::GET, "/api/v1/things/lab");
+    let (status, code, _) = ask_by(&desk, Entrance::default(), question(), &[acts]).await;
     assert_eq!((status, code), (403, json!("forbidden")));
-    let private = desk().private(true);
-    assert_eq!(ask(&private, Method::GET, "/api/v1/things/lab", &[acts]).await.0, 200);
-    for (from, expected) in [
-        (Some("127.0.0.1"), true),
-        (Some("127.9.9.9"), true),
-        (Some("::1"), true),
-        (Some("::ffff:127.0.0.1"), true),
-        (Some("192.0.2.1"), false),
-        (Some("::ffff:192.0.2.1"), false),
-        (None, false),
-    ] {
-        assert_eq!(is_here(from.map(|from| from.parse().unwrap())), expected, "{from:?}");
+    let sealed = Entrance { sealed: true, of_control: false };
+    assert_eq!(ask_by(&desk, sealed, question(), &[acts]).await.0, 200);
+}
+
+/// Three pairs of code and token, in the order in which they were told.
+type Told = Arc<std::sync::Mutex<Vec<(Code, Option<String>)>>>;
+
+fn ruled(rules: Rules) -> (Desk, Told) {
+    let told = Told::default();
+    let hear = Arc::clone(&told);
+    let tell = |_: Request| std::future::ready(Reply::ok(&1));
+    let act = |pattern| Route { method: Method::POST, pattern, scope: Scope::Power, handler: handler(tell), doc: &DOC };
+    let mut desk = desk();
+    desk.routes.insert(0, act("/api/v1/act/{cluster}"));
+    let listener = Box::new(move |refused: crate::api::RefusedOrder| {
+        assert_eq!(refused.pattern, "/api/v1/act/{cluster}");
+        hear.lock().unwrap().push((refused.code, refused.token));
+    });
+    (desk.ruled(rules, listener), told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_are_limited_by_token_and_questions_are_not() {
+    let (desk, _) = ruled(Rules { allow_plaintext: true, apart: false });
+    let acts = [("authorization", "Bearer acts")];
+    let order = async || ask(&desk, Method::POST, "/api/v1/act/lab", &acts).await;
+    let mut given = 0;
+    while order().await.0 == 200 {
+        given += 1;
     }
+    let (status, code, headers) = order().await;
+    assert_eq!((given, status, code), (60, 429, json!("too_many_requests")));
+    assert_eq!(headers[RETRY_AFTER].to_str().unwrap(), "1");
+    assert_eq!(ask(&desk, Method::GET, "/api/v1/things/lab", &acts).await.0, 200);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!((order().await.0, order().await.0), (200, 429));
+}
+
+#[tokio::test]
+async fn refused_orders_are_told_and_questions_are_not() {
+    let (desk, told) = ruled(Rules { allow_plaintext: true, apart: true });
+    let (order, acts) = ((Method::POST, "/api/v1/act/lab"), ("authorization", "Bearer acts"));
+    let control = Entrance { sealed: false, of_control: true };
+    assert_eq!(ask_by(&desk, control, order.clone(), &[acts]).await.0, 200);
+    for (order, headers, status) in [
+        (order.clone(), &[acts][..], 403),
+        (order.clone(), &[OPS], 403),
+        (order, &[], 401),
+        ((Method::POST, "/api/v1/act/a%2fb"), &[acts], 400),
+        ((Method::GET, "/api/v1/act/lab"), &[acts], 405),
+        ((Method::POST, "/api/v1/go"), &[], 401),
+        ((Method::POST, "/api/v1/nothing"), &[acts], 404),
+    ] {
+        assert_eq!(ask_by(&desk, Entrance::default(), order, headers).await.0, status);
+    }
+    let by = |token: &str| Some(token.to_owned());
+    let expected = [
+        (Code::Forbidden, by("acts")),
+        (Code::Forbidden, by("ops")),
+        (Code::Unauthorized, None),
+        (Code::BadRequest, by("acts")),
+    ];
+    assert_eq!(*told.lock().unwrap(), expected);
 }

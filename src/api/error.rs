@@ -14,7 +14,7 @@ pub struct Error {
 }
 
 /// The word for it; each has one status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// The question makes no sense.
     BadRequest,
@@ -40,10 +40,12 @@ pub enum Code {
     Template,
     /// The HA manager does not let it be done now.
     HaForbids,
-    /// Too many wrong tokens from this address.
+    /// Too many wrong tokens from this address, or too many orders of a right one.
     TooManyRequests,
     /// The task of the action failed.
     TaskFailed,
+    /// Some of many were not switched.
+    PartlyFailed,
     /// Nothing was asked of Proxmox VE, as it could not be reached.
     PveUnreachable,
     /// Proxmox VE refused.
@@ -75,6 +77,7 @@ impl Code {
         Self::HaForbids,
         Self::TooManyRequests,
         Self::TaskFailed,
+        Self::PartlyFailed,
         Self::PveUnreachable,
         Self::PveRefused,
         Self::OutcomeUnknown,
@@ -112,8 +115,8 @@ impl Code {
             Self::TooManyRequests => (
                 "too_many_requests",
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many wrong tokens from this address; the header Retry-After says for how long. A right token is \
-                 answered all the same.",
+                "Too many wrong tokens from this address (a right token is answered all the same), or too many orders of this \
+                 token; the header Retry-After says how long to wait.",
             ),
             Self::UnsupportedAction => {
                 ("unsupported_action", StatusCode::BAD_REQUEST, "Guests of this kind do not have this action.")
@@ -124,6 +127,11 @@ impl Code {
             Self::TaskFailed => {
                 ("task_failed", StatusCode::BAD_GATEWAY, "The task failed; the message has its exit status.")
             }
+            Self::PartlyFailed => (
+                "partly_failed",
+                StatusCode::BAD_GATEWAY,
+                "Guests of a batch are not as asked for; the results beside the error say which, and why.",
+            ),
             Self::PveUnreachable => (
                 "pve_unreachable",
                 StatusCode::BAD_GATEWAY,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pace::{Allowance, Orders};
 use crate::ids::neighbourhood;
 
 /// How often an address may be wrong at once …
@@ -29,8 +30,11 @@ const LINE: Duration = Duration::from_secs(3);
 /// How many addresses are told apart; the others share what one may.
 const MOST: usize = 4096;
 
-/// What outlives a reload: who was refused lately.
-pub struct Refusals(Mutex<State>);
+/// What outlives a reload: who was refused lately, and how many orders each token gave.
+pub struct Refusals {
+    strangers: Mutex<State>,
+    pub(super) orders: Orders,
+}
 
 /// What is to be done about somebody who was refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,19 +59,13 @@ struct Record {
     untold: u64,
 }
 
-/// So many at once, and one more after each pause.
-#[derive(Clone, Copy)]
-struct Allowance {
-    /// When nothing of it is used up any more.
-    whole: Instant,
-}
-
 impl Default for Refusals {
     /// Nobody was refused yet.
     fn default() -> Self {
         let now = Instant::now();
-        let lines = Allowance { whole: now };
-        Self(Mutex::new(State { addresses: HashMap::new(), others: Record::new(now), lines, swept: now }))
+        let lines = Allowance::new(now);
+        let strangers = State { addresses: HashMap::new(), others: Record::new(now), lines, swept: now };
+        Self { strangers: Mutex::new(strangers), orders: Orders::default() }
     }
 }
 
@@ -76,7 +74,7 @@ impl Refusals {
     pub(super) fn note(&self, from: Option<IpAddr>, guess: bool) -> Noted {
         let now = Instant::now();
         let address = from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), neighbourhood);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let State { addresses, others, lines, swept } = &mut *state;
         if addresses.len() >= MOST && !addresses.contains_key(&address) && now.duration_since(*swept) >= LINE {
             *swept = now;
@@ -100,25 +98,12 @@ impl Refusals {
 
 impl Record {
     fn new(now: Instant) -> Self {
-        Self { guesses: Allowance { whole: now }, quiet_until: now, untold: 0 }
+        Self { guesses: Allowance::new(now), quiet_until: now, untold: 0 }
     }
 
     /// Whether it is as if it had never been.
     fn is_over(&self, now: Instant) -> bool {
         self.guesses.whole <= now && self.quiet_until <= now
-    }
-}
-
-impl Allowance {
-    /// Uses up one; the error is how long to wait for the next.
-    fn take(&mut self, now: Instant, most: u32, pause: Duration) -> Result<(), Duration> {
-        let whole = self.whole.max(now) + pause;
-        let over = whole.duration_since(now).saturating_sub(pause * most);
-        if over.is_zero() {
-            self.whole = whole;
-            return Ok(());
-        }
-        Err(over)
     }
 }
 
@@ -180,7 +165,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn memory_is_bounded_and_given_back() {
         let refusals = Refusals::default();
-        let known = || refusals.0.lock().unwrap().addresses.len();
+        let known = || refusals.strangers.lock().unwrap().addresses.len();
         for number in 0..100_000 {
             refusals.note(of_number(number), true);
         }

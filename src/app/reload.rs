@@ -7,7 +7,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::Rooms;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, ControlAddress, Loaded};
 use crate::http;
 
 /// Reads the configuration: what is usable, or one line per fault, without secrets.
@@ -22,6 +22,8 @@ pub(super) struct Reloader {
     wishes: mpsc::Sender<http::Reload>,
     /// Where we listen, whatever a later configuration says.
     bound: Vec<SocketAddr>,
+    /// The same of orders.
+    taking_orders_at: Vec<ControlAddress>,
 }
 
 impl Reloader {
@@ -33,7 +35,8 @@ impl Reloader {
         config: &Config,
     ) -> Self {
         let bound = config.web.listen_addresses.clone();
-        Self { source, rooms: Mutex::new(rooms), front: Arc::clone(front), wishes, bound }
+        let taking_orders_at = config.control.listen_addresses.clone();
+        Self { source, rooms: Mutex::new(rooms), front: Arc::clone(front), wishes, bound, taking_orders_at }
     }
 
     /// Answers signals and wishes, one after the other, until nobody is left who could have one.
@@ -67,7 +70,11 @@ impl Reloader {
 
     fn reload(&self) -> Result<(), String> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = (self.source)().and_then(|loaded| {
+        let mut wished = Vec::new();
+        let read = (self.source)().and_then(|mut loaded| {
+            // Whether orders have listeners of their own is as it was at the start, as these are.
+            let there_are = self.taking_orders_at.clone();
+            wished = std::mem::replace(&mut loaded.config.control.listen_addresses, there_are);
             let (site, changes) = rooms.site(&loaded.config, Some(self.wishes.clone()))?;
             Ok((loaded, site, changes))
         });
@@ -86,6 +93,10 @@ impl Reloader {
         let bound: Vec<String> = self.bound.iter().map(ToString::to_string).collect();
         if loaded.config.web.listen_addresses != self.bound {
             tracing::warn!(listening = bound.join(","), "other listen_addresses need a restart");
+        }
+        if wished != self.taking_orders_at {
+            let there_are: Vec<String> = self.taking_orders_at.iter().map(ToString::to_string).collect();
+            tracing::warn!(listening = there_are.join(","), "other listen_addresses of [control] need a restart");
         }
         tracing::info!(
             clusters_kept = changes.kept.join(","),

@@ -91,6 +91,7 @@ impl Rooms {
         reloads: Option<mpsc::Sender<http::Reload>>,
     ) -> Result<(http::Site, Changes), String> {
         let door = http::Door::new(&config.web)?;
+        let control_door = http::Door::of_control(config.control.tls.as_ref())?;
         let learned = config.state_dir.as_ref().map(|folder| folder.join(LEARNED));
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
@@ -111,7 +112,11 @@ impl Rooms {
         self.keeper = discovery.keep();
         let web = |told: &config::Cluster| told.endpoints.first().map(|endpoint| endpoint.url.clone());
         self.own.clusters(config.clusters.iter().filter_map(|told| Some((told.name.as_str(), web(told)?))));
-        let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
+        let site = site
+            .behind(door)
+            .behind_control(control_door)
+            .with_desk(desk)
+            .discovering(discovery, config.web.tls.is_some());
         for minter in clusters.iter().filter_map(|tenant| tenant.minter.as_ref()) {
             minter.start();
         }
@@ -153,8 +158,10 @@ impl Rooms {
         let mut routes = known::routes(scraper, super::unix_now);
         routes.extend(discovery::routes(discovery));
         routes.extend(control.routes());
-        let private = config.web.tls.is_some() || config.control.allow_plaintext;
-        api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION).private(private)
+        let apart = !config.control.listen_addresses.is_empty();
+        let rules = api::Rules { allow_plaintext: config.control.allow_plaintext, apart };
+        let desk = api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION);
+        desk.ruled(rules, control.listener())
     }
 
     /// What outlives configurations, from the first one on by which guests may be switched.

@@ -38,6 +38,7 @@ pub(super) fn run(options: Options) -> ExitCode {
     });
     super::run(async move {
         let app = app::App::reloadable(&config, source)?;
+        let app = app.taking_orders_at(app::bind_control(&config.control.listen_addresses).await?);
         app.serve(app::bind(&config.web.listen_addresses)?, app::stop_signal()?).await
     })
 }

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use super::auth::RawAuth;
 use super::check::Context;
+use super::control_listen::{self, RawListen};
 use super::credential::credential;
 use super::fault::{At, Place, Report};
 use super::raw::RawConfig;
 use super::reader::Reader;
-use super::{ApiToken, Control, Credential, Web, files, words};
+use super::{ApiToken, Control, Credential, Web, files, web, words};
 use crate::ids::{GuestSelection, Scope, TokenHash, holds_token};
 
 /// The longest name of a token, in bytes.
@@ -20,6 +21,7 @@ pub(super) struct RawControl<'t> {
     tokens: Vec<RawToken<'t>>,
     allow_plaintext: Option<At<bool>>,
     audit_file: Option<At<&'t str>>,
+    listen: RawListen<'t>,
 }
 
 /// One of `tokens`.
@@ -35,8 +37,10 @@ pub(super) fn read<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> Ra
     let tokens = table.tables("tokens", report).into_iter().map(|token| read_token(token, report)).collect();
     let allow_plaintext = table.boolean("allow_plaintext", report);
     let audit_file = table.string("audit_file", "the path of a file", report);
+    let addresses = table.strings("listen_addresses", r#"["unix:/run/pve-sentinel/control.sock"]"#, report);
+    let tls = table.table("tls", report).map(|tls| (tls.place().clone(), web::read_tls(tls, report)));
     table.close(report);
-    RawControl { tokens, allow_plaintext, audit_file }
+    RawControl { tokens, allow_plaintext, audit_file, listen: RawListen { addresses, tls } }
 }
 
 fn read_token<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawToken<'t> {
@@ -79,8 +83,11 @@ pub(super) fn control(raw: &RawControl<'_>, web: Option<&Web>, context: &mut Con
         }
         found => found.as_ref().map(|found| files::resolve(context.file, found.value)),
     };
+    let allow_plaintext = allow_plaintext.is_some();
+    let listening = control_listen::check(&raw.listen, (web, allow_plaintext), context);
     let tokens = tokens.into_iter().collect::<Option<_>>()?;
-    Some(Control { tokens, allow_plaintext: allow_plaintext.is_some(), audit_file })
+    let (listen_addresses, tls) = listening?;
+    Some(Control { tokens, allow_plaintext, audit_file, listen_addresses, tls })
 }
 
 /// Checks the acting credential of a cluster. `None` only after a fault was reported.

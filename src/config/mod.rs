@@ -5,7 +5,7 @@
 //!   reader    TOML tables, strictly: unknown keys, wrong types, missing keys
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
-//!   callers   [control]: who may use the API
+//!   callers   [control]: who may use the API; control_listen: where orders are taken
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
 //!             service, units know one kind of value each
 //!   mint      token_from_ssh, typed and checked
@@ -21,6 +21,7 @@
 mod auth;
 mod callers;
 mod check;
+mod control_listen;
 mod credential;
 mod endpoint;
 #[cfg(test)]
@@ -64,6 +65,7 @@ use std::time::Duration;
 
 use crate::ids::{Fingerprint, GuestSelection, Scope, SshAddress, TokenHash};
 pub use callers::token_name;
+pub use control_listen::ControlAddress;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
@@ -135,6 +137,10 @@ pub struct Control {
     /// `audit_file`: where each decision is written down; default `audit.log` in `state_dir`, absent where nothing is
     /// switched.
     pub audit_file: Option<PathBuf>,
+    /// `listen_addresses`: where orders are taken, and nowhere else; empty: where we listen for all.
+    pub listen_addresses: Vec<ControlAddress>,
+    /// `tls`: that of these addresses; sockets do without.
+    pub tls: Option<WebTls>,
 }
 
 /// Who may use the API.

@@ -25,6 +25,11 @@ impl Config {
         }
         let addresses: Vec<String> = self.web.listen_addresses.iter().map(ToString::to_string).collect();
         let _ = write!(text, "\nlistening on {}{}", addresses.join(", "), web::guards(&self.web));
+        if !self.control.listen_addresses.is_empty() {
+            let addresses: Vec<String> = self.control.listen_addresses.iter().map(ToString::to_string).collect();
+            let tls = if self.control.tls.is_some() { " (TLS)" } else { "" };
+            let _ = write!(text, "\ntaking orders at {}{tls}", addresses.join(", "));
+        }
         if !self.control.tokens.is_empty() {
             let tokens: Vec<String> = self.control.tokens.iter().map(of_token).collect();
             let _ = write!(text, "\ntokens of the API: {}", tokens.join(", "));

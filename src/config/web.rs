@@ -27,8 +27,8 @@ pub(super) struct RawWeb<'t> {
     enable_lifecycle: bool,
 }
 
-/// `tls` of `[web]`: paths.
-struct RawWebTls<'t> {
+/// `tls` of `[web]` and `[control]`: paths.
+pub(super) struct RawWebTls<'t> {
     cert_file: Option<At<&'t str>>,
     key_file: Option<At<&'t str>>,
     client_ca_file: Option<At<&'t str>>,
@@ -44,7 +44,7 @@ pub(super) fn read<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> Ra
     RawWeb { listen_addresses, tls, basic_auth_users: users.unwrap_or_default(), enable_lifecycle }
 }
 
-fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawWebTls<'t> {
+pub(super) fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawWebTls<'t> {
     table.require("cert_file", "the path of a PEM file with the server's certificate", report);
     let cert_file = table.string("cert_file", "the path of a PEM file", report);
     table.require("key_file", "the path of a PEM file with the key of the certificate", report);
@@ -92,7 +92,8 @@ pub(super) fn web(raw: &RawWeb<'_>, context: &mut Context<'_>) -> Option<Web> {
     Some(Web { listen_addresses, tls, basic_auth_users, enable_lifecycle: raw.enable_lifecycle })
 }
 
-fn tls(raw: &RawWebTls<'_>, context: &mut Context<'_>) -> Option<WebTls> {
+/// Checks the files. `None` only after a fault was reported.
+pub(super) fn tls(raw: &RawWebTls<'_>, context: &mut Context<'_>) -> Option<WebTls> {
     let mut path = |found: &Option<At<&str>>| {
         let found = found.as_ref()?;
         if found.value.is_empty() {

@@ -60,7 +60,7 @@ impl Audit {
     }
 
     /// Writes a line; it is on disk when this returns.
-    pub(super) fn write(&self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn write(&self, entry: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let _turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -16,13 +16,13 @@ const VMID: Parameter = Parameter {
     about: "The number of the guest.",
     schema: || json!({"type": "integer", "minimum": 1, "maximum": 999_999_999}),
 };
-const WAIT: Parameter = Parameter {
+pub(super) const WAIT: Parameter = Parameter {
     name: "wait",
     place: Place::Query,
     about: "How long to wait for the guest to be as asked for, such as 30s, at most 10m; without it, the task is told at once.",
     schema: || json!({"type": "string"}),
 };
-const KEY: Parameter = Parameter {
+pub(super) const KEY: Parameter = Parameter {
     name: "Idempotency-Key",
     place: Place::Header,
     about: "Names this order. For an hour, also after a restart, the same key gets the answer of the first time and nothing is \

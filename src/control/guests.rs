@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::action::{Action, Plan, Wish};
 use super::docs;
+use super::dry;
 use super::ending::Ending;
 use super::job::{self, Job};
 use super::journal::Claim;
@@ -19,7 +21,6 @@ use super::{Books, Control};
 use crate::api::{Caller, Code, Error, Reply, Request, Route, handler};
 use crate::config::duration;
 use crate::ids::Scope;
-use crate::pve;
 
 /// Nobody waits longer for the end of an order.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
@@ -94,27 +95,21 @@ async fn answer(control: Arc<Control>, action: Action, request: Request) -> Resu
     if body.dry_run {
         return dry_run(job).await;
     }
-    let (name, wish) = (name(&job.caller.name, job.key.as_deref(), &job.wish.name(&cluster, job.vmid)), &job.wish);
-    let wish = wish.name(&cluster, job.vmid);
-    let mut progress = match job.books.keep.join(&name, &wish) {
-        Joined::Other => return Err(other()),
-        Joined::Theirs(progress) => progress,
-        Joined::Mine(under_way) => match begin(job, &wish, under_way) {
-            Begun::Under(progress) => progress,
-            Begun::Before(reply) => return reply,
-        },
-    };
-    Ok(told(&mut progress, wait).await)
+    Ok(told(&mut give(job)?, wait).await)
 }
 
-/// An order that its caller may wait for, or one that was carried out before.
-enum Begun {
-    Under(watch::Receiver<Progress>),
-    Before(Result<Reply, Error>),
+/// Gives an order, and tells how far it has come: by this or, where the same is under way or was carried out, before.
+pub(super) fn give(job: Job) -> Result<watch::Receiver<Progress>, Error> {
+    let wish = job.wish.name(&job.acting.name, job.vmid);
+    match job.books.keep.join(&name(&job.caller.name, job.key.as_deref(), &wish), &wish) {
+        Joined::Other => Err(other()),
+        Joined::Theirs(progress) => Ok(progress),
+        Joined::Mine(under_way) => begin(job, &wish, under_way),
+    }
 }
 
 /// Only who carries an order of this name out asks what the name stood for: nobody else can then begin it in between.
-fn begin(job: Job, wish: &str, under_way: UnderWay) -> Begun {
+fn begin(job: Job, wish: &str, under_way: UnderWay) -> Result<watch::Receiver<Progress>, Error> {
     let now = (job.control.now)().as_secs();
     let claim = match &job.key {
         None => Claim::New,
@@ -122,22 +117,19 @@ fn begin(job: Job, wish: &str, under_way: UnderWay) -> Begun {
     };
     let progress = under_way.progress.subscribe();
     match claim {
-        Claim::Other => Begun::Before(Err(other())),
-        Claim::Ended(status, body) => Begun::Before(Ok(reply(status, &body))),
+        Claim::Other => return Err(other()),
+        Claim::Ended(status, body) => drop(under_way.progress.send_replace(Progress::Ended(status, body))),
         Claim::Open(record) => {
             let id = record.intent.id.clone();
             tokio::spawn(Job { id, ..job }.resume(*record, under_way));
-            Begun::Under(progress)
         }
-        Claim::New => {
-            tokio::spawn(job.run(under_way));
-            Begun::Under(progress)
-        }
+        Claim::New => drop(tokio::spawn(job.run(under_way))),
     }
+    Ok(progress)
 }
 
 /// What is said as soon as there is a task, or at the end of the wait.
-async fn told(progress: &mut watch::Receiver<Progress>, wait: Option<Duration>) -> Reply {
+pub(super) async fn told(progress: &mut watch::Receiver<Progress>, wait: Option<Duration>) -> Reply {
     let is_decided = |progress: &Progress| *progress != Progress::Deciding;
     let is_ended = |progress: &Progress| matches!(progress, Progress::Ended(..));
     let mut last = progress.wait_for(is_decided).await.map(|progress| progress.clone());
@@ -153,16 +145,16 @@ async fn told(progress: &mut watch::Receiver<Progress>, wait: Option<Duration>) 
     }
 }
 
-fn reply(status: u16, body: &Value) -> Reply {
+pub(super) fn reply(status: u16, body: &Value) -> Reply {
     Reply::with(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
 }
 
-fn other() -> Error {
+pub(super) fn other() -> Error {
     Error::bad_request("the Idempotency-Key stands for another order of this token; take a new one for each order")
 }
 
 /// Orders of one token with the same key are one; without a key, those that wish the same at the same time.
-fn name(token: &str, key: Option<&str>, wish: &str) -> String {
+pub(super) fn name(token: &str, key: Option<&str>, wish: &str) -> String {
     match key {
         Some(key) => format!("{token} key {key}"),
         None => format!("{token} {wish}"),
@@ -176,32 +168,49 @@ fn read(
     request: &Request,
     began: Instant,
 ) -> Result<(Job, Body, Option<Duration>), Error> {
-    let wait = request.query_all("wait").first().map(|text| time("wait", text, LONGEST_WAIT)).transpose()?;
+    let wait = request.query_all("wait").first().map(|text| wait(text)).transpose()?;
+    let body: Body = object(request)?;
+    let wish = Wish::read(action, body.timeout.as_deref(), body.force)?;
+    let acting = control.cluster(request.path("cluster"))?;
+    let vmid = vmid(request.path("vmid"))?;
+    let books = control.books.clone().filter(|_| acting.writer.is_some()).ok_or_else(|| job::disabled(&acting.name))?;
+    let (caller, id, key) = (request.caller.clone(), request.id.clone(), request.key.clone());
+    let (control, acting) = (Arc::clone(control), Arc::clone(acting));
+    Ok((Job { control, acting, books, caller, id, key, vmid, wish, began }, body, wait))
+}
+
+impl Wish {
+    /// What is wished, as typed.
+    pub(super) fn read(action: Action, timeout: Option<&str>, force: bool) -> Result<Self, Error> {
+        let timeout = timeout.map(|text| time("timeout", text, LONGEST_TIMEOUT)).transpose()?;
+        if timeout.is_some_and(|timeout| timeout.as_secs() == 0 || timeout.subsec_nanos() > 0) {
+            return Err(Error::bad_request("expected timeout to be a whole number of seconds, at least 1s"));
+        }
+        let word = action.as_str();
+        if timeout.is_some() && !action.takes_time() {
+            return Err(Error::bad_request(format!("timeout means nothing to {word}; only shutdown and reboot wait")));
+        }
+        if force && action != Action::Shutdown {
+            return Err(Error::bad_request(format!(
+                "force means nothing to {word}; it switches off what does not shut down"
+            )));
+        }
+        Ok(Self { action, timeout, force })
+    }
+}
+
+/// The body, which is an object and no list of its fields.
+pub(super) fn object<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
     let trimmed = request.body.trim_ascii_start();
     if !trimmed.is_empty() && !trimmed.starts_with(b"{") {
         return Err(Error::bad_request("the body is not as expected: expected a JSON object"));
     }
-    let body: Body = request.json()?;
-    let timeout = body.timeout.as_deref().map(|text| time("timeout", text, LONGEST_TIMEOUT)).transpose()?;
-    if timeout.is_some_and(|timeout| timeout.as_secs() == 0 || timeout.subsec_nanos() > 0) {
-        return Err(Error::bad_request("expected timeout to be a whole number of seconds, at least 1s"));
-    }
-    let word = action.as_str();
-    if timeout.is_some() && !action.takes_time() {
-        return Err(Error::bad_request(format!("timeout means nothing to {word}; only shutdown and reboot wait")));
-    }
-    if body.force && action != Action::Shutdown {
-        return Err(Error::bad_request(format!(
-            "force means nothing to {word}; it switches off what does not shut down"
-        )));
-    }
-    let acting = control.cluster(request.path("cluster"))?;
-    let vmid = vmid(request.path("vmid"))?;
-    let books = control.books.clone().filter(|_| acting.writer.is_some()).ok_or_else(|| job::disabled(&acting.name))?;
-    let wish = Wish { action, timeout, force: body.force };
-    let (caller, id, key) = (request.caller.clone(), request.id.clone(), request.key.clone());
-    let (control, acting) = (Arc::clone(control), Arc::clone(acting));
-    Ok((Job { control, acting, books, caller, id, key, vmid, wish, began }, body, wait))
+    request.json()
+}
+
+/// How long a caller waits.
+pub(super) fn wait(text: &str) -> Result<Duration, Error> {
+    time("wait", text, LONGEST_WAIT)
 }
 
 fn time(name: &str, text: &str, most: Duration) -> Result<Duration, Error> {
@@ -223,36 +232,8 @@ async fn dry_run(job: Job) -> Result<Reply, Error> {
     let ending = match job.plan().await {
         Err(error) => Ending::failed(error, None, None),
         Ok((guest, plan)) => {
-            let subject = job.subject(&guest.node, guest.kind, guest.name.clone());
-            let mut ending = Ending::well(&subject, false, &guest.seen.word, None);
-            (ending.outcome, ending.body["dry_run"]) = ("dry_run", true.into());
-            if let Plan::Send(order) = plan {
-                let held = match job.writer()?.permissions().await.and_then(|answer| pve::permissions(&answer)) {
-                    Ok(held) => Some(held),
-                    Err(error) => {
-                        tracing::debug!(cluster = subject.cluster, %error, "the rights of who acts cannot be read");
-                        None
-                    }
-                };
-                let held = |privilege: &str, path: &str| {
-                    held.as_ref().map(|held| held.held(privilege, path) == pve::Held::Wholly)
-                };
-                let needs: Vec<Value> = order
-                    .needs
-                    .iter()
-                    .map(|(privilege, path)| json!({"privilege": privilege, "path": path, "held": held(privilege, path)}))
-                    .collect();
-                let form: serde_json::Map<String, Value> =
-                    order.fields.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-                let path = format!("/nodes/{}/{}/{}/status/{}", guest.node, guest.kind, guest.vmid, order.verb);
-                ending.body["changed"] = true.into();
-                ending.body["request"] = json!({"method": "POST", "path": path, "form": form});
-                ending.body["needs"] = needs.into();
-                if order.via_ha {
-                    ending.body["via"] = "ha".into();
-                }
-            }
-            ending
+            let rights = if matches!(plan, Plan::Send(_)) { dry::rights(job.writer()?).await } else { None };
+            dry::would(&job, &guest, &plan, rights.as_ref())
         }
     };
     let mut entry = job.entry("decision", ending.outcome);
@@ -293,7 +274,8 @@ async fn refuse(
     }
 }
 
-async fn write(books: &Books, entry: super::audit::Entry) {
+/// Tells the log and the file.
+pub(super) async fn write(books: &Books, entry: super::audit::Entry) {
     entry.log();
     let audit = Arc::clone(&books.audit);
     if let Ok(Err(error)) = tokio::task::spawn_blocking(move || audit.write(&entry)).await {

@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::batches::{Batch, BatchClaim, BatchLine, Batches};
+
 /// So long an ended order is remembered, in seconds.
 const REMEMBERED: u64 = 3600;
 /// So long one that did not end is looked for, in seconds.
@@ -73,6 +75,7 @@ enum Line {
     Intent(Intent),
     Taken { id: String, upid: String },
     Ended { id: String, status: u16, body: Value },
+    Batch(BatchLine),
 }
 
 /// The file and what is in it.
@@ -84,6 +87,7 @@ pub(super) struct Journal {
 #[derive(Default)]
 struct State {
     records: HashMap<String, Record>,
+    batches: Batches,
     lines: usize,
 }
 
@@ -131,6 +135,9 @@ impl Journal {
     /// What a token's key stands for.
     pub(super) fn claim(&self, token: &str, key: &str, wish: &str, now: u64) -> Claim {
         let state = self.state();
+        if state.batches.has(token, key, now) {
+            return Claim::Other;
+        }
         let of_key = |record: &&Record| record.intent.token == token && record.intent.key.as_deref() == Some(key);
         let fresh = |record: &&Record| record.ended.is_none() || now < record.intent.at.saturating_add(REMEMBERED);
         let Some(record) = state.records.values().filter(of_key).find(fresh) else { return Claim::New };
@@ -141,6 +148,25 @@ impl Journal {
             Some((status, body)) => Claim::Ended(*status, body.clone()),
             None => Claim::Open(Box::new(record.clone())),
         }
+    }
+
+    /// Writes that a batch is about to be begun.
+    pub(super) fn begin_batch(&self, batch: Batch) -> io::Result<()> {
+        self.append(&mut self.state(), Line::Batch(BatchLine::Begun(batch)))
+    }
+
+    /// Writes what became of it.
+    pub(super) fn batch_ended(&self, id: &str, status: u16, body: &Value) -> io::Result<()> {
+        let line = BatchLine::Ended { id: id.to_owned(), status, body: body.clone() };
+        self.append(&mut self.state(), Line::Batch(line))
+    }
+
+    /// What a token's key stands for, where a batch is wished.
+    pub(super) fn claim_batch(&self, token: &str, key: &str, wish: &str, now: u64) -> BatchClaim {
+        let claimed = self.state().batches.claim(token, key, wish, now);
+        // It may be the key of a single order.
+        let is_taken = claimed == BatchClaim::New && self.claim(token, key, wish, now) != Claim::New;
+        if is_taken { BatchClaim::Other } else { claimed }
     }
 
     /// Orders of which no end is known.
@@ -165,7 +191,8 @@ impl Journal {
 
     /// Writes what is remembered into a new file, which then takes the place of the old one.
     fn rewrite(&self, state: &mut State) -> io::Result<()> {
-        let lines: Vec<Line> = state.records.values().flat_map(Record::lines).collect();
+        let batches = state.batches.lines().map(Line::Batch);
+        let lines: Vec<Line> = state.records.values().flat_map(Record::lines).chain(batches).collect();
         let new = self.path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         for line in &lines {
@@ -200,6 +227,7 @@ impl State {
             Line::Ended { id, status, body } => {
                 self.records.get_mut(&id).into_iter().for_each(|record| record.ended = Some((status, body.clone())));
             }
+            Line::Batch(line) => self.batches.take(line),
         }
     }
 
@@ -208,6 +236,7 @@ impl State {
             let kept = if record.ended.is_some() { REMEMBERED } else { LOOKED_FOR };
             now < record.intent.at.saturating_add(kept)
         });
+        self.batches.forget(now);
     }
 }
 
@@ -276,6 +305,33 @@ mod tests {
         assert_eq!(later.claim("ops", "k1", "start", 4600), Claim::New);
         assert_eq!(later.open_records().len(), 1);
         assert!(Journal::open(&path, 1000 + LOOKED_FOR).unwrap().open_records().is_empty());
+    }
+
+    #[test]
+    fn a_key_stands_for_a_batch_or_for_an_order_and_not_for_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.journal");
+        let journal = Journal::open(&path, 1000).unwrap();
+        let begun = |id: &str, key: &str| {
+            let (id, token, key) = (id.to_owned(), "ops".to_owned(), key.to_owned());
+            Batch { id, at: 1000, token, key, wish: "all".to_owned(), chosen: Default::default() }
+        };
+        journal.intend(intent("1", "k1", 1000)).unwrap();
+        journal.begin_batch(begun("2", "k2")).unwrap();
+        journal.begin_batch(begun("3", "k3")).unwrap();
+        journal.batch_ended("3", 200, &json!({"selected": 0})).unwrap();
+        for journal in [journal, Journal::open(&path, 1000).unwrap()] {
+            let claim = |token, key, wish, now| journal.claim_batch(token, key, wish, now);
+            assert_eq!(claim("ops", "k1", "all", 1000), BatchClaim::Other);
+            assert_eq!(claim("ops", "k2", "all", 4599), BatchClaim::Open(Box::new(begun("2", "k2"))));
+            assert_eq!(claim("ops", "k3", "all", 4599), BatchClaim::Ended(200, json!({"selected": 0})));
+            assert_eq!(claim("ops", "k3", "some", 4599), BatchClaim::Other);
+            assert_eq!(claim("other", "k3", "all", 4599), BatchClaim::New);
+            assert_eq!(claim("ops", "k3", "all", 4600), BatchClaim::New);
+            assert_eq!(journal.claim("ops", "k2", "start", 1000), Claim::Other);
+        }
+        let later = Journal::open(&path, 4600).unwrap();
+        assert_eq!(later.claim_batch("ops", "k2", "all", 1000), BatchClaim::New);
     }
 
     #[test]

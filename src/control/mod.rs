@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! guests     POST /api/v1/guests/{cluster}/{vmid}/{action}: the wish, whose it is, how long its caller waits
+//!   dry      what would be sent
+//! batch      POST /api/v1/batch: many guests, each as if it were asked for alone; batches: what the journal has of them
 //! tasks      GET /api/v1/tasks, of everybody, by the reading credential
 //!   action   action × kind × state → an order, nothing, or a refusal (pure)
 //!   guest    where a guest is now, and what its own node says of it
@@ -9,6 +11,7 @@
 //!   follow   tasks and states, until they are what they become; lost answers
 //!   ending   what is answered and written down (pure)
 //! keep       what outlives a configuration: the lock of state_dir, the journal, orders under way
+//! refused    orders that were refused before anybody looked at them
 //! audit      the file of decisions          upid   names of tasks          docs   for the OpenAPI document
 //! rights     what an acting credential may do, for those who set it up
 //! ```
@@ -17,7 +20,10 @@
 
 mod action;
 mod audit;
+mod batch;
+mod batches;
 mod docs;
+mod dry;
 mod ending;
 mod follow;
 mod guest;
@@ -25,6 +31,7 @@ mod guests;
 mod job;
 mod journal;
 mod keep;
+mod refused;
 mod rights;
 mod tasks;
 mod upid;
@@ -42,6 +49,7 @@ pub use action::Action;
 use audit::Audit;
 pub use keep::Keep;
 pub use rights::{Finding, State, check};
+use refused::Refused;
 
 /// One cluster.
 pub struct Acting {
@@ -58,6 +66,7 @@ pub struct Control {
     /// Absent where no cluster has an acting credential.
     books: Option<Books>,
     own: Arc<Own>,
+    refused: Refused,
     /// Since 1970.
     now: fn() -> Duration,
 }
@@ -86,12 +95,12 @@ impl Control {
         now: fn() -> Duration,
     ) -> Result<Self, String> {
         let open = |(keep, path): (_, &Path)| Ok::<_, String>(Books { keep, audit: Arc::new(Audit::open(path)?) });
-        Ok(Self { clusters, books: books.map(open).transpose()?, own, now })
+        Ok(Self { clusters, books: books.map(open).transpose()?, own, refused: Refused::default(), now })
     }
 
     /// What can be asked.
     pub fn routes(self: &Arc<Self>) -> Vec<Route> {
-        guests::routes(self).into_iter().chain(tasks::routes(self)).collect()
+        guests::routes(self).into_iter().chain([batch::route(self)]).chain(tasks::routes(self)).collect()
     }
 
     /// Finds out what became of orders that another life of this process began and did not see end. Must run on the runtime.

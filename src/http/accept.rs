@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+
+use super::listener::{Arrival, Listener, Raw, Side};
 
 /// The wait after an error that concerns the listener, such as too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -16,7 +17,8 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// Takes clients from all listeners.
 pub(super) struct Acceptor {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
+    side: Side,
     trouble: Trouble,
 }
 
@@ -29,17 +31,17 @@ struct Trouble {
 }
 
 impl Acceptor {
-    pub(super) fn new(listeners: Vec<TcpListener>) -> Self {
-        Self { listeners, trouble: Trouble::default() }
+    pub(super) fn new(listeners: Vec<Listener>, side: Side) -> Self {
+        Self { listeners, side, trouble: Trouble::default() }
     }
 
     /// The next client. Nothing is lost when it is dropped.
-    pub(super) async fn next(&mut self) -> TcpStream {
+    pub(super) async fn next(&mut self) -> Arrival {
         loop {
             self.trouble.pause().await;
             let accepted = accept(&self.listeners).await;
             if let Some(stream) = self.trouble.judge(accepted) {
-                return stream;
+                return Arrival { stream, side: self.side };
             }
         }
     }
@@ -76,11 +78,11 @@ impl Trouble {
     }
 }
 
-async fn accept(listeners: &[TcpListener]) -> io::Result<TcpStream> {
+async fn accept(listeners: &[Listener]) -> io::Result<Raw> {
     poll_fn(|cx| {
         for listener in listeners {
             if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                return Poll::Ready(accepted.map(|(stream, _)| stream));
+                return Poll::Ready(accepted);
             }
         }
         Poll::Pending

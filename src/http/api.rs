@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::{Site, negotiate, packed, query};
-use crate::api::{Admitted, Code, Desk, Error, Head, Refused, Reply};
+use crate::api::{Admitted, Code, Desk, Entrance, Error, Head, Refused, Reply};
 
 /// What is counted of requests whose path means nothing, or may mean nothing to their caller.
 const OTHER: &str = "/api/";
@@ -33,7 +34,12 @@ pub(super) struct Asked {
 }
 
 /// Finds out who asks, and reads the body that belongs to the request.
-pub(super) async fn admit(site: &Site, head: &Parts, body: Incoming, client: Option<SocketAddr>) -> Asked {
+pub(super) async fn admit(
+    site: &Site,
+    head: &Parts,
+    body: Incoming,
+    (client, entrance): (Option<SocketAddr>, Entrance),
+) -> Asked {
     let gzip = negotiate::gzip(&head.headers);
     let asked = site.desk.admit(Head {
         method: &head.method,
@@ -42,16 +48,18 @@ pub(super) async fn admit(site: &Site, head: &Parts, body: Incoming, client: Opt
         pairs: query::pairs(head.uri.query().unwrap_or_default()).map_err(|_| GARBLED.to_owned()),
         headers: &head.headers,
         from: client.map(|client| client.ip()),
+        entrance,
     });
     let admitted = match asked {
         Ok(admitted) => admitted,
-        Err(Refused { reply, pattern, caller }) => {
+        Err(Refused { reply, pattern, caller, .. }) => {
             return Asked { outcome: Err(reply), gzip, pattern: pattern.unwrap_or(OTHER), user: caller, id: None };
         }
     };
     let (pattern, user, id) = (admitted.pattern(), admitted.caller().to_owned(), admitted.id().to_owned());
     let outcome = if admitted.takes_body() {
-        with_body(admitted, head, body, site.limits.body_timeout).await
+        let body = read(head, body, site.limits.body_timeout).await;
+        site.desk.with_body(admitted, body)
     } else {
         Ok(admitted)
     };
@@ -70,7 +78,7 @@ pub(super) async fn page(asked: Asked) -> Response<Body> {
     response
 }
 
-async fn with_body(admitted: Admitted, head: &Parts, body: Incoming, limit: Duration) -> Result<Admitted, Error> {
+async fn read(head: &Parts, body: Incoming, limit: Duration) -> Result<Bytes, Error> {
     let too_large = || Error::new(Code::TooLarge, format!("the body is longer than {} bytes", Desk::BODY));
     let said = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if said.is_some_and(|length: usize| length > Desk::BODY) {
@@ -81,5 +89,5 @@ async fn with_body(admitted: Admitted, head: &Parts, body: Incoming, limit: Dura
     let body = read.map_err(|_| late())?.map_err(|error| {
         if error.is::<LengthLimitError>() { too_large() } else { Error::bad_request("the body did not arrive whole") }
     })?;
-    admitted.with_body(body.to_bytes())
+    Ok(body.to_bytes())
 }

@@ -11,12 +11,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::Watcher;
-use tokio::net::TcpStream;
 
-use super::door::{self, Way};
+use super::door::Way;
+use super::listener::{Arrival, Side};
 use super::phase::{Stream, Track, Tracked};
 use super::wire::Wire;
 use super::{Front, routes};
+use crate::api::Entrance;
 
 /// What is buffered per connection; a page comes in chunks of the same size.
 const BUFFER: usize = 64 * 1024;
@@ -24,15 +25,16 @@ const BUFFER: usize = 64 * 1024;
 /// Who is at the other end.
 struct Guest {
     client: Option<SocketAddr>,
+    side: Side,
     way: Way,
     front: Arc<Front>,
     track: Arc<Track>,
 }
 
 /// Answers requests until the client leaves, or has used up what [`Limits`](super::Limits) gives it.
-pub(super) async fn connection(stream: TcpStream, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
-    let (client, limits) = (door::address(&stream), *front.limits());
-    let talk = talk(stream, client, front, watcher, Arc::clone(&track));
+pub(super) async fn connection(arrival: Arrival, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
+    let (client, limits) = (arrival.address(), *front.limits());
+    let talk = talk(arrival, client, front, watcher, Arc::clone(&track));
     tokio::select! {
         // What has arrived is read before the connection is judged.
         biased;
@@ -41,10 +43,11 @@ pub(super) async fn connection(stream: TcpStream, front: Arc<Front>, watcher: Wa
     }
 }
 
-async fn talk(stream: TcpStream, client: Option<SocketAddr>, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
+async fn talk(arrival: Arrival, client: Option<SocketAddr>, front: Arc<Front>, watcher: Watcher, track: Arc<Track>) {
     let limits = *front.limits();
     let shown = client.map(tracing::field::display);
-    let (wire, way) = match Wire::open(stream, &front.site().door, limits.write_timeout).await {
+    let Arrival { stream, side } = arrival;
+    let (wire, way) = match Wire::open(stream, front.site().door(side), limits.write_timeout).await {
         Ok(Some(opened)) => opened,
         Ok(None) => {
             tracing::debug!(client = shown, "refused plain HTTP where TLS is spoken");
@@ -56,7 +59,7 @@ async fn talk(stream: TcpStream, client: Option<SocketAddr>, front: Arc<Front>, 
         }
     };
     let stream = Stream::new(wire, Arc::clone(&track));
-    let guest = Arc::new(Guest { client, way, front, track });
+    let guest = Arc::new(Guest { client, side, way, front, track });
     let service = service_fn(move |request: Request<Incoming>| {
         let guest = Arc::clone(&guest);
         async move { Ok::<_, Infallible>(guest.answer(request).await) }
@@ -77,9 +80,10 @@ impl Guest {
         let site = self.front.site();
         // Until it is known whose request this is, and it is whole, the client counts as one that waits: it may be
         // closed to make room, and its time is bounded.
-        let visit = routes::admit(&site, request, self.client).await;
+        let entrance = Entrance { sealed: self.way != Way::Plain, of_control: self.side == Side::Control };
+        let visit = routes::admit(&site, request, (self.client, entrance)).await;
         let answering = self.track.begin();
-        let stays = site.door.way() == self.way;
+        let stays = self.way == Way::Socket || site.door(self.side).way() == self.way;
         let mut response = routes::answer(site, visit).await;
         if !stays {
             // It came in by a way that is shut by now.

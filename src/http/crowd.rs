@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Front;
 use super::connection::connection;
+use super::listener::Arrival;
 use super::phase::Track;
 
 /// The connections that are open.
@@ -37,9 +37,9 @@ impl Crowd {
         self.tasks.len() < self.limit
     }
 
-    pub(super) fn add(&mut self, stream: TcpStream, front: &Arc<Front>) {
+    pub(super) fn add(&mut self, arrival: Arrival, front: &Arc<Front>) {
         let track = Arc::new(Track::new(Arc::clone(&self.news)));
-        let task = connection(stream, Arc::clone(front), self.graceful.watcher(), Arc::clone(&track));
+        let task = connection(arrival, Arc::clone(front), self.graceful.watcher(), Arc::clone(&track));
         let id = self.tasks.spawn(task).id();
         self.tracks.insert(id, track);
     }

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use tokio::net::TcpStream;
 
 use super::guard::{Guard, Verdict};
 use super::tls::Tls;
-use crate::config::Web;
+use crate::config::{Web, WebTls};
 
 /// What stands between a client and the pages; a reload makes a new one.
 #[derive(Default)]
@@ -24,6 +23,8 @@ pub struct Door {
 pub(super) enum Way {
     /// Without TLS.
     Plain,
+    /// Through a socket in the file system.
+    Socket,
     /// Through TLS, as anybody.
     Tls,
     /// Through TLS, with a certificate signed by one of these authorities (PEM).
@@ -36,6 +37,12 @@ impl Door {
         let tls = web.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
         let guard = if web.basic_auth_users.is_empty() { None } else { Some(Guard::new(&web.basic_auth_users)?) };
         Ok(Self { tls, guard, lifecycle: web.enable_lifecycle })
+    }
+
+    /// The door of the listeners of `[control]`, where tokens are asked for and nothing else. As above.
+    pub fn of_control(tls: Option<&WebTls>) -> Result<Self, String> {
+        let tls = tls.cloned().map(Tls::new).transpose()?.map(Arc::new);
+        Ok(Self { tls, ..Self::default() })
     }
 
     /// Knows of users what `former` found out, as far as it still holds.
@@ -62,10 +69,4 @@ impl Door {
             None => Verdict::Welcome(None),
         }
     }
-}
-
-/// The client's address for the log.
-pub(super) fn address(stream: &TcpStream) -> Option<SocketAddr> {
-    let address = stream.peer_addr().ok()?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }

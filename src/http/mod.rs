@@ -1,10 +1,10 @@
 //! The listeners, routes and pages.
 //!
 //! ```text
-//! listen     an address → a listener
+//! listen     an address → a listener; listener: the same of sockets in the file system, and who comes in
 //! front      what all connections share: the site as it is now, which a reload replaces as a whole
 //! serve      the loop: accept (clients), crowd (all connections: room for new ones, the end)
-//! connection one client: phase (what it is doing, and how long it may), wire (TCP, or TLS over it)
+//! connection one client: phase (what it is doing, and how long it may), wire (TCP, TLS over it, a socket)
 //! door       who may come in: tls (certificates, read again when they change), guard (names and passwords)
 //! routes     the table: path → page; 401, 404, 405, counting and logging
 //! landing    GET /            health     GET /-/healthy, /-/ready
@@ -33,6 +33,7 @@ mod health;
 mod host;
 mod landing;
 mod listen;
+mod listener;
 mod negotiate;
 mod packed;
 mod phase;
@@ -64,8 +65,10 @@ use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 pub use door::Door;
 pub use front::Front;
 pub use listen::bind;
+pub use listener::Listener;
+use listener::Side;
 pub use reload::Reload;
-pub use serve::serve;
+pub use serve::{serve, serve_control};
 
 /// What the pages are made from, and who may see them: all that one reading of the configuration says.
 pub struct Site {
@@ -78,6 +81,8 @@ pub struct Site {
     version: String,
     limits: Limits,
     door: Door,
+    /// The same of the listeners of `[control]`.
+    control_door: Door,
     /// Who answers what begins with `/api`.
     desk: Desk,
     discovery: Arc<Discovery>,
@@ -169,6 +174,7 @@ impl Site {
             version: version.to_owned(),
             limits,
             door: Door::default(),
+            control_door: Door::default(),
             desk: Desk::default(),
             discovery: Arc::default(),
             tls: false,
@@ -181,6 +187,13 @@ impl Site {
     #[must_use]
     pub fn behind(mut self, door: Door) -> Self {
         self.door = door;
+        self
+    }
+
+    /// The same with another door for the listeners of `[control]`.
+    #[must_use]
+    pub fn behind_control(mut self, door: Door) -> Self {
+        self.control_door = door;
         self
     }
 
@@ -203,6 +216,13 @@ impl Site {
     pub fn reloading(mut self, wishes: mpsc::Sender<Reload>) -> Self {
         self.reloads = Some(wishes);
         self
+    }
+
+    fn door(&self, side: Side) -> &Door {
+        match side {
+            Side::Web => &self.door,
+            Side::Control => &self.control_door,
+        }
     }
 
     fn is_draining(&self) -> bool {

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use super::body::Body;
 use super::guard::Verdict;
 use super::{Site, api, exposition, health, host, landing, reference, reload, reply, sd};
-use crate::api::Desk;
+use crate::api::{Desk, Entrance};
 use crate::ids::holds_token;
 
 struct Route {
@@ -77,14 +77,23 @@ pub(super) struct Visit {
 
 /// Finds out who asks, and reads what belongs to the request. May wait for the client, and for its password to be
 /// checked.
-pub(super) async fn admit(site: &Site, request: Request<Incoming>, client: Option<SocketAddr>) -> Visit {
+pub(super) async fn admit(
+    site: &Site,
+    request: Request<Incoming>,
+    (client, entrance): (Option<SocketAddr>, Entrance),
+) -> Visit {
     let began = Instant::now();
     // Bodies that nobody wants are dropped unread; the connection is closed after the answer if one was long.
     let (head, body) = request.into_parts();
     if Desk::is_here(head.uri.path()) {
-        let asked = api::admit(site, &head, body, client).await;
+        let asked = api::admit(site, &head, body, (client, entrance)).await;
         let (api, user) = (Some(asked), None);
         return Visit { head, route: None, api, client, user, refusal: None, began };
+    }
+    if entrance.of_control {
+        let refusal =
+            reply::text(StatusCode::NOT_FOUND, "there is the API here, /api/v1/…, and nothing else\n".to_owned());
+        return Visit { head, route: None, api: None, client, user: None, refusal: Some(refusal), began };
     }
     let route = ROUTES.iter().find(|route| route.path == head.uri.path());
     let mut visit = Visit { head, route, api: None, client, user: None, refusal: None, began };

@@ -43,6 +43,20 @@ impl GuestSelection {
         let all_others = self.means.is_empty() && !self.takes_away.is_empty();
         (all_others || some(&self.means)) && !some(&self.takes_away)
     }
+
+    /// The same where the number alone decides it; `None`: tags or pool matter.
+    pub fn by_number(&self, vmid: u64) -> Option<bool> {
+        let named = |list: &[Guests]| list.iter().any(|guests| !matches!(guests, Guests::Range(..)));
+        let some = |list: &[Guests]| list.iter().any(|guests| guests.has(vmid, std::iter::empty(), None));
+        let all_others = self.means.is_empty() && !self.takes_away.is_empty();
+        if some(&self.takes_away) {
+            return Some(false);
+        }
+        match (all_others || some(&self.means), named(&self.means), named(&self.takes_away)) {
+            (false, true, _) | (true, _, true) => None,
+            (is_meant, _, _) => Some(is_meant),
+        }
+    }
 }
 
 impl Guests {
@@ -135,6 +149,25 @@ mod tests {
     }
 
     #[test]
+    fn numbers_may_decide_alone() {
+        for (selectors, expected) in [
+            (&["100-199"][..], Some(true)),
+            (&["200-299"], Some(false)),
+            (&["200-299", "tag:web"], None),
+            (&["100-199", "tag:web"], Some(true)),
+            (&["100-199", "!tag:web"], None),
+            (&["200-299", "!tag:web"], Some(false)),
+            (&["tag:web", "!150"], Some(false)),
+            (&["!151"], Some(true)),
+            (&["!pool:lab"], None),
+            (&[], Some(false)),
+        ] {
+            let selection = GuestSelection::parse(selectors.iter().copied()).expect("selectors");
+            assert_eq!(selection.by_number(150), expected, "{selectors:?}");
+        }
+    }
+
+    #[test]
     fn what_is_odd_is_refused() {
         for text in [
             "",
@@ -168,6 +201,8 @@ mod tests {
         fn no_text_panics_and_what_is_read_is_written_alike(text in prop_oneof![".{0,20}", "!?(tag|pool):[a-z/.+-]{0,5}", "!?[0-9]{0,4}-?[0-9]{0,4}"], vmid: u64) {
             if let Ok(selection) = GuestSelection::parse([text.as_str()]) {
                 prop_assert_eq!(GuestSelection::parse(selection.to_string().split(',')), Ok(selection.clone()));
+                let by_number = selection.by_number(vmid);
+                prop_assert!(by_number.is_none_or(|meant| selection.has(vmid, ["a"].into_iter(), Some("b")) == meant));
                 prop_assert!(!selection.has(vmid, ["a"].into_iter(), None) || text.starts_with('!') || !text.starts_with("pool"));
             }
         }

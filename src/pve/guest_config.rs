@@ -19,12 +19,42 @@ pub struct GuestConfig<'a> {
     /// The first network card, with options.
     #[serde(borrow)]
     pub net0: Text<'a>,
+    /// When it is started and shut down among the others of its node, as `order=1,up=30,down=60`.
+    #[serde(borrow)]
+    pub startup: Text<'a>,
     /// PVE's checksum of the file: every configuration has one.
     #[serde(borrow)]
     pub digest: Text<'a>,
 }
 
+/// What `startup` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Startup {
+    /// The lowest is started first; those without come after all others.
+    pub order: Option<u64>,
+    /// How long the next one waits after this was started, in seconds.
+    pub up: Option<u64>,
+    /// How long it may take to shut down, in seconds.
+    pub down: Option<u64>,
+}
+
 impl GuestConfig<'_> {
+    /// What is said of the order; what cannot be read counts as not said.
+    pub fn startup(&self) -> Startup {
+        let mut startup = Startup::default();
+        for option in self.startup.filled().unwrap_or_default().split(',') {
+            let (name, value) = option.split_once('=').unwrap_or(("order", option));
+            let value = value.trim().parse().ok();
+            match name.trim() {
+                "order" => startup.order = value,
+                "up" => startup.up = value,
+                "down" => startup.down = value,
+                _ => {}
+            }
+        }
+        startup
+    }
+
     /// Whether a VM is set to have a QEMU guest agent: `1`, `enabled=1`, either with options; it has none by default.
     pub fn has_agent(&self) -> bool {
         let first = |option: &str| match option.split_once('=') {
@@ -64,6 +94,23 @@ mod tests {
             let answer = recorded(&format!("pve-9.2-cluster/{file}"));
             let config = guest_config(&answer).expect("a configuration");
             assert_eq!((config.has_agent(), config.first_mac().as_deref()), (agent, Some(mac)), "{file}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_start_is_told() {
+        for (told, order, up, down) in [
+            ("order=2,up=30,down=60", Some(2), Some(30), Some(60)),
+            ("2", Some(2), None, None),
+            ("2,up=5", Some(2), Some(5), None),
+            ("down=180", None, None, Some(180)),
+            ("order=any,up=-1", None, None, None),
+            ("", None, None, None),
+        ] {
+            let body = format!(r#"{{"data":{{"digest":"9f","startup":"{told}"}}}}"#);
+            let answer = Answer::of(&body);
+            let startup = guest_config(&answer).expect("a configuration").startup();
+            assert_eq!(startup, Startup { order, up, down }, "{told}");
         }
     }
 

@@ -69,7 +69,7 @@ pub use certificate::Details;
 pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
-pub use guest_config::{GuestConfig, guest_config};
+pub use guest_config::{GuestConfig, Startup, guest_config};
 pub use interfaces::{Interface, agent_interfaces, container_interfaces};
 pub use known::{Condition, KnownEndpoint};
 pub use look::{Shown, shown_certificate};

@@ -14,32 +14,32 @@ use crate::support::{Exporter, Page, Reply, SECRET, Simulated, TOKEN_ID, connect
 const OPERATOR: &str = "operator@pve!power";
 const OPERATOR_SECRET: &str = "0d0e0f10-5eec-4e7b-9d43-0123456789ab";
 /// May read, and switch everything.
-pub(super) const ALL: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
+pub const ALL: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
 /// May switch 900, and nothing else.
-pub(super) const SOME: &str = "pvs_7xI0VniQq83vEjRWeJAq83vEjRWeJCrze8SNFZ4kKvN";
+pub const SOME: &str = "pvs_7xI0VniQq83vEjRWeJAq83vEjRWeJCrze8SNFZ4kKvN";
 /// May read.
-pub(super) const READ: &str = "pvs_readreadreadreadreadreadreadreadreadread123";
+pub const READ: &str = "pvs_readreadreadreadreadreadreadreadreadread123";
 
 /// A second of ours is so many of the cluster's.
 const PACE: u64 = 20;
-const VM: u64 = 900;
-const CONTAINER: u64 = 901;
+pub const VM: u64 = 900;
+pub const CONTAINER: u64 = 901;
 
 /// A cluster with two guests of its own, and an exporter that may switch them.
-pub(super) struct Lab {
-    pub(super) pve: Simulated,
-    pub(super) exporter: Exporter,
-    config: String,
-    pub(super) folder: tempfile::TempDir,
+pub struct Lab {
+    pub pve: Simulated,
+    pub exporter: Exporter,
+    pub config: String,
+    pub folder: tempfile::TempDir,
     began: Instant,
 }
 
 impl Lab {
-    pub(super) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with("")
     }
 
-    pub(super) fn start_with(control: &str) -> Self {
+    pub fn start_with(control: &str) -> Self {
         let began = Instant::now();
         let pve = Simulated::start_with(World::new(1, 3, 12), 1, |options| {
             let mut tokens = options.tokens.clone();
@@ -72,35 +72,35 @@ impl Lab {
         Self { exporter: Exporter::serve(&config), config, pve, folder, began }
     }
 
-    pub(super) fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> T) -> T {
+    pub fn edit<T>(&self, change: impl FnOnce(&mut Edit<'_>) -> T) -> T {
         self.pve.world.edit(seconds(self.began), change)
     }
 
     /// SIGKILL, and another life.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.kill();
         self.exporter = Exporter::serve(&self.config);
     }
 
     #[expect(clippy::disallowed_methods, reason = "a signal that nobody can catch")]
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let id = self.exporter.id().to_string();
         assert!(std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
         self.exporter.wait();
     }
 
-    fn post(&self, path: &str, body: &str) -> Reply {
+    pub fn post(&self, path: &str, body: &str) -> Reply {
         post(&self.exporter, ALL, path, &[], body)
     }
 
     /// An action, waited for.
-    fn act(&self, vmid: u64, action: &str, body: &str) -> (u16, Value) {
+    pub fn act(&self, vmid: u64, action: &str, body: &str) -> (u16, Value) {
         let reply = self.post(&format!("/api/v1/guests/home/{vmid}/{action}?wait=1m"), body);
         (reply.status, json(&reply))
     }
 
     /// Paths and bodies of the orders that the cluster saw.
-    pub(super) fn orders(&self) -> Vec<String> {
+    pub fn orders(&self) -> Vec<String> {
         let seen = self.pve.cluster.sims[0].requests();
         let posts = seen.iter().filter(|seen| seen.method != "GET");
         posts
@@ -111,7 +111,7 @@ impl Lab {
             .collect()
     }
 
-    fn audit(&self) -> Vec<Value> {
+    pub fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("state/audit.log")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -121,8 +121,18 @@ fn seconds(began: Instant) -> Duration {
     Duration::from_secs(1000 + u64::try_from(began.elapsed().as_millis()).unwrap() * PACE / 1000)
 }
 
-fn post(exporter: &Exporter, token: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-    let mut stream = connect(exporter.address);
+pub fn post(exporter: &Exporter, token: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    send(connect(exporter.address), token, path, headers, body)
+}
+
+/// An order over whatever carries it.
+pub fn send(
+    mut stream: impl std::io::Read + Write,
+    token: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let text = format!(
         "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\
@@ -131,15 +141,15 @@ fn post(exporter: &Exporter, token: &str, path: &str, headers: &[(&str, &str)], 
     );
     stream.write_all(text.as_bytes()).unwrap();
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+    stream.read_to_end(&mut bytes).unwrap();
     parse(&bytes, false)
 }
 
-fn get(exporter: &Exporter, token: &str, path: &str) -> Reply {
+pub fn get(exporter: &Exporter, token: &str, path: &str) -> Reply {
     crate::support::request(exporter.address, "GET", path, &[("Authorization", &format!("Bearer {token}"))])
 }
 
-fn json(reply: &Reply) -> Value {
+pub fn json(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"))
 }
 
@@ -573,13 +583,13 @@ fn the_commands_of_the_readme_work_as_printed() {
     let readme = std::fs::read_to_string(crate::support::repository().join("README.md")).unwrap();
     let section = readme.split("### Control\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let commands: Vec<&str> = section.lines().filter(|line| line.starts_with("curl ")).collect();
-    assert_eq!(commands.len(), 4, "{commands:?}");
+    assert_eq!(commands.len(), 6, "{commands:?}");
     std::fs::write(lab.folder.path().join("token.header"), format!("Authorization: Bearer {ALL}\n")).unwrap();
     let answers: Vec<Value> = commands
         .into_iter()
         .map(|command| {
             let here = command.replace("127.0.0.1:9221", &lab.exporter.address.to_string());
-            let here = here.replace("home/100", "home/900").replace("guest=100", "guest=900");
+            let here = here.replace("home/100", "home/900").replace("guest=100", "guest=900").replace("[100]", "[900]");
             let run = std::process::Command::new("sh")
                 .args(["-c", &format!("{here} -s")])
                 .current_dir(lab.folder.path())
@@ -596,4 +606,6 @@ fn the_commands_of_the_readme_work_as_printed() {
     assert_eq!(answers[1]["task"]["type"], "qmshutdown");
     assert_eq!((&answers[2]["changed"], &answers[2]["status"]), (&json!(true), &json!("running")));
     assert_eq!(answers[3]["tasks"].as_array().unwrap().len(), 2);
+    assert_eq!((&answers[4]["dry_run"], &answers[4]["selected"]), (&json!(true), &json!(1)));
+    assert_eq!(answers[5]["results"][0]["outcome"], "done");
 }

@@ -8,11 +8,13 @@ mod support;
 
 mod alerts;
 mod api;
+mod batch;
 #[cfg(feature = "external-programs")]
 mod browser;
 mod check_live;
 mod commands;
 mod control;
+mod control_listener;
 mod ctl;
 mod dashboards;
 mod demo;

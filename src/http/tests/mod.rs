@@ -47,6 +47,7 @@ fn site(rounds: Rounds, limits: Limits) -> Site {
         version: "0.1.0".to_owned(),
         limits,
         door: Door::default(),
+        control_door: Door::default(),
         desk: crate::api::Desk::default(),
         discovery: Arc::default(),
         tls: false,

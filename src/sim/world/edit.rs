@@ -76,6 +76,13 @@ impl<'a> Edit<'a> {
         true
     }
 
+    /// When the guest is started among others, as `order=1,up=2,down=60`.
+    pub fn order(&mut self, vmid: u64, startup: &'static str) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.guests[place].startup = Some(startup);
+        true
+    }
+
     /// The guest stops by itself, and stays so: nobody asked for it, and there is no task.
     pub fn halt(&mut self, vmid: u64) -> bool {
         let is_there = self.find(vmid).is_ok();

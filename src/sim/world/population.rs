@@ -70,6 +70,8 @@ pub(super) struct GuestSpec {
     pub(super) deaf: bool,
     /// Held by an administrator.
     pub(super) lock: Option<&'static str>,
+    /// When it is started among others.
+    pub(super) startup: Option<&'static str>,
 }
 
 /// What its owner made of a guest.
@@ -179,6 +181,7 @@ fn drawn(seed: u64, vmid: u64, role: &Role, name: String) -> GuestSpec {
         steps: Vec::new(),
         deaf: false,
         lock: None,
+        startup: None,
     }
 }
 

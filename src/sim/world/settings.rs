@@ -84,6 +84,7 @@ impl Cluster {
         fields.extend(self.onboot(spec).map(|onboot| ("onboot", Value::Whole(onboot.into()))));
         let tags = Some(spec.tags).filter(|tags| !tags.is_empty());
         fields.extend(tags.map(|tags| ("tags", Value::Text(tags))));
+        fields.extend(spec.startup.map(|startup| ("startup", Value::Text(startup))));
         fields.extend(guest.lock.map(|lock| ("lock", Value::Text(lock))));
         if spec.condition == Condition::Template {
             fields.push(("template", Value::Whole(1)));
