@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Answer, Body, Code, Doc, Parameter, Place};
 
-const CLUSTER: Parameter = Parameter {
+pub(super) const CLUSTER: Parameter = Parameter {
     name: "cluster",
     place: Place::Path,
     about: "The configured name of the cluster.",
@@ -22,7 +22,7 @@ const WAIT: Parameter = Parameter {
     about: "How long to wait for the guest to be as asked for, such as 30s, at most 10m; without it, the task is told at once.",
     schema: || json!({"type": "string"}),
 };
-const KEY: Parameter = Parameter {
+pub(super) const KEY: Parameter = Parameter {
     name: "Idempotency-Key",
     place: Place::Header,
     about: "Names this order. For an hour, also after a restart, the same key gets the answer of the first time and nothing is \

@@ -22,7 +22,7 @@ use crate::ids::Scope;
 use crate::pve;
 
 /// Nobody waits longer for the end of an order.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// A guest may take no longer to shut down.
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(60);
 
@@ -52,6 +52,9 @@ pub(super) fn recover(control: &Arc<Control>) {
     let Some(books) = &control.books else { return };
     for record in books.keep.journal.open_records() {
         let intent = &record.intent;
+        if !matches!(intent.kind.as_str(), "qemu" | "lxc") {
+            continue;
+        }
         let (Ok(acting), Some(action)) = (control.cluster(&intent.cluster), Action::parse(&intent.action)) else {
             continue;
         };
@@ -137,7 +140,7 @@ fn begin(job: Job, wish: &str, under_way: UnderWay) -> Begun {
 }
 
 /// What is said as soon as there is a task, or at the end of the wait.
-async fn told(progress: &mut watch::Receiver<Progress>, wait: Option<Duration>) -> Reply {
+pub(super) async fn told(progress: &mut watch::Receiver<Progress>, wait: Option<Duration>) -> Reply {
     let is_decided = |progress: &Progress| *progress != Progress::Deciding;
     let is_ended = |progress: &Progress| matches!(progress, Progress::Ended(..));
     let mut last = progress.wait_for(is_decided).await.map(|progress| progress.clone());
@@ -153,16 +156,16 @@ async fn told(progress: &mut watch::Receiver<Progress>, wait: Option<Duration>) 
     }
 }
 
-fn reply(status: u16, body: &Value) -> Reply {
+pub(super) fn reply(status: u16, body: &Value) -> Reply {
     Reply::with(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
 }
 
-fn other() -> Error {
+pub(super) fn other() -> Error {
     Error::bad_request("the Idempotency-Key stands for another order of this token; take a new one for each order")
 }
 
 /// Orders of one token with the same key are one; without a key, those that wish the same at the same time.
-fn name(token: &str, key: Option<&str>, wish: &str) -> String {
+pub(super) fn name(token: &str, key: Option<&str>, wish: &str) -> String {
     match key {
         Some(key) => format!("{token} key {key}"),
         None => format!("{token} {wish}"),
@@ -204,7 +207,7 @@ fn read(
     Ok((Job { control, acting, books, caller, id, key, vmid, wish, began }, body, wait))
 }
 
-fn time(name: &str, text: &str, most: Duration) -> Result<Duration, Error> {
+pub(super) fn time(name: &str, text: &str, most: Duration) -> Result<Duration, Error> {
     duration(text).filter(|time| *time <= most).ok_or_else(|| {
         let minutes = most.as_secs() / 60;
         Error::bad_request(format!("expected {name} to be a duration such as 30s, at most {minutes}m"))
@@ -281,6 +284,7 @@ async fn refuse(
         cluster: short(cluster),
         vmid: short(vmid),
         node: None,
+        host: None,
         dry_run: false,
         upid: None,
         outcome: error.code.as_str(),
@@ -293,7 +297,7 @@ async fn refuse(
     }
 }
 
-async fn write(books: &Books, entry: super::audit::Entry) {
+pub(super) async fn write(books: &Books, entry: super::audit::Entry) {
     entry.log();
     let audit = Arc::clone(&books.audit);
     if let Ok(Err(error)) = tokio::task::spawn_blocking(move || audit.write(&entry)).await {

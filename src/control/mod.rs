@@ -1,7 +1,8 @@
-//! Guests switched on and off: exactly what was asked, once, and the truth about the outcome.
+//! Guests, nodes and hosts switched on and off: exactly what was asked, once, and the truth about the outcome.
 //!
 //! ```text
 //! guests     POST /api/v1/guests/{cluster}/{vmid}/{action}: the wish, whose it is, how long its caller waits
+//! machines   POST /api/v1/nodes/… and /api/v1/hosts/…: nodes and hosts, by Proxmox VE, over SSH, or woken by a packet
 //! tasks      GET /api/v1/tasks, of everybody, by the reading credential
 //!   action   action × kind × state → an order, nothing, or a refusal (pure)
 //!   guest    where a guest is now, and what its own node says of it
@@ -24,17 +25,21 @@ mod guests;
 mod job;
 mod journal;
 mod keep;
+mod machines;
 mod tasks;
 mod upid;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{Code, Error, Route};
+use crate::config::{ClusterSsh, Host, Wake};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::pve::Writer;
+use crate::ssh;
 
 pub use action::Action;
 use audit::Audit;
@@ -45,15 +50,26 @@ pub struct Acting {
     name: String,
     /// With the reading credential.
     inventory: Arc<Inventory>,
-    /// `None`: nothing is switched here.
+    /// `None`: no guest is switched here.
     writer: Option<Writer>,
+    /// Where nodes are hosts.
+    ssh: Option<ClusterSsh>,
+    /// How nodes are woken by a packet of our own, by name.
+    wakes: BTreeMap<String, Wake>,
+}
+
+/// Machines that are no nodes, and who speaks SSH to all of them.
+pub struct Machines {
+    hosts: Vec<Arc<Host>>,
+    client: ssh::Client,
 }
 
 /// What one configuration lets be done.
 pub struct Control {
     clusters: Vec<Arc<Acting>>,
-    /// Absent where no cluster has an acting credential.
+    /// Absent where nothing in the configuration says who acts.
     books: Option<Books>,
+    machines: Machines,
     own: Arc<Own>,
     /// Since 1970.
     now: fn() -> Duration,
@@ -69,7 +85,21 @@ struct Books {
 impl Acting {
     /// A cluster; `writer` is there where it has an acting credential.
     pub fn new(inventory: Arc<Inventory>, writer: Option<Writer>) -> Self {
-        Self { name: inventory.cluster().to_owned(), inventory, writer }
+        let name = inventory.cluster().to_owned();
+        Self { name, inventory, writer, ssh: None, wakes: BTreeMap::new() }
+    }
+
+    /// The same with what its nodes can be switched by.
+    #[must_use]
+    pub fn with_nodes(self, ssh: Option<ClusterSsh>, wakes: BTreeMap<String, Wake>) -> Self {
+        Self { ssh, wakes, ..self }
+    }
+}
+
+impl Machines {
+    /// The machines of `[[hosts]]`.
+    pub fn new(hosts: &[Host], client: ssh::Client) -> Self {
+        Self { hosts: hosts.iter().cloned().map(Arc::new).collect(), client }
     }
 }
 
@@ -78,22 +108,24 @@ impl Control {
     /// nothing is switched. Fails with a sentence for the administrator.
     pub fn new(
         clusters: Vec<Arc<Acting>>,
+        machines: Machines,
         books: Option<(Arc<Keep>, &Path)>,
         own: Arc<Own>,
         now: fn() -> Duration,
     ) -> Result<Self, String> {
         let open = |(keep, path): (_, &Path)| Ok::<_, String>(Books { keep, audit: Arc::new(Audit::open(path)?) });
-        Ok(Self { clusters, books: books.map(open).transpose()?, own, now })
+        Ok(Self { clusters, machines, books: books.map(open).transpose()?, own, now })
     }
 
     /// What can be asked.
     pub fn routes(self: &Arc<Self>) -> Vec<Route> {
-        guests::routes(self).into_iter().chain(tasks::routes(self)).collect()
+        [guests::routes(self), machines::routes(self), tasks::routes(self)].concat()
     }
 
     /// Finds out what became of orders that another life of this process began and did not see end. Must run on the runtime.
     pub fn recover(self: &Arc<Self>) {
         guests::recover(self);
+        machines::recover(self);
     }
 
     fn cluster(&self, name: &str) -> Result<&Arc<Acting>, Error> {
