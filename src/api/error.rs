@@ -159,9 +159,11 @@ impl Code {
                 StatusCode::BAD_GATEWAY,
                 "The action may have been carried out, or not; the message says what was found.",
             ),
-            Self::ControlDisabled => {
-                ("control_disabled", StatusCode::SERVICE_UNAVAILABLE, "Nothing in the configuration says who acts there.")
-            }
+            Self::ControlDisabled => (
+                "control_disabled",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Nothing in the configuration says who acts there.",
+            ),
             Self::NoQuorum => (
                 "no_quorum",
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -9,7 +9,8 @@ use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Credential, Scrape};
 use super::{
-    callers, credential, endpoint, files, filters, guests, host, mint, modules, power, ssh_check, tls, units, web, words,
+    callers, credential, endpoint, files, filters, guests, host, mint, modules, power, ssh_check, tls, units, web,
+    words,
 };
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.

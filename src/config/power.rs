@@ -100,7 +100,8 @@ pub(super) fn power(
     if let (SshKeys::File(own), Some(Ssh { keys: SshKeys::File(other), .. })) = (&acting.keys, reading)
         && own.fingerprint() == other.fingerprint()
     {
-        let message = "expected a key of its own in ssh_key_path, found that which reads; who reads must not be able to act";
+        let message =
+            "expected a key of its own in ssh_key_path, found that which reads; who reads must not be able to act";
         context.report.fault(place, message);
         return None;
     }
@@ -126,7 +127,8 @@ fn command(found: Option<&At<&str>>, report: &mut Report<'_>) -> Option<Option<S
     let Some(found) = found else { return Some(None) };
     let line = found.value;
     if line.trim().is_empty() || line.len() > LONGEST || line.chars().any(char::is_control) {
-        report.fault(&found.place, format!("expected a command of 1 to {LONGEST} bytes on one line, found another text"));
+        report
+            .fault(&found.place, format!("expected a command of 1 to {LONGEST} bytes on one line, found another text"));
         return None;
     }
     Some(Some(line.to_owned()))
@@ -190,4 +192,134 @@ pub(super) fn first_place<'r>(raw: &'r RawConfig<'_>) -> Option<&'r Place> {
         power.map(of_power).into_iter().chain(of_wake(wake))
     });
     clusters.chain(hosts).min_by_key(|place| place.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Loaded;
+    use super::super::example::{example, load_example};
+    use super::super::ssh_tests::{self, loaded};
+    use super::super::tests::write;
+    use super::*;
+
+    const HOST: &str = "[[hosts]]\nid = \"nas\"\nhostname = \"nas\"\nssh_user = \"sentinel\"\nssh_key_path = \"id\"\n\
+                        ssh_known_hosts_file = \"/kh\"\n";
+    const ACTS: &str = "ssh_user = \"power\", ssh_key_path = \"locked\", ssh_key_passphrase_file = \"phrase\"";
+
+    fn host(lines: &str) -> Result<Loaded, String> {
+        loaded("", &format!("{HOST}{lines}"))
+    }
+
+    #[test]
+    fn hosts_and_nodes_are_switched_by_a_user_with_a_key_of_its_own() {
+        let control = format!("control = {{ {ACTS}, shutdown = \"systemctl poweroff\", suspend = \"s\" }}");
+        let config = host(&format!("{control}\nmac_address = \"AA-bb-cc-dd-ee-0f\"")).unwrap().config;
+        let host = &config.hosts[0];
+        let power = host.power.as_deref().unwrap();
+        assert_eq!(
+            (power.ssh.user.as_str(), power.suspend.as_deref(), power.reboot.as_deref()),
+            ("power", Some("s"), None)
+        );
+        assert_eq!(power.ssh.host_keys, host.ssh.as_deref().unwrap().host_keys);
+        let wake = host.wake.unwrap();
+        assert_eq!(
+            (wake.mac.to_string().as_str(), wake.to.to_string().as_str()),
+            ("aa:bb:cc:dd:ee:0f", "255.255.255.255:9")
+        );
+        assert!(config.acts() && config.control.audit_file.is_some());
+        assert!(
+            config.summary().contains("switched over ssh as power, woken at aa:bb:cc:dd:ee:0f"),
+            "{}",
+            config.summary()
+        );
+
+        let nodes = format!(
+            "ssh = {{ user = \"sentinel\", key_file = \"id\", fingerprint = \"SHA256:RHTuihchn6ME2lscfD+PSzsBieTl9ELN5sFN53CwY8k\", \
+             {control} }}\nmac_addresses = {{ pve1 = \"aa:bb:cc:dd:ee:0f\" }}\nwake_address = \"192.0.2.255:7\""
+        );
+        let config = loaded(&nodes, "").unwrap().config;
+        let cluster = &config.clusters[0];
+        let power = cluster.ssh.as_ref().unwrap().power.as_deref().unwrap();
+        assert!(matches!(power.ssh.host_keys, HostKeys::Pinned(_)) && power.shutdown.is_some());
+        assert_eq!(cluster.wakes["pve1"].to.to_string(), "192.0.2.255:7");
+        assert!(!loaded("", HOST).unwrap().config.acts());
+    }
+
+    #[test]
+    fn a_host_without_a_reading_key_is_switched_too() {
+        let text = format!(
+            "[ssh]\nknown_hosts_file = \"/kh\"\n[[hosts]]\nid = \"tv\"\nhostname = \"tv\"\nssh = false\n\
+             services = [{{ type = \"ssh\" }}]\ncontrol = {{ {ACTS}, shutdown = \"poweroff\" }}"
+        );
+        let config = loaded("", &text).unwrap().config;
+        let power = config.hosts[0].power.as_deref().unwrap();
+        assert!(config.hosts[0].ssh.is_none());
+        assert!(matches!(&power.ssh.host_keys, HostKeys::Known { files, .. } if files[0].ends_with("kh")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let control = |keys: &str| format!("control = {{ {keys} }}");
+        for (lines, words) in [
+            (control("shutdown = \"x\""), "hosts[0].control.ssh_user: expected a user"),
+            (control("ssh_user = \"power\", shutdown = \"x\""), "hosts[0].control.ssh_key_path: expected the path"),
+            (control(ACTS), "hosts[0].control: expected a command for at least one of suspend, shutdown and reboot"),
+            (control(&format!("{ACTS}, shutdown = \"\"")), "control.shutdown: expected a command of 1 to 1000 bytes"),
+            (control(&format!("{ACTS}, reboot = \"a\\nb\"")), "control.reboot: expected a command"),
+            (control(&format!("{ACTS}, shutdwn = \"x\"")), "did you mean shutdown?"),
+            (
+                control("ssh_user = \"a b\", ssh_key_path = \"id\", reboot = \"x\""),
+                "control.ssh_user: expected a user of the host",
+            ),
+            (
+                control("ssh_user = \"power\", ssh_key_path = \"id\", reboot = \"x\""),
+                "hosts[0].control: expected a key of its own in ssh_key_path, found that which reads",
+            ),
+            ("mac_address = \"ff:ff:ff:ff:ff:ff\"".to_owned(), "mac_address: expected the address of one network card"),
+            ("mac_adress = \"aa:bb:cc:dd:ee:0f\"".to_owned(), "did you mean mac_address?"),
+            ("wake_address = \"192.0.2.255:9\"".to_owned(), "wake_address: expected mac_address beside it"),
+            (
+                "mac_address = \"aa:bb:cc:dd:ee:0f\"\nwake_address = \"everybody\"".to_owned(),
+                "wake_address: expected an IP address and a port",
+            ),
+        ] {
+            let said = host(&lines).map(|loaded| loaded.config.summary()).unwrap_err();
+            assert!(said.contains(words), "{lines}\n{said}");
+        }
+        let said = loaded("# no state_dir", &format!("{HOST}mac_address = \"aa:bb:cc:dd:ee:0f\"")).unwrap_err();
+        assert!(said.contains("hosts[0].mac_address: expected state_dir at the top"), "{said}");
+        let said = loaded("mac_addresses = { pve1 = 7 }", "").unwrap_err();
+        assert!(said.contains("mac_addresses.pve1: expected an address such as"), "{said}");
+    }
+
+    #[test]
+    fn the_example_works_with_what_switches_machines() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = example(folder.path());
+        write(&folder.path().join("power_key"), ssh_tests::KEY, 0o600);
+        let table: String = text
+            .lines()
+            .skip_while(|line| *line != "#   [[hosts]]")
+            .take_while(|line| line.starts_with("#   "))
+            .map(|line| line.trim_start_matches("#   ").to_owned() + "\n")
+            .filter(|line| !line.starts_with("ssh_"))
+            .collect();
+        let with = format!("state_dir = \"/var\"\n{text}\n[[hosts]]{}", table.trim_start_matches("[[hosts]]"));
+        let config = load_example(&with, folder.path()).unwrap().config;
+        let host = &config.hosts[0];
+        assert!(host.power.as_deref().is_some_and(|power| power.reboot.is_some()) && host.wake.is_some(), "{table}");
+        let cluster = text.replace("#   mac_addresses", "mac_addresses");
+        let config = load_example(&format!("state_dir = \"/var\"\n{cluster}"), folder.path()).unwrap().config;
+        assert!(config.clusters[0].wakes.contains_key("pve1"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[a-z0-9:. é-]{0,40}") {
+            let lines = format!("mac_address = {text:?}\nwake_address = {text:?}\ncontrol = {{ {ACTS}, reboot = {text:?} }}");
+            prop_assert!(host(&lines).is_err());
+        }
+    }
 }

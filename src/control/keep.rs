@@ -77,7 +77,13 @@ impl Keep {
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         let journal = Journal::open(&folder.join(JOURNAL), now).map_err(unusable)?;
-        Ok(Self { folder: folder.to_owned(), journal, leaving: Leaving::default(), under_way: Mutex::default(), _lock: lock })
+        Ok(Self {
+            folder: folder.to_owned(),
+            journal,
+            leaving: Leaving::default(),
+            under_way: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// The folder that was taken.

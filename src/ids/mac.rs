@@ -49,9 +49,11 @@ mod tests {
         {
             assert_eq!(MacAddress::parse(wrong), None, "{wrong}");
         }
-        assert!(["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00"]
-            .iter()
-            .all(|text| MacAddress::parse(text).is_none()));
+        assert!(
+            ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00"]
+                .iter()
+                .all(|text| MacAddress::parse(text).is_none())
+        );
     }
 
     proptest! {

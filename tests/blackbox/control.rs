@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Exporter, Page, Reply, SECRET, Simulated, TOKEN_ID, connect, parse};
 
-const OPERATOR: &str = "operator@pve!power";
-const OPERATOR_SECRET: &str = "0d0e0f10-5eec-4e7b-9d43-0123456789ab";
+pub const OPERATOR: &str = "operator@pve!power";
+pub const OPERATOR_SECRET: &str = "0d0e0f10-5eec-4e7b-9d43-0123456789ab";
 /// May read, and switch everything.
 const ALL: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
 /// May switch 900, and nothing else.
@@ -117,11 +117,11 @@ impl Lab {
     }
 }
 
-fn seconds(began: Instant) -> Duration {
+pub fn seconds(began: Instant) -> Duration {
     Duration::from_secs(1000 + u64::try_from(began.elapsed().as_millis()).unwrap() * PACE / 1000)
 }
 
-fn post(exporter: &Exporter, token: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+pub fn post(exporter: &Exporter, token: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     let mut stream = connect(exporter.address);
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let text = format!(
@@ -139,12 +139,12 @@ fn get(exporter: &Exporter, token: &str, path: &str) -> Reply {
     crate::support::request(exporter.address, "GET", path, &[("Authorization", &format!("Bearer {token}"))])
 }
 
-fn json(reply: &Reply) -> Value {
+pub fn json(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"))
 }
 
 /// What came of it in a few words: `changed running`, `unchanged running`, or the code of an error.
-fn told((status, body): &(u16, Value)) -> String {
+pub fn told((status, body): &(u16, Value)) -> String {
     match body["error"]["code"].as_str() {
         Some(code) => format!("{status} {code}"),
         None => {

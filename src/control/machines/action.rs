@@ -148,12 +148,7 @@ pub(super) fn way_of_node(action: Action, cluster: &str, node: &str, means: Mean
 }
 
 /// How a host is switched.
-pub(super) fn way_of_host(
-    action: Action,
-    host: &str,
-    power: Option<&Power>,
-    wake: Option<Wake>,
-) -> Result<Way, Error> {
+pub(super) fn way_of_host(action: Action, host: &str, power: Option<&Power>, wake: Option<Wake>) -> Result<Way, Error> {
     let disabled = |message| Err(Error::new(Code::ControlDisabled, message));
     match (action, power) {
         (Action::Wake, _) => match wake {
@@ -270,12 +265,10 @@ mod tests {
         let wake = Wake { mac: MacAddress([2, 0, 0, 0, 0, 1]), to: ([127, 0, 0, 1], 9).into() };
         let of = |action, means| way_of_node(action, "home", "pve1", means).map_err(|error| error.message);
         let all = Means { acts: true, power: Some(&power), wake: Some(wake) };
-        assert_eq!(Action::ALL.map(|action| of(action, all)), [
-            Ok(Way::Pve),
-            Ok(Way::Pve),
-            Ok(Way::Ssh("s".to_owned())),
-            Ok(Way::Packet(wake))
-        ]);
+        assert_eq!(
+            Action::ALL.map(|action| of(action, all)),
+            [Ok(Way::Pve), Ok(Way::Pve), Ok(Way::Ssh("s".to_owned())), Ok(Way::Packet(wake))]
+        );
         let pve = Means { acts: true, power: None, wake: None };
         assert_eq!((of(Action::Wake, pve), of(Action::Shutdown, pve)), (Ok(Way::Pve), Ok(Way::Pve)));
         assert!(of(Action::Suspend, pve).unwrap_err().contains("set suspend in the table control of ssh"));

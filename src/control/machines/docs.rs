@@ -41,7 +41,8 @@ const NODE_ERRORS: &[Code] = &[
 const HOST_ERRORS: &[Code] =
     &[Code::NotFound, Code::TaskFailed, Code::HostUnreachable, Code::OutcomeUnknown, Code::ControlDisabled];
 
-const DONE: &str = "The machine is as asked for: it was before (changed is false), or is so now. With dry_run: what would be sent.";
+const DONE: &str =
+    "The machine is as asked for: it was before (changed is false), or is so now. With dry_run: what would be sent.";
 const ASKED: &str = "The machine was asked, and was not as wanted yet when this was answered.";
 
 const fn of_node(operation: &'static str, summary: &'static str) -> Doc {
@@ -100,7 +101,10 @@ const fn of_host(operation: &'static str, summary: &'static str) -> Doc {
 static NODES: [Doc; 4] = [
     of_node("shutdownNode", "Shuts a node down, unless it runs guests or its cluster would lose the quorum."),
     of_node("rebootNode", "Starts a node again, unless it runs guests or its cluster would lose the quorum meanwhile."),
-    of_node("suspendNode", "Lets a node sleep, by a command over SSH, unless it runs guests or its cluster would lose the quorum."),
+    of_node(
+        "suspendNode",
+        "Lets a node sleep, by a command over SSH, unless it runs guests or its cluster would lose the quorum.",
+    ),
     of_node("wakeNode", "Wakes a node through another member, or by a packet of our own."),
 ];
 static HOSTS: [Doc; 4] = [
@@ -142,8 +146,7 @@ fn body(of_node: bool) -> Value {
     if of_node {
         body["properties"]["allow_running"] =
             json!({"type": "boolean", "default": false, "description": "Also where the node runs guests."});
-        body["properties"]["force_quorum"] =
-            json!({"type": "boolean", "default": false, "description": "Also where the cluster loses its quorum by it."});
+        body["properties"]["force_quorum"] = json!({"type": "boolean", "default": false, "description": "Also where the cluster loses its quorum by it."});
     }
     body
 }
@@ -167,7 +170,8 @@ fn done(of_node: bool) -> Value {
     }
     let properties = &mut schema["properties"];
     properties["changed"] = json!({"type": "boolean"});
-    properties["status"] = json!({"type": "string", "enum": words, "description": "What the machine is now; not with dry_run."});
+    properties["status"] =
+        json!({"type": "string", "enum": words, "description": "What the machine is now; not with dry_run."});
     properties["dry_run"] = json!({"type": "boolean"});
     properties["request"] = json!({
         "type": "object",

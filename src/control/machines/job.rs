@@ -137,7 +137,8 @@ impl Job {
 
     async fn over_ssh(&self, line: &str, plan: &Plan, under_way: &UnderWay) -> Result<Seen, Error> {
         let (power, address) = self.over(plan)?;
-        let unreachable = |error: &crate::ssh::Error| Error::new(Code::HostUnreachable, format!("{error}; nothing was done"));
+        let unreachable =
+            |error: &crate::ssh::Error| Error::new(Code::HostUnreachable, format!("{error}; nothing was done"));
         let (_, name) = self.target.names();
         let actor = self.control.machines.client.actor(name, address.clone(), Arc::clone(&power.ssh));
         let ready = actor.connect().await.map_err(|error| unreachable(&error))?;
@@ -151,7 +152,9 @@ impl Job {
         };
         let doubt = match acted {
             Acted::Ended(output) => match (output.failure(), &output.exit) {
-                (Some(reason), Exit::Status(_)) => return Err(Error::new(Code::TaskFailed, format!("{name}: {reason}"))),
+                (Some(reason), Exit::Status(_)) => {
+                    return Err(Error::new(Code::TaskFailed, format!("{name}: {reason}")));
+                }
                 (Some(reason), Exit::Signal(_)) => Some(reason.to_string()),
                 (None, _) => None,
             },
@@ -168,7 +171,8 @@ impl Job {
     async fn settled(&self, plan: &Plan, doubt: Option<String>) -> Result<Seen, Error> {
         let wanted = self.wanted(plan.uptime);
         settle(wanted, || self.target.observe()).await.map_err(|last| {
-            let asked = doubt.map_or_else(|| "it was asked for".to_owned(), |why| format!("{why}; it was not sent again"));
+            let asked =
+                doubt.map_or_else(|| "it was asked for".to_owned(), |why| format!("{why}; it was not sent again"));
             let minutes = wanted.patience.as_secs() / 60;
             Error::new(Code::OutcomeUnknown, format!("{asked}, but after {minutes} min it was not as wanted: {last}"))
         })
@@ -195,7 +199,9 @@ impl Job {
 
     fn writer(&self) -> Result<(&Writer, &str), Error> {
         match &self.target {
-            Target::Node(acting, node) if acting.writer.is_some() => acting.writer.as_ref().map(|writer| (writer, &**node)),
+            Target::Node(acting, node) if acting.writer.is_some() => {
+                acting.writer.as_ref().map(|writer| (writer, &**node))
+            }
             _ => None,
         }
         .ok_or_else(|| super::super::job::disabled(self.target.names().0))

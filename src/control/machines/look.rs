@@ -39,7 +39,8 @@ pub(super) async fn status(acting: &Acting) -> Result<Arc<ClusterStatus>, Error>
 /// `/cluster/resources`, asked now.
 pub(super) async fn resources(acting: &Acting) -> Result<Arc<Resources>, Error> {
     let view = acting.inventory.view();
-    let read = timeout(PATIENCE, view.resources()).await.map_err(|_| unread(acting, "its guests", "no answer in time"))?;
+    let read =
+        timeout(PATIENCE, view.resources()).await.map_err(|_| unread(acting, "its guests", "no answer in time"))?;
     read.map_err(|error| unread(acting, "its guests", &error.to_string()))
 }
 

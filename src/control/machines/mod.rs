@@ -115,7 +115,9 @@ pub(super) fn recover(control: &Arc<Control>) {
     for record in books.keep.journal.open_records() {
         let intent = &record.intent;
         let target = match intent.kind.as_str() {
-            "node" => control.cluster(&intent.cluster).ok().map(|acting| Target::Node(acting.clone(), intent.node.clone())),
+            "node" => {
+                control.cluster(&intent.cluster).ok().map(|acting| Target::Node(acting.clone(), intent.node.clone()))
+            }
             "host" => control.machines.host(&intent.node).map(|host| Target::Host(Arc::clone(host))),
             _ => None,
         };
@@ -195,8 +197,7 @@ fn read(
     request: &Request,
     began: Instant,
 ) -> Result<(Job, bool, Option<Duration>), Error> {
-    let wait =
-        request.query_all("wait").first().map(|text| guests::time("wait", text, LONGEST_WAIT)).transpose()?;
+    let wait = request.query_all("wait").first().map(|text| guests::time("wait", text, LONGEST_WAIT)).transpose()?;
     let trimmed = request.body.trim_ascii_start();
     if !trimmed.is_empty() && !trimmed.starts_with(b"{") {
         return Err(Error::bad_request("the body is not as expected: expected a JSON object"));

@@ -46,9 +46,7 @@ where
                 let is_met = match wanted.goal {
                     Goal::Gone => gone >= LOOKS,
                     Goal::There => seen.there,
-                    Goal::Again => {
-                        seen.there && (was_gone || seen.uptime.is_some_and(|uptime| uptime < wanted.before))
-                    }
+                    Goal::Again => seen.there && (was_gone || seen.uptime.is_some_and(|uptime| uptime < wanted.before)),
                 };
                 if is_met {
                     return Ok(seen);
