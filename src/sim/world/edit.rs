@@ -1,7 +1,9 @@
 //! What a test may change of the cluster while it runs.
 
 use super::cluster::Cluster;
+use super::guest::Life;
 use super::population::{self, Condition};
+use super::power::Step;
 use super::tasks::Task;
 
 /// The kinds of guests.
@@ -72,6 +74,13 @@ impl<'a> Edit<'a> {
         let Ok(place) = self.find(vmid) else { return false };
         self.cluster.guests[place].lock = lock;
         true
+    }
+
+    /// The guest stops by itself, and stays so: nobody asked for it, and there is no task.
+    pub fn halt(&mut self, vmid: u64) -> bool {
+        let is_there = self.find(vmid).is_ok();
+        self.cluster.apply(vmid, vec![Step { at: self.now, life: Life::Stopped, lock: None }]);
+        is_there
     }
 
     /// The guest does not listen to a shutdown any more.
