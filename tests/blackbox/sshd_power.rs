@@ -27,7 +27,7 @@ fn who_acts_has_a_key_of_its_own_in_the_log_of_sshd() {
         sshd.path("power")
     );
     let config = format!(
-        "state_dir = {state:?}\n[control]\ntokens = [{{ name = \"ops\", sha256 = \"{}\", scopes = [\"host-power\"] }}]\n{}{control}",
+        "state_dir = {state:?}\n[scrape]\nmax_age = \"0s\"\n[control]\ntokens = [{{ name = \"ops\", sha256 = \"{}\", scopes = [\"host-power\"] }}]\n{}{control}",
         TokenHash::of(TOKEN).hex(),
         sshd.host(&sshd.line())
     );
