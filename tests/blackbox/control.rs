@@ -571,7 +571,7 @@ fn a_state_dir_of_another_process_ends_the_start() {
 fn the_commands_of_the_readme_work_as_printed() {
     let lab = Lab::start();
     let readme = std::fs::read_to_string(crate::support::repository().join("README.md")).unwrap();
-    let section = readme.split("### Control\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let section = readme.split("### Control\n").nth(1).unwrap().split("\n##").next().unwrap();
     let commands: Vec<&str> = section.lines().filter(|line| line.starts_with("curl ")).collect();
     assert_eq!(commands.len(), 4, "{commands:?}");
     std::fs::write(lab.folder.path().join("token.header"), format!("Authorization: Bearer {ALL}\n")).unwrap();

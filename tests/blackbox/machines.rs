@@ -425,3 +425,42 @@ fn after_a_lost_answer_the_node_is_looked_at_and_nothing_sent_again() {
     assert!(message(&answer).contains("votes could not be read"), "{}", answer.1);
     assert_eq!(lab.orders().len(), 1);
 }
+
+/// The README's commands do what it says of them.
+#[cfg(feature = "external-programs")]
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what people type is tried as they type it")]
+fn the_commands_of_the_readme_work_as_printed() {
+    let ear = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (mut machine, table) = host(|_| SshReply::default(), "suspend = \"systemctl suspend\"");
+    let wake = format!("mac_address = \"{CARD}\"\nwake_address = \"{}\"\n", ear.local_addr().unwrap());
+    let lab = Lab::start_with(Rights::Administrator, "", &format!("{table}{wake}"));
+    let readme = std::fs::read_to_string(crate::support::repository().join("README.md")).unwrap();
+    let section = readme.split("#### Nodes and hosts\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let commands: Vec<&str> = section.lines().filter(|line| line.starts_with("curl ")).collect();
+    std::fs::write(lab.folder.path().join("token.header"), format!("Authorization: Bearer {MACHINES}\n")).unwrap();
+    let run = |command: &str| -> Value {
+        let here = command.replace("127.0.0.1:9221", &lab.exporter.address.to_string());
+        let run = std::process::Command::new("sh")
+            .args(["-c", &format!("{here} -s")])
+            .current_dir(lab.folder.path())
+            .output();
+        serde_json::from_slice(&run.unwrap().stdout).unwrap()
+    };
+    let [plan, wakes_node, suspends, wakes] = commands.as_slice() else { panic!("{commands:?}") };
+    let plan = run(plan);
+    assert_eq!((&plan["dry_run"], &plan["request"]["form"]["command"]), (&json!(true), &json!("shutdown")), "{plan}");
+    assert_eq!(run(wakes_node)["changed"], json!(false));
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| run(suspends));
+        wait_until("nothing was asked", || told_by_power(&machine) == ["systemctl suspend"]);
+        machine.sim.stop();
+        assert_eq!(asked.join().unwrap()["status"], "down");
+        let asked = scope.spawn(|| run(wakes));
+        ear.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(ear.recv(&mut [0; 200]).unwrap(), 102);
+        machine.start();
+        assert_eq!(asked.join().unwrap()["status"], "up");
+    });
+    assert!(lab.orders().is_empty());
+}
