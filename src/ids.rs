@@ -1,6 +1,7 @@
 //! Names that cross the rooms.
 
 mod address;
+mod mac;
 mod network;
 mod percent;
 mod selector;
@@ -12,6 +13,7 @@ mod token;
 use std::fmt;
 
 pub use address::neighbourhood;
+pub use mac::MacAddress;
 pub use network::Network;
 pub use percent::percent_decoded;
 pub use selector::GuestSelection;

@@ -15,7 +15,7 @@
 //!             discovery    guests and hosts known from answer to answer, their addresses, targets for Prometheus
 //! 5 answering http         listeners, routes, limits, pages
 //!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
-//!             control      guests switched on and off: exactly what was asked, once, written down before
+//!             control      guests, nodes and hosts switched: exactly what was asked, once, written down before
 //!
 //! beside them setup        first contact over SSH, what Proxmox VE must give an exporter, and what is missing
 //!             sim          a simulated PVE API for `demo` and the tests

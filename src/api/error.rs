@@ -40,6 +40,10 @@ pub enum Code {
     Template,
     /// The HA manager does not let it be done now.
     HaForbids,
+    /// The node runs guests.
+    RunningGuests,
+    /// Without the node, the cluster would have no quorum.
+    WouldLoseQuorum,
     /// Too many wrong tokens from this address, or too many orders of a right one.
     TooManyRequests,
     /// The task of the action failed.
@@ -50,6 +54,8 @@ pub enum Code {
     PveUnreachable,
     /// Proxmox VE refused.
     PveRefused,
+    /// Nothing was asked of a host, as it could not be reached or did not let us in.
+    HostUnreachable,
     /// What became of an order is not known.
     OutcomeUnknown,
     /// There is no acting credential.
@@ -75,11 +81,14 @@ impl Code {
         Self::Locked,
         Self::Template,
         Self::HaForbids,
+        Self::RunningGuests,
+        Self::WouldLoseQuorum,
         Self::TooManyRequests,
         Self::TaskFailed,
         Self::PartlyFailed,
         Self::PveUnreachable,
         Self::PveRefused,
+        Self::HostUnreachable,
         Self::OutcomeUnknown,
         Self::ControlDisabled,
         Self::NoQuorum,
@@ -124,8 +133,16 @@ impl Code {
             Self::Locked => ("locked", StatusCode::CONFLICT, "Proxmox VE holds the guest, such as for a backup."),
             Self::Template => ("template", StatusCode::CONFLICT, "The guest is a template."),
             Self::HaForbids => ("ha_forbids", StatusCode::CONFLICT, "The HA manager does not act on the guest now."),
+            Self::RunningGuests => {
+                ("running_guests", StatusCode::CONFLICT, "The node runs guests, and allow_running was not said.")
+            }
+            Self::WouldLoseQuorum => (
+                "would_lose_quorum",
+                StatusCode::CONFLICT,
+                "Without the node, the cluster would have no quorum, and force_quorum was not said.",
+            ),
             Self::TaskFailed => {
-                ("task_failed", StatusCode::BAD_GATEWAY, "The task failed; the message has its exit status.")
+                ("task_failed", StatusCode::BAD_GATEWAY, "The task or command failed; the message has its exit status.")
             }
             Self::PartlyFailed => (
                 "partly_failed",
@@ -140,14 +157,21 @@ impl Code {
             Self::PveRefused => {
                 ("pve_refused", StatusCode::BAD_GATEWAY, "Proxmox VE refused; the message has its words.")
             }
+            Self::HostUnreachable => (
+                "host_unreachable",
+                StatusCode::BAD_GATEWAY,
+                "The machine could not be reached, or did not let us in: nothing was done.",
+            ),
             Self::OutcomeUnknown => (
                 "outcome_unknown",
                 StatusCode::BAD_GATEWAY,
                 "The action may have been carried out, or not; the message says what was found.",
             ),
-            Self::ControlDisabled => {
-                ("control_disabled", StatusCode::SERVICE_UNAVAILABLE, "The cluster has no acting credential.")
-            }
+            Self::ControlDisabled => (
+                "control_disabled",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Nothing in the configuration says who acts there.",
+            ),
             Self::NoQuorum => (
                 "no_quorum",
                 StatusCode::SERVICE_UNAVAILABLE,

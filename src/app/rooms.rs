@@ -12,7 +12,7 @@ use super::mint::Minter;
 use crate::checks::Checker;
 use crate::collectors::Check;
 use crate::config::{self, Config};
-use crate::control::{Acting, Control};
+use crate::control::{Acting, Control, Machines};
 use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
@@ -105,7 +105,8 @@ impl Rooms {
         let scraper = Scraper::new(shared, asked, services.clone(), config);
         let scraper = Arc::new(scraper.with_guest_services(Arc::clone(&guest_services)));
         let keep = self.keep(config)?;
-        let control = self.control(config, &clusters, keep.as_ref())?;
+        let machines = Machines::new(&config.hosts, asker.client.clone());
+        let control = self.control(config, &clusters, (machines, keep.as_ref()))?;
         let desk = self.desk(config, &scraper, (&discovery, &control));
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
@@ -164,10 +165,9 @@ impl Rooms {
         desk.ruled(rules, control.listener())
     }
 
-    /// What outlives configurations, from the first one on by which guests may be switched.
+    /// What outlives configurations, from the first one on by which anything may be switched.
     fn keep(&self, config: &Config) -> Result<Option<Arc<control::Keep>>, String> {
-        let acts = config.clusters.iter().any(|cluster| cluster.control.is_some());
-        let Some(folder) = config.state_dir.as_ref().filter(|_| acts) else { return Ok(None) };
+        let Some(folder) = config.state_dir.as_ref().filter(|_| config.acts()) else { return Ok(None) };
         match &self.keep {
             None => control::Keep::open(folder, super::unix_now().as_secs()).map(|keep| Some(Arc::new(keep))),
             Some(keep) if keep.folder() == folder => Ok(Some(Arc::clone(keep))),
@@ -182,11 +182,11 @@ impl Rooms {
         &self,
         config: &Config,
         clusters: &[Tenant],
-        keep: Option<&Arc<control::Keep>>,
+        (machines, keep): (Machines, Option<&Arc<control::Keep>>),
     ) -> Result<Arc<Control>, String> {
         let acting = clusters.iter().map(|tenant| Arc::clone(&tenant.acting)).collect();
         let books = keep.map(Arc::clone).zip(config.control.audit_file.as_deref());
-        Ok(Arc::new(Control::new(acting, books, Arc::clone(&self.own), super::unix_now)?))
+        Ok(Arc::new(Control::new(acting, machines, books, Arc::clone(&self.own), super::unix_now)?))
     }
 
     /// What hosts are made with, and whether it is what those that there are were made with.
@@ -202,9 +202,9 @@ impl Rooms {
     }
 
     fn hosts(&self, config: &Config, same_file: bool, asker: &Asker) -> Vec<(config::Host, Arc<Host>)> {
-        // All but the services, which have no part in the connection.
+        // All but what has no part in the connection.
         let is_same = |one: &config::Host, other: &config::Host| {
-            let config::Host { id, name, address, ssh, services: _ } = one;
+            let config::Host { id, name, address, ssh, services: _, power: _, wake: _ } = one;
             (id, name, address, ssh) == (&other.id, &other.name, &other.address, &other.ssh)
         };
         let host = |told: &config::Host| {
@@ -260,7 +260,8 @@ impl Rooms {
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
                     let inventory = Arc::new(Inventory::new(client));
                     let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
-                    let acting = Arc::new(Acting::new(Arc::clone(&inventory), writer));
+                    let acting = Acting::new(Arc::clone(&inventory), writer);
+                    let acting = Arc::new(acting.with_nodes(told.ssh.clone(), told.wakes.clone()));
                     (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting, minter)
                 }
             };

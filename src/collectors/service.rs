@@ -162,7 +162,7 @@ mod tests {
             service("ssh/22", 22, ServiceKind::Ssh),
         ];
         let address = SshAddress::new("2001:db8::1", 22).unwrap();
-        Host { id: "nas".into(), name: "NAS".into(), address, ssh: None, services }
+        Host { id: "nas".into(), name: "NAS".into(), address, ssh: None, services, power: None, wake: None }
     }
 
     #[test]

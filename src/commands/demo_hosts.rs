@@ -65,7 +65,7 @@ impl Hosts {
             let address = sim.address();
             addresses.insert(name.clone(), SshAddress::new(&address.ip().to_string(), address.port()).ok()?);
         }
-        Some(ClusterSsh { settings, port: 22, addresses })
+        Some(ClusterSsh { settings, port: 22, addresses, power: None })
     }
 }
 

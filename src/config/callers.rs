@@ -9,7 +9,7 @@ use super::credential::credential;
 use super::fault::{At, Place, Report};
 use super::raw::RawConfig;
 use super::reader::Reader;
-use super::{ApiToken, Control, Credential, Web, files, web, words};
+use super::{ApiToken, Control, Credential, Web, files, power, web, words};
 use crate::ids::{GuestSelection, Scope, TokenHash, holds_token};
 
 /// The longest name of a token, in bytes.
@@ -115,7 +115,7 @@ pub(super) fn keeping(control: Control, raw: &RawConfig<'_>, acts: bool, context
         return Some(control);
     }
     let Some(folder) = &raw.state_dir else {
-        let place = raw.clusters.iter().find_map(|cluster| cluster.control.as_ref().map(|(place, _)| place))?;
+        let place = power::first_place(raw)?;
         let message =
             "expected state_dir at the top, where actions are written down before they are asked for, found none";
         context.report.fault(place, message.to_owned());

@@ -9,7 +9,8 @@ use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Credential, Scrape};
 use super::{
-    callers, credential, endpoint, files, filters, guests, host, mint, modules, ssh_check, tls, units, web, words,
+    callers, credential, endpoint, files, filters, guests, host, mint, modules, power, ssh_check, tls, units, web,
+    words,
 };
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
@@ -54,10 +55,10 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
-    let acts = clusters.iter().any(|cluster| cluster.control.is_some());
-    let control = control.and_then(|control| callers::keeping(control, raw, acts, context));
     // What is wrong with [ssh] was told.
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
+    let acts = power::acts(&clusters, &hosts);
+    let control = control.and_then(|control| callers::keeping(control, raw, acts, context));
     let (web, control, scrape) = (web?, control?, scrape?);
     let discovery = match discovery {
         Some(checked) => Some(checked?),
@@ -141,9 +142,10 @@ fn cluster<'t>(
         (Some(raw), Some(defaults)) => Some(ssh_check::cluster(raw, defaults, context)?),
         _ => None,
     };
-    let (credential, tls) = (credential?, tls?);
+    let wakes = power::wakes(&raw.wake, &mut context.report);
+    let (credential, tls, wakes) = (credential?, tls?, wakes?);
     let (endpoints, modules, node_addresses) = (endpoints?, modules?, node_addresses?);
-    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, control: control?, tls, ssh })
+    Some(Cluster { name: name?, endpoints, modules, node_addresses, credential, control: control?, tls, ssh, wakes })
 }
 
 fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Report<'_>) -> Option<String> {

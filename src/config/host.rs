@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::check::Context;
 use super::fault::{At, Place, Report};
+use super::power::{self, RawPower, RawWake};
 use super::reader::Reader;
 use super::service::{self, RawService};
 use super::ssh_check::{self, Defaults};
@@ -28,6 +29,16 @@ pub(super) struct RawHost<'t> {
     services: Vec<RawService<'t>>,
     /// What is no service was told already.
     has_services: bool,
+    /// `control`.
+    power: Option<RawPower<'t>>,
+    wake: RawWake<'t>,
+}
+
+impl<'t> RawHost<'t> {
+    /// By what it may be switched.
+    pub(super) fn acting(&self) -> (Option<&RawPower<'t>>, &RawWake<'t>) {
+        (self.power.as_ref(), &self.wake)
+    }
 }
 
 /// Reads `[[hosts]]`.
@@ -47,6 +58,8 @@ fn read_host<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawHost<
         ssh_key: table.first_with("ssh_"),
         has_services: table.has("services"),
         services: service::read(&mut table, report),
+        power: power::read(&mut table, report),
+        wake: power::read_wake(&mut table, report),
     };
     table.close(report);
     host
@@ -100,7 +113,12 @@ fn host<'t>(
     } else {
         None
     };
-    Some(Host { id: id?, name: name?, address: address?, ssh, services: services? })
+    let power = match &raw.power {
+        None => None,
+        Some(power) => Some(Arc::new(power::power(power, (&raw.ssh, defaults?), ssh.as_deref(), context)?)),
+    };
+    let wake = power::wakes(&raw.wake, &mut context.report)?.into_values().next();
+    Some(Host { id: id?, name: name?, address: address?, ssh, services: services?, power, wake })
 }
 
 /// Whether the host is asked over SSH: where anything is said of SSH, and where there is nothing else to do. `None` only

@@ -9,6 +9,7 @@
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
 //!             service, units know one kind of value each
 //!   mint      token_from_ssh, typed and checked
+//!   power     control of hosts and mac_address, typed and checked
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   guests    [discovery]
@@ -38,6 +39,7 @@ mod mint;
 mod modules;
 #[cfg(test)]
 mod passwords;
+mod power;
 mod raw;
 mod reader;
 mod secret;
@@ -74,7 +76,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
-pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
+pub use ssh::{ClusterSsh, Host, HostKeys, Power, Service, Ssh, SshKeys, Wake};
 pub use ssh_key::SshKey;
 pub use units::duration;
 
@@ -101,6 +103,13 @@ pub struct Config {
     pub enabled_collectors: Vec<&'static str>,
     /// `[collectors.host]`: what is not told of hosts.
     pub host_filters: HostFilters,
+}
+
+impl Config {
+    /// Whether anything may be switched with it: then there are `state_dir` and `audit_file`.
+    pub fn acts(&self) -> bool {
+        power::acts(&self.clusters, &self.hosts)
+    }
 }
 
 /// `[web]`.
@@ -188,6 +197,8 @@ pub struct Cluster {
     pub tls: Tls,
     /// `ssh`: set where the nodes are hosts.
     pub ssh: Option<ClusterSsh>,
+    /// `mac_addresses` and `wake_address`: how nodes are woken by a packet of our own, by name; may be empty.
+    pub wakes: BTreeMap<String, Wake>,
 }
 
 /// One API address; always https.

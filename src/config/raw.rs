@@ -9,6 +9,7 @@ use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};
 use super::mint::{self, RawMint};
+use super::power::{self, RawWake};
 use super::reader::{Reader, as_table, wrong_type};
 use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
@@ -80,6 +81,8 @@ pub(super) struct RawCluster<'t> {
     pub(super) tls: RawTls<'t>,
     /// `ssh`.
     pub(super) ssh: Option<RawSsh<'t>>,
+    /// `mac_addresses`.
+    pub(super) wake: RawWake<'t>,
 }
 
 /// `tls`: at most one is there.
@@ -146,9 +149,10 @@ fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCl
     });
     let tls = table.table("tls", report).map_or(RawTls::Absent, |tls| read_tls(tls, report));
     let ssh = table.table("ssh", report).map(|ssh| ssh_raw::read_cluster(ssh, report));
+    let wake = power::read_wakes(&mut table, report);
     table.close(report);
     let node_addresses = node_addresses.unwrap_or_default();
-    RawCluster { name, endpoints, modules, node_addresses, auth, mint, control, tls, ssh }
+    RawCluster { name, endpoints, modules, node_addresses, auth, mint, control, tls, ssh, wake }
 }
 
 fn read_node_addresses<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> Vec<(&'t str, At<&'t str>)> {

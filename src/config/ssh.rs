@@ -1,11 +1,12 @@
 //! How hosts are reached over SSH.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::SshKey;
-use crate::ids::{ServiceKind, SshAddress, SshFingerprint};
+use crate::ids::{MacAddress, ServiceKind, SshAddress, SshFingerprint};
 
 /// Who we are on a host, and how the host proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,30 @@ pub struct ClusterSsh {
     pub port: u16,
     /// Where nodes are asked, by name; the others at the address that `/cluster/status` tells.
     pub addresses: BTreeMap<String, SshAddress>,
+    /// `control`: how nodes are switched over SSH; without it they are not.
+    pub power: Option<Arc<Power>>,
+}
+
+/// `control` of a host or of `clusters.ssh`: how a machine is switched over SSH. At least one command is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Power {
+    /// Who acts, with a key of its own; host keys are those that are right for who reads.
+    pub ssh: Arc<Ssh>,
+    /// The command that lets it sleep.
+    pub suspend: Option<String>,
+    /// The command that shuts it down.
+    pub shutdown: Option<String>,
+    /// The command that starts it again.
+    pub reboot: Option<String>,
+}
+
+/// How a machine is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wake {
+    /// `mac_address`: its card.
+    pub mac: MacAddress,
+    /// `wake_address`: where the packet goes; default 255.255.255.255:9.
+    pub to: SocketAddr,
 }
 
 /// One of `[[hosts]]`.
@@ -65,6 +90,10 @@ pub struct Host {
     pub ssh: Option<Arc<Ssh>>,
     /// What is checked on it by connecting; no two are the same.
     pub services: Vec<Service>,
+    /// `control`: how it is switched; without it, it is not.
+    pub power: Option<Arc<Power>>,
+    /// `mac_address` and `wake_address`: how it is woken; without it, it is not.
+    pub wake: Option<Wake>,
 }
 
 /// One of `services` of a host.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::auth::Way;
 use super::check::Context;
 use super::fault::At;
+use super::power;
 use super::ssh_raw::RawSsh;
 use super::{ClusterSsh, HostKeys, Ssh, SshKey, SshKeys, files, source, words};
 use crate::ids::{SshAddress, SshFingerprint};
@@ -63,7 +64,11 @@ pub(super) fn cluster(raw: &RawSsh<'_>, defaults: &Defaults<'_, '_>, context: &m
         }
     }
     let settings = Arc::new(settings?);
-    (addresses.len() == raw.addresses.len()).then_some(ClusterSsh { settings, port, addresses })
+    let power = match &raw.power {
+        None => None,
+        Some(power) => Some(Arc::new(power::power(power, (raw, defaults), Some(&settings), context)?)),
+    };
+    (addresses.len() == raw.addresses.len()).then_some(ClusterSsh { settings, port, addresses, power })
 }
 
 /// The port of a host.
@@ -105,7 +110,13 @@ fn user_name(found: &At<&str>, context: &mut Context<'_>) -> Option<String> {
     is_name.then(|| name.to_owned())
 }
 
-fn own_keys(raw: &RawSsh<'_>, context: &mut Context<'_>) -> Option<SshKeys> {
+/// The user that is named here. `None` only after a fault was reported.
+pub(super) fn user(raw: &RawSsh<'_>, context: &mut Context<'_>) -> Option<String> {
+    user_name(raw.user.as_ref()?, context)
+}
+
+/// The keys that are named here. `None` only after a fault was reported, or where none are.
+pub(super) fn own_keys(raw: &RawSsh<'_>, context: &mut Context<'_>) -> Option<SshKeys> {
     let Some(found) = &raw.key_file else {
         let socket = raw.agent_socket.as_ref()?;
         return Some(SshKeys::Agent(files::resolve(context.file, socket.value)));
@@ -151,7 +162,8 @@ fn agent_of_environment(raw: &RawSsh<'_>, context: &mut Context<'_>) -> Option<S
     socket.map(|socket| SshKeys::Agent(PathBuf::from(socket)))
 }
 
-fn host_keys(raw: &RawSsh<'_>, defaults: &Defaults<'_, '_>, context: &mut Context<'_>) -> Option<HostKeys> {
+/// Which host keys are right. `None` only after a fault was reported.
+pub(super) fn host_keys(raw: &RawSsh<'_>, defaults: &Defaults<'_, '_>, context: &mut Context<'_>) -> Option<HostKeys> {
     let says = |raw: &RawSsh<'_>| raw.fingerprint.is_some() || !raw.known_hosts.is_empty();
     let of = if says(raw) { raw } else { defaults.raw.filter(|defaults| says(defaults)).unwrap_or(raw) };
     if let Some(found) = &of.fingerprint {

@@ -4,6 +4,7 @@ use toml::de::DeValue;
 
 use super::auth::{self, RawSecret, Sources};
 use super::fault::{At, Place, Report};
+use super::power::{self, RawPower};
 use super::reader::{Reader, wrong_type};
 
 /// What was said of SSH at one place.
@@ -23,6 +24,8 @@ pub(super) struct RawSsh<'t> {
     pub(super) accept_new: Option<At<bool>>,
     /// Of nodes, by name; in `clusters.ssh` only.
     pub(super) addresses: Vec<(&'t str, At<&'t str>)>,
+    /// `control`; in `clusters.ssh` only.
+    pub(super) power: Option<Box<RawPower<'t>>>,
 }
 
 /// The keys at one place.
@@ -79,6 +82,7 @@ pub(super) fn read_defaults<'t>(mut table: Reader<'t, '_>, report: &mut Report<'
 /// Reads `clusters.ssh`.
 pub(super) fn read_cluster<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawSsh<'t> {
     let mut raw = read(&mut table, &PLAIN, report);
+    raw.power = power::read(&mut table, report).map(Box::new);
     if let Some(nodes) = table.table("addresses", report) {
         for (node, entry) in nodes.entries() {
             match entry.value {
@@ -100,6 +104,25 @@ pub(super) fn read_among<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>
 /// Reads the keys with `ssh_` in front of a host.
 pub(super) fn read_host<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> RawSsh<'t> {
     read(table, &OF_HOST, report)
+}
+
+/// Reads the keys of a table `control`: who acts, and with what.
+pub(super) fn read_acting<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> RawSsh<'t> {
+    let user = table.string(OF_HOST.user, "a user of the host such as \"power\"", report);
+    let key_file = table.string(OF_HOST.key_file, "the path of a private key", report);
+    RawSsh {
+        place: table.place().clone(),
+        user,
+        key_file,
+        passphrase: auth::passphrase(table, OF_HOST.passphrase, report),
+        agent_socket: None,
+        known_hosts: Vec::new(),
+        fingerprint: None,
+        port: None,
+        accept_new: None,
+        addresses: Vec::new(),
+        power: None,
+    }
 }
 
 fn read<'t>(table: &mut Reader<'t, '_>, names: &Names, report: &mut Report<'_>) -> RawSsh<'t> {
@@ -126,6 +149,7 @@ fn read<'t>(table: &mut Reader<'t, '_>, names: &Names, report: &mut Report<'_>) 
         port: table.port(port, report),
         accept_new: table.boolean(accept_new, report),
         addresses: Vec::new(),
+        power: None,
     }
 }
 

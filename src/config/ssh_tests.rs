@@ -31,7 +31,7 @@ const PASSPHRASE: &str = "correct horse";
 const PIN: &str = "SHA256:RHTuihchn6ME2lscfD+PSzsBieTl9ELN5sFN53CwY8k";
 
 /// A configuration with `ssh` in its cluster and `more` behind it; `id` and `locked` are keys beside it.
-fn loaded(ssh: &str, more: &str) -> Result<Loaded, String> {
+pub(super) fn loaded(ssh: &str, more: &str) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
         let path = folder.path().join(name);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{ApiToken, Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Ssh, SshKeys, Tls, units, web};
+use super::{ApiToken, Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Power, Ssh, SshKeys, Tls, units, web};
 
 impl Config {
     /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
@@ -86,10 +86,16 @@ fn of_cluster(cluster: &Cluster) -> String {
         None => String::new(),
         Some(acting) => format!(", guests switched as {}", acting.identity()),
     };
+    let over_ssh = cluster.ssh.as_ref().and_then(|ssh| ssh.power.as_deref());
+    let acting = acting + &over_ssh.map(of_power).unwrap_or_default();
     format!("{} ({endpoints}, {direct}{modules}{credential}, {tls}{nodes}{acting})", cluster.name)
 }
 
-fn of_host(Host { id, address, ssh, services, .. }: &Host) -> String {
+fn of_power(power: &Power) -> String {
+    format!(", switched over ssh as {}", power.ssh.user)
+}
+
+fn of_host(Host { id, address, ssh, services, power, wake, .. }: &Host) -> String {
     let way = match ssh {
         Some(ssh) => format!("{}@{address}, {}", ssh.user, of_ssh(ssh)),
         None => format!("{}, not over ssh", address.host()),
@@ -98,7 +104,9 @@ fn of_host(Host { id, address, ssh, services, .. }: &Host) -> String {
         0 => String::new(),
         count => format!(", {}", counted(count, "service")),
     };
-    format!("{id} ({way}{services})")
+    let power = power.as_deref().map(of_power).unwrap_or_default();
+    let wake = wake.map(|wake| format!(", woken at {}", wake.mac)).unwrap_or_default();
+    format!("{id} ({way}{services}{power}{wake})")
 }
 
 fn of_ssh(ssh: &Ssh) -> String {

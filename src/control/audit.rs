@@ -34,8 +34,13 @@ pub(super) struct Entry {
     pub(super) client: Option<String>,
     pub(super) action: &'static str,
     pub(super) cluster: String,
+    /// Empty where no guest is meant.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) vmid: String,
     pub(super) node: Option<String>,
+    /// The id of a host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
     pub(super) dry_run: bool,
     pub(super) upid: Option<String>,
     /// `done`, `unchanged`, `dry_run`, or the code of an error.
@@ -75,6 +80,7 @@ impl Entry {
     pub(super) fn log(&self) {
         let Self { event, request, token, action, cluster, vmid, dry_run, outcome, .. } = self;
         let (client, node, upid) = (self.client.as_deref(), self.node.as_deref(), self.upid.as_deref());
+        let (vmid, host) = ((!vmid.is_empty()).then_some(vmid), self.host.as_deref());
         let duration = Duration::try_from_secs_f64(self.duration_seconds).unwrap_or_default();
         tracing::info!(
             event,
@@ -85,6 +91,7 @@ impl Entry {
             cluster,
             vmid,
             node,
+            host,
             dry_run,
             upid,
             outcome,
@@ -114,6 +121,7 @@ mod tests {
             cluster: "home".to_owned(),
             vmid: "100".to_owned(),
             node: None,
+            host: None,
             dry_run: false,
             upid: None,
             outcome: "done",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Answer, Body, Code, Doc, Parameter, Place};
 
-const CLUSTER: Parameter = Parameter {
+pub(super) const CLUSTER: Parameter = Parameter {
     name: "cluster",
     place: Place::Path,
     about: "The configured name of the cluster.",

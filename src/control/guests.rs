@@ -23,7 +23,7 @@ use crate::config::duration;
 use crate::ids::Scope;
 
 /// Nobody waits longer for the end of an order.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// A guest may take no longer to shut down.
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(60);
 
@@ -53,6 +53,9 @@ pub(super) fn recover(control: &Arc<Control>) {
     let Some(books) = &control.books else { return };
     for record in books.keep.journal.open_records() {
         let intent = &record.intent;
+        if !matches!(intent.kind.as_str(), "qemu" | "lxc") {
+            continue;
+        }
         let (Ok(acting), Some(action)) = (control.cluster(&intent.cluster), Action::parse(&intent.action)) else {
             continue;
         };
@@ -213,7 +216,7 @@ pub(super) fn wait(text: &str) -> Result<Duration, Error> {
     time("wait", text, LONGEST_WAIT)
 }
 
-fn time(name: &str, text: &str, most: Duration) -> Result<Duration, Error> {
+pub(super) fn time(name: &str, text: &str, most: Duration) -> Result<Duration, Error> {
     duration(text).filter(|time| *time <= most).ok_or_else(|| {
         let minutes = most.as_secs() / 60;
         Error::bad_request(format!("expected {name} to be a duration such as 30s, at most {minutes}m"))
@@ -262,6 +265,7 @@ async fn refuse(
         cluster: short(cluster),
         vmid: short(vmid),
         node: None,
+        host: None,
         dry_run: false,
         upid: None,
         outcome: error.code.as_str(),

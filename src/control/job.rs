@@ -220,6 +220,7 @@ impl Job {
             cluster: self.acting.name.clone(),
             vmid: self.vmid.to_string(),
             node: None,
+            host: None,
             dry_run: false,
             upid: None,
             outcome,

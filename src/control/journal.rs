@@ -33,8 +33,9 @@ pub(super) struct Intent {
     pub(super) key: Option<String>,
     pub(super) cluster: String,
     pub(super) vmid: u64,
-    /// `qemu` or `lxc`.
+    /// `qemu` or `lxc`; `node` or `host`, which have no number.
     pub(super) kind: String,
+    /// The node that it is on; itself, or the id of a host, where it is no guest.
     pub(super) node: String,
     pub(super) name: Option<String>,
     pub(super) action: String,

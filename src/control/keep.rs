@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::journal::Journal;
+use super::machines::Leaving;
 
 /// In `state_dir`: what was begun.
 const JOURNAL: &str = "control.journal";
@@ -20,6 +21,7 @@ const LOCK: &str = "control.lock";
 pub struct Keep {
     folder: PathBuf,
     pub(super) journal: Journal,
+    pub(super) leaving: Leaving,
     under_way: Mutex<HashMap<String, (String, watch::Receiver<Progress>)>>,
     /// Unlocked when dropped.
     _lock: File,
@@ -75,7 +77,13 @@ impl Keep {
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         let journal = Journal::open(&folder.join(JOURNAL), now).map_err(unusable)?;
-        Ok(Self { folder: folder.to_owned(), journal, under_way: Mutex::default(), _lock: lock })
+        Ok(Self {
+            folder: folder.to_owned(),
+            journal,
+            leaving: Leaving::default(),
+            under_way: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// The folder that was taken.

@@ -24,17 +24,23 @@ pub enum Scope {
     Read,
     /// Switch guests.
     Power,
+    /// Switch nodes.
+    NodePower,
+    /// Switch hosts.
+    HostPower,
 }
 
 impl Scope {
     /// All there are.
-    pub const ALL: &[Self] = &[Self::Read, Self::Power];
+    pub const ALL: &[Self] = &[Self::Read, Self::Power, Self::NodePower, Self::HostPower];
 
     /// As it is written in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Power => "power",
+            Self::NodePower => "node-power",
+            Self::HostPower => "host-power",
         }
     }
 

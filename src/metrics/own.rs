@@ -142,7 +142,7 @@ impl Own {
         );
         registry.register(
             "pve_sentinel_control_actions",
-            "Decisions on actions of guests by action and outcome",
+            "Decisions on actions of guests, nodes and hosts by action and outcome",
             self.control_actions.clone(),
         );
         registry.register(

@@ -358,6 +358,7 @@ mod tests {
             credential: Credential::Token { id: "a@pve!b".into(), secret: Secret::new("x".into()) },
             tls: Tls::SystemRoots,
             ssh: None,
+            wakes: BTreeMap::new(),
         })
     }
 

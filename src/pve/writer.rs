@@ -44,7 +44,7 @@ pub struct Place<'a> {
 /// What became of a POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
-    /// PVE took it, and answered this text: a UPID.
+    /// PVE took it, and answered this text: a UPID, or nothing where there is no task.
     Taken(String),
     /// PVE refused it: nothing was done. The status, and PVE's words on one line.
     Refused(u16, String),
@@ -120,6 +120,16 @@ impl Writer {
         self.post(&path, &form.join("&")).await
     }
 
+    /// `POST /nodes/{node}/status` with `command`, `shutdown` or `reboot`, once. There is no task for it.
+    pub async fn act_on_node(&self, node: &str, command: &'static str) -> Sent {
+        self.post(&Path::new("/nodes/{node}/status", &[("node", node)]), &format!("command={command}")).await
+    }
+
+    /// `POST /nodes/{node}/wakeonlan`, once; whoever is asked wakes the node. What is answered is the address of its card.
+    pub async fn wake_node(&self, node: &str) -> Sent {
+        self.post(&Path::new("/nodes/{node}/wakeonlan", &[("node", node)]), "").await
+    }
+
     /// The endpoints take turns only while nothing was sent.
     async fn post(&self, path: &Path, form: &str) -> Sent {
         let mut last = Sent::NotSent(self.0.endpoints.all_refused(path.as_str()).to_string());
@@ -159,8 +169,8 @@ fn of_guest(template: &'static str, guest: Place<'_>) -> Path {
 }
 
 fn became(path: &Path, result: Result<Answer, Error>) -> Sent {
-    let error = match result.and_then(|answer| answer.data::<String>()) {
-        Ok(upid) => return Sent::Taken(upid),
+    let error = match result.and_then(|answer| answer.data::<Option<String>>()) {
+        Ok(text) => return Sent::Taken(text.unwrap_or_default()),
         Err(error) => error,
     };
     let told = format!("POST {}/api2/json{path}: {}", error.endpoint, error.reason);
@@ -194,6 +204,7 @@ mod tests {
     #[test]
     fn only_what_surely_did_nothing_is_told_so() {
         assert_eq!(became(&Path::from("/x"), Ok(Answer::of(r#"{"data":"UPID:a"}"#))), Sent::Taken("UPID:a".to_owned()));
+        assert_eq!(became(&Path::from("/x"), Ok(Answer::of(r#"{"data":null}"#))), Sent::Taken(String::new()));
         for reason in [
             Reason::Unreachable("refused".into()),
             Reason::Tls("no".into()),

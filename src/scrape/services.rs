@@ -219,7 +219,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let services = vec![Service { name: "Shell".into(), port, kind: ServiceKind::Ssh }];
         let address = SshAddress::new("127.0.0.1", 22).unwrap();
-        (Host { id: "nas".into(), name: "NAS".into(), address, ssh: None, services }, listener)
+        (Host { id: "nas".into(), name: "NAS".into(), address, ssh: None, services, power: None, wake: None }, listener)
     }
 
     fn services(host: &Host, before: &[Arc<Services>]) -> Arc<Services> {

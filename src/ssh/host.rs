@@ -60,18 +60,7 @@ enum State {
 
 impl Session {
     pub(super) fn new(id: &str, address: SshAddress, settings: Arc<Ssh>, shared: Arc<Shared>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (id, &address).hash(&mut hasher);
-        Self(Arc::new(Host {
-            id: id.to_owned(),
-            address,
-            settings,
-            shared,
-            line: Mutex::new(Line { state: State::None, trouble: None, step: Step::Connection }),
-            running: Mutex::default(),
-            troubles: Mutex::default(),
-            seed: hasher.finish(),
-        }))
+        Self(Arc::new(Host::new(id, address, settings, shared)))
     }
 
     /// The host's id.
@@ -145,6 +134,21 @@ async fn answer(host: Arc<Host>, command: Command) -> Result<Arc<Output>, Error>
 }
 
 impl Host {
+    pub(super) fn new(id: &str, address: SshAddress, settings: Arc<Ssh>, shared: Arc<Shared>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (id, &address).hash(&mut hasher);
+        Self {
+            id: id.to_owned(),
+            address,
+            settings,
+            shared,
+            line: Mutex::new(Line { state: State::None, trouble: None, step: Step::Connection }),
+            running: Mutex::default(),
+            troubles: Mutex::default(),
+            seed: hasher.finish(),
+        }
+    }
+
     pub(super) fn error(&self, reason: Reason) -> Error {
         Error { host: self.id.clone(), address: self.address.clone(), reason }
     }

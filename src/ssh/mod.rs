@@ -5,6 +5,7 @@
 //!   host         the kept connection, made again with a growing pause
 //!     connection TCP → greeting and keys (verdict: is this the host?) → login
 //!     run        a command on it, bounded; who gives up closes the channel
+//!   act          one command, once, on a connection of its own
 //!   probe        the one program that hosts are asked to run
 //!   verdict      what known_hosts, a pinned fingerprint or a first use say of a host key (pure)
 //! ```
@@ -12,6 +13,7 @@
 //! Nothing is sent to a host before its key was checked: no user name, no signature.
 //! No terminal, no forwarding, no environment is asked for.
 
+mod act;
 mod connection;
 mod cord;
 mod counted;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use crate::config::Ssh;
 use crate::ids::SshAddress;
 use crate::metrics::Own;
+pub use act::{Acted, Actor, Ready};
 pub use error::{Error, HostKey, HostKeyKind, Reason, Step};
 pub use host::Session;
 pub use probe::{Mode, PROBE};
@@ -58,5 +61,10 @@ impl Client {
     /// A host that can be asked; nothing is sent to it yet. `id` is the value of the `host` label.
     pub fn session(&self, id: &str, address: SshAddress, settings: Arc<Ssh>) -> Session {
         Session::new(id, address, settings, Arc::clone(&self.0))
+    }
+
+    /// Who gives a host one order; nothing is sent to it yet. `id` is its name in the log and in errors.
+    pub fn actor(&self, id: &str, address: SshAddress, settings: Arc<Ssh>) -> Actor {
+        Actor::new(id, address, settings, Arc::clone(&self.0))
     }
 }

@@ -81,18 +81,38 @@ impl Output {
     }
 }
 
-/// Runs a command. Whoever drops this gives the command up: it is told to end, and where its channel is not closed soon,
-/// the connection is cut.
-///
-/// `Err(None)`: the connection turned out to be closed before anything was asked.
+/// Why a command has no output.
+pub(super) enum Broke {
+    /// The connection turned out to be closed before anything was asked.
+    Before,
+    /// The host does not run it.
+    Refused(Reason),
+    /// It may have run.
+    During(Reason),
+}
+
+/// Runs a command. `Err(None)`: the connection turned out to be closed before anything was asked.
 pub(super) async fn run(
     connection: &Arc<Connection>,
     command: &Command,
     limits: Limits,
 ) -> Result<Output, Option<Reason>> {
+    run_line(connection, (command.line, &command.stdin), limits).await.map_err(|broke| match broke {
+        Broke::Before => None,
+        Broke::Refused(reason) | Broke::During(reason) => Some(reason),
+    })
+}
+
+/// Runs a command, which reads what is beside it. Whoever drops this gives the command up: it is told to end, and where its channel is not closed soon,
+/// the connection is cut.
+pub(super) async fn run_line(
+    connection: &Arc<Connection>,
+    (line, stdin): (&str, &Bytes),
+    limits: Limits,
+) -> Result<Output, Broke> {
     connection.settled().await;
     if connection.is_closed() {
-        return Err(None);
+        return Err(Broke::Before);
     }
     let mut running = Running { connection, channel: None, opening: true };
     let opened = connection.handle.channel_open_session().await;
@@ -101,16 +121,16 @@ pub(super) async fn run(
         Ok(channel) => channel.split(),
         Err(russh::Error::ChannelOpenFailure(why)) => {
             let cause = format!("the host opens no channel ({why:?}); raise MaxSessions of its sshd");
-            return Err(Some(Reason::Closed(cause)));
+            return Err(Broke::Refused(Reason::Closed(cause)));
         }
-        Err(_) => return Err(None),
+        Err(_) => return Err(Broke::Before),
     };
     let write = Arc::new(write);
     let (read, _) = running.channel.insert((read, Arc::clone(&write)));
     let asking = async {
         // What becomes of it, the other half will tell.
-        let _ = write.exec(true, command.line).await;
-        let mut rest = command.stdin.clone();
+        let _ = write.exec(true, line).await;
+        let mut rest = stdin.clone();
         while !rest.is_empty() {
             let _ = write.data_bytes(rest.split_to(PIECE.min(rest.len()))).await;
             tokio::task::yield_now().await;
@@ -123,13 +143,11 @@ pub(super) async fn run(
         collected = collect(read, limits) => collected,
         never = asking => match never {},
     };
-    let Collected { stdout, stderr, exit, answered } = collected.map_err(|stop| {
-        Some(match stop {
-            Stop::TooLarge => Reason::TooLarge(limits.stdout),
-            Stop::Refused => Reason::Closed("the host does not run commands for this user".to_owned()),
-            Stop::Ended => Reason::Closed("the host ended the command without an exit status".to_owned()),
-            Stop::Lost => Reason::Closed(connection.parting("before the command had ended")),
-        })
+    let Collected { stdout, stderr, exit, answered } = collected.map_err(|stop| match stop {
+        Stop::TooLarge => Broke::During(Reason::TooLarge(limits.stdout)),
+        Stop::Refused => Broke::Refused(Reason::Closed("the host does not run commands for this user".to_owned())),
+        Stop::Ended => Broke::During(Reason::Closed("the host ended the command without an exit status".to_owned())),
+        Stop::Lost => Broke::During(Reason::Closed(connection.parting("before the command had ended"))),
     })?;
     running.channel = None;
     let took = asked.elapsed();

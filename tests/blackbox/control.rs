@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Exporter, Page, Reply, SECRET, Simulated, TOKEN_ID, connect, parse};
 
-const OPERATOR: &str = "operator@pve!power";
-const OPERATOR_SECRET: &str = "0d0e0f10-5eec-4e7b-9d43-0123456789ab";
+pub const OPERATOR: &str = "operator@pve!power";
+pub const OPERATOR_SECRET: &str = "0d0e0f10-5eec-4e7b-9d43-0123456789ab";
 /// May read, and switch everything.
 pub const ALL: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
 /// May switch 900, and nothing else.
@@ -117,7 +117,7 @@ impl Lab {
     }
 }
 
-fn seconds(began: Instant) -> Duration {
+pub fn seconds(began: Instant) -> Duration {
     Duration::from_secs(1000 + u64::try_from(began.elapsed().as_millis()).unwrap() * PACE / 1000)
 }
 
@@ -154,7 +154,7 @@ pub fn json(reply: &Reply) -> Value {
 }
 
 /// What came of it in a few words: `changed running`, `unchanged running`, or the code of an error.
-fn told((status, body): &(u16, Value)) -> String {
+pub fn told((status, body): &(u16, Value)) -> String {
     match body["error"]["code"].as_str() {
         Some(code) => format!("{status} {code}"),
         None => {
@@ -581,7 +581,7 @@ fn a_state_dir_of_another_process_ends_the_start() {
 fn the_commands_of_the_readme_work_as_printed() {
     let lab = Lab::start();
     let readme = std::fs::read_to_string(crate::support::repository().join("README.md")).unwrap();
-    let section = readme.split("### Control\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let section = readme.split("### Control\n").nth(1).unwrap().split("\n##").next().unwrap();
     let commands: Vec<&str> = section.lines().filter(|line| line.starts_with("curl ")).collect();
     assert_eq!(commands.len(), 6, "{commands:?}");
     std::fs::write(lab.folder.path().join("token.header"), format!("Authorization: Bearer {ALL}\n")).unwrap();

@@ -34,6 +34,7 @@ mod import;
 mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
+mod machines;
 mod matrix;
 #[cfg(feature = "external-programs")]
 mod mint;
@@ -61,6 +62,8 @@ mod ssh;
 mod sshd;
 #[cfg(feature = "external-programs")]
 mod sshd_pages;
+#[cfg(feature = "external-programs")]
+mod sshd_power;
 #[cfg(feature = "external-programs")]
 mod sshd_slow;
 #[cfg(feature = "external-programs")]

@@ -39,9 +39,20 @@ fn run(name: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn keygen(file: &Path, kind: &str, bits: &str, passphrase: &str) {
+pub fn keygen(file: &Path, kind: &str, bits: &str, passphrase: &str) {
     let file = file.to_str().unwrap();
     run("ssh-keygen", &["-q", "-t", kind, "-b", bits, "-N", passphrase, "-C", "", "-f", file]);
+}
+
+/// Who we are here.
+pub fn user() -> String {
+    run("id", &["-un"])
+}
+
+/// As sshd writes a key into its log.
+pub fn fingerprint(file: &Path) -> String {
+    let listed = run("ssh-keygen", &["-l", "-f", file.to_str().unwrap()]);
+    listed.split(' ').nth(1).unwrap().to_owned()
 }
 
 impl Sshd {
@@ -86,6 +97,12 @@ impl Sshd {
             sshd.log().contains("Server listening on")
         });
         sshd
+    }
+
+    /// It takes no more connections.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -133,6 +133,7 @@ impl Asked<'_> {
             cluster: String::new(),
             vmid: String::new(),
             node: None,
+            host: None,
             dry_run: false,
             upid: None,
             outcome,

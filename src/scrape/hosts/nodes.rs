@@ -78,7 +78,7 @@ impl Nodes {
 
     /// Hosts whose address did not change keep their connection; nodes that are gone go with theirs.
     fn learn(&self, members: &[Member]) {
-        let ClusterSsh { settings, port, addresses } = &self.told;
+        let ClusterSsh { settings, port, addresses, power: _ } = &self.told;
         let mut found = addresses.clone();
         for Member { name, address, .. } in members {
             // An address that is none cannot be asked; without one, the configuration may have it.

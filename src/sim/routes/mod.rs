@@ -115,6 +115,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         | "/cluster/backup-info/not-backed-up"
         | "/cluster/replication"
         | "/cluster/tasks"
+        | "/cluster/config/nodes"
         | "/cluster/config/qdevice" => &[],
         _ => return Err(not_implemented(call)),
     };
@@ -124,6 +125,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/status"
             | "/cluster/metrics/export"
             | "/cluster/backup-info/not-backed-up"
+            | "/cluster/config/nodes"
             | "/cluster/config/qdevice"
     ) {
         audit(call, "/", "Sys.Audit")?;
@@ -135,6 +137,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/metrics/export" => return export(world, call, parameters),
         "/cluster/backup-info/not-backed-up" => protected(cluster.not_backed_up(call.order())),
         "/cluster/replication" => ok(cluster.replication_jobs(call.now, call.rights, call.order())),
+        "/cluster/config/nodes" => protected(cluster.voters(call.order())),
         "/cluster/config/qdevice" => protected(cluster.qdevice(call.order())),
         "/cluster/tasks" => tasks::of_cluster(world, call),
         "/nodes" => ok(world.node_list(call)),

@@ -37,14 +37,19 @@ pub(super) fn answer(world: &World, call: &Call<'_>, parts: &[&str]) -> Result<A
                 ));
             }
             node_power(call, node)?;
-            pass_on(world, call, node, |_| protected("{\"data\":null}".to_owned()))
+            pass_on(world, call, node, |node| {
+                world.node_power(node, command == "reboot", call.now);
+                protected("{\"data\":null}".to_owned())
+            })
         }
         [node, "wakeonlan"] => {
             only(&form, &[])?;
             node_power(call, node)?;
-            if world.node_index(node).is_none() {
-                return Err(invalid("node", "invalid format"));
+            let Some(index) = world.node_index(node) else { return Err(invalid("node", "invalid format")) };
+            if index == call.node {
+                return Err(failed(&format!("'{node}' is local node, cannot wake my self!")));
             }
+            world.wake_node(index, call.now);
             // Not passed on: the node sleeps. Whoever is asked sends the packet.
             let (asked, begun) = (call.node, second(call.now));
             let task = Task {

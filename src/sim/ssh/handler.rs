@@ -18,6 +18,8 @@ const LARGEST: usize = 1 << 20;
 pub(super) struct Handler {
     shared: Arc<Shared>,
     pipe: watch::Sender<Pipe>,
+    /// Who was let in.
+    user: String,
     commands: HashMap<ChannelId, Command>,
 }
 
@@ -32,7 +34,7 @@ type Done = Result<(), russh::Error>;
 
 impl Handler {
     pub(super) fn new(shared: Arc<Shared>, pipe: watch::Sender<Pipe>) -> Self {
-        Self { shared, pipe, commands: HashMap::new() }
+        Self { shared, pipe, user: String::new(), commands: HashMap::new() }
     }
 
     fn extra(&self) -> Done {
@@ -67,9 +69,10 @@ impl server::Handler for Handler {
         Ok(if self.shared.options.users.iter().any(known) { Auth::Accept } else { Auth::reject() })
     }
 
-    async fn auth_publickey(&mut self, _user: &str, _key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+    async fn auth_publickey(&mut self, user: &str, _key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
         // What was offered was known, else it would not have come to this.
         count(&self.shared.counters.let_in);
+        user.clone_into(&mut self.user);
         Ok(Auth::Accept)
     }
 
@@ -84,6 +87,7 @@ impl server::Handler for Handler {
             return session.channel_failure(channel);
         }
         let line = String::from_utf8_lossy(line).into_owned();
+        self.shared.note(&self.user, &line);
         self.commands.insert(channel, Command { line, stdin: Vec::new(), answered: false });
         session.channel_success(channel)
     }

@@ -8,6 +8,7 @@ mod faults;
 mod handler;
 mod key;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use connection::Pipe;
 pub use faults::SshFault;
 pub use key::{SshKeyKind, SshKeyPair};
+
+/// So many commands are remembered.
+const COMMANDS: usize = 100;
 
 /// What a host answers to a command line and what it was given to read.
 pub type SshAnswer = Arc<dyn Fn(&str, &[u8]) -> SshReply + Send + Sync>;
@@ -96,6 +100,8 @@ struct Shared {
     config: Arc<server::Config>,
     fault: Mutex<SshFault>,
     counters: Counters,
+    /// The last commands, each with who gave it.
+    commands: Mutex<VecDeque<(String, String)>>,
     /// Each change reaches the connections that are open.
     all: watch::Sender<Pipe>,
 }
@@ -133,8 +139,8 @@ pub async fn start_ssh(options: SshOptions) -> io::Result<SshSim> {
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
     let (all, _) = watch::channel(Pipe::Flowing);
-    let (fault, counters) = (Mutex::default(), Counters::default());
-    let shared = Arc::new(Shared { options, config, fault, counters, all });
+    let (fault, counters, commands) = (Mutex::default(), Counters::default(), Mutex::default());
+    let shared = Arc::new(Shared { options, config, fault, counters, commands, all });
     let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
     Ok(SshSim { address, shared, accepting })
 }
@@ -173,6 +179,16 @@ impl SshSim {
         }
     }
 
+    /// The last hundred commands, each with the user who gave it.
+    pub fn commands(&self) -> Vec<(String, String)> {
+        lock(&self.shared.commands).iter().cloned().collect()
+    }
+
+    /// The machine goes off: its connections end, and its port takes no others.
+    pub fn stop(&self) {
+        self.accepting.abort();
+    }
+
     /// What goes wrong from now on; [`SshFault::None`] ends it.
     pub fn set_fault(&self, fault: SshFault) {
         *lock(&self.shared.fault) = fault;
@@ -196,6 +212,14 @@ impl Drop for SshSim {
 }
 
 impl Shared {
+    fn note(&self, user: &str, line: &str) {
+        let mut commands = lock(&self.commands);
+        commands.push_back((user.to_owned(), line.to_owned()));
+        if commands.len() > COMMANDS {
+            commands.pop_front();
+        }
+    }
+
     fn fault(&self) -> SshFault {
         lock(&self.fault).clone()
     }

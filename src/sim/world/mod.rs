@@ -89,6 +89,16 @@ impl World {
         self.change(|cluster| cluster.power(order, second(now)))
     }
 
+    /// A node shuts down, and starts again where it is to be rebooted.
+    pub(super) fn node_power(&self, node: usize, reboot: bool, now: Duration) {
+        self.change(|cluster| cluster.node_power(node, reboot, second(now)));
+    }
+
+    /// A node that was shut down starts.
+    pub(super) fn wake_node(&self, node: usize, now: Duration) {
+        self.change(|cluster| cluster.wake_node(node, second(now)));
+    }
+
     /// Whether a majority of the nodes votes.
     pub(super) fn is_quorate(&self, now: Duration) -> bool {
         self.facts().is_quorate(tick(now))

@@ -145,6 +145,11 @@ impl Plot {
         there
     }
 
+    /// A node that is there goes away at a moment, and returns at another or not by itself.
+    pub(super) fn leave(&mut self, node: usize, begin: i64, end: Option<i64>) {
+        self.losses.push((node, Outage { begin, end }));
+    }
+
     /// A node that went away by edit is there again; answers whether there was such a one.
     pub(super) fn bring_back(&mut self, node: usize, now: i64) -> bool {
         let mut losses = self.losses.iter_mut().rev();

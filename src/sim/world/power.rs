@@ -75,7 +75,25 @@ impl Action {
     }
 }
 
+/// A node has shut down so many seconds after it was asked to.
+const NODE_STOPS: i64 = 10;
+/// It answers again after so many more.
+const NODE_STARTS: i64 = 40;
+
 impl Cluster {
+    /// A node shuts down, and starts again where it is to be rebooted.
+    pub(in super::super) fn node_power(&mut self, node: usize, reboot: bool, now: i64) {
+        let begin = now + NODE_STOPS;
+        self.edits += 1;
+        self.plot.leave(node, begin, reboot.then_some(begin + NODE_STARTS));
+    }
+
+    /// A node that was shut down starts.
+    pub(in super::super) fn wake_node(&mut self, node: usize, now: i64) {
+        self.edits += 1;
+        self.plot.bring_back(node, now + NODE_STARTS);
+    }
+
     /// Begins what is asked; answers the UPID, or the reason phrase of a 500.
     pub(in super::super) fn power(&mut self, order: &Order, now: i64) -> Result<String, String> {
         let Order { node, container, vmid, action, .. } = *order;

@@ -151,6 +151,22 @@ impl Cluster {
         self.nodes.len().is_multiple_of(2)
     }
 
+    /// The body of `GET /cluster/config/nodes`; numbers are texts there.
+    pub(in super::super) fn voters(&self, order: Shuffle) -> String {
+        let mut list = List::new(order, 64 + self.nodes.len() * 128);
+        for (index, node) in self.nodes.iter().enumerate().filter(|_| self.nodes.len() > 1) {
+            let number = (index + 1).to_string();
+            list.push(vec![
+                ("name", Value::Text(&node.name)),
+                ("node", Value::Text(&node.name)),
+                ("nodeid", Value::Text(&number)),
+                ("quorum_votes", Value::Text("1")),
+                ("ring0_addr", Value::Text(&node.ip)),
+            ]);
+        }
+        list.finish()
+    }
+
     /// The body of `GET /cluster/config/qdevice`.
     pub(in super::super) fn qdevice(&self, order: Shuffle) -> String {
         let mut fields = Vec::new();
