@@ -4,6 +4,8 @@ mod known;
 mod live;
 mod reload;
 mod rooms;
+mod sidecar;
+mod state_dir;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -4,6 +4,7 @@ mod address;
 mod network;
 mod percent;
 mod selector;
+mod severity;
 mod ssh;
 mod token;
 
@@ -13,6 +14,7 @@ pub use address::neighbourhood;
 pub use network::Network;
 pub use percent::percent_decoded;
 pub use selector::GuestSelection;
+pub use severity::Severity;
 pub use ssh::{SshAddress, SshFingerprint};
 pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 

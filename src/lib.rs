@@ -13,6 +13,7 @@
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
 //!             discovery    guests and hosts known from answer to answer, their addresses, targets for Prometheus
+//!             events       findings, kept on disk, and what Alertmanager is told of them
 //! 5 answering http         listeners, routes, limits, pages
 //!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!
@@ -38,6 +39,7 @@ pub mod collectors;
 pub mod commands;
 pub mod config;
 pub mod discovery;
+pub mod events;
 pub mod hosts;
 pub mod http;
 pub mod ids;

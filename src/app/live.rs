@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::rooms::LEARNED;
-use crate::config::Config;
+use crate::config::{Alertmanager, Config};
 use crate::metrics::Own;
 use crate::setup::live::{self, Line};
-use crate::{collectors, pve, ssh};
+use crate::{collectors, events, pve, ssh};
 
 /// Tries all that a configuration names; each line is told as soon as it is known. Fails with a sentence for the
 /// administrator where nothing can be tried. Must run on the runtime.
@@ -22,7 +22,16 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
         enabled: collectors::enabled(config),
         host_options: collectors::filters(&config.host_filters),
         now: || super::unix_now().as_secs_f64(),
+        others: config.events.iter().flat_map(|events| &events.alertmanagers).map(alertmanager).collect(),
     };
-    live::check(config, &means, tell).await;
+    live::check(config, means, tell).await;
     Ok(())
+}
+
+fn alertmanager(config: &Alertmanager) -> live::Other {
+    live::Other {
+        subject: format!("alertmanager {}", config.url),
+        check: "api",
+        found: Box::pin(events::try_alertmanager(config.clone())),
+    }
 }

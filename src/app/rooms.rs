@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::known;
+use super::sidecar::{Prepared, Sidecar};
 use crate::config::{self, Config};
 use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, Cluster, Host, Nodes, Scraper};
-use crate::{api, http, pve, ssh};
+use crate::{api, events, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -27,6 +28,7 @@ pub(super) struct Rooms {
     refusals: Arc<api::Refusals>,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
+    sidecar: Option<Sidecar>,
 }
 
 /// A cluster, and all that it was made from.
@@ -55,6 +57,7 @@ impl Rooms {
             hosts: Vec::new(),
             refusals: Arc::default(),
             ssh: None,
+            sidecar: None,
         }
     }
 
@@ -70,6 +73,7 @@ impl Rooms {
         reloads: Option<mpsc::Sender<http::Reload>>,
     ) -> Result<(http::Site, Changes), String> {
         let door = http::Door::new(&config.web)?;
+        let sidecar = Sidecar::prepare(self.sidecar.as_ref(), config, &self.own)?;
         let learned = config.state_dir.as_ref().map(|folder| folder.join(LEARNED));
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
@@ -77,7 +81,7 @@ impl Rooms {
         let shared = clusters.iter().map(|tenant| Arc::clone(&tenant.cluster)).collect();
         let scraper = Scraper::new(shared, hosts.iter().map(|(_, host)| Arc::clone(host)).collect(), config);
         let scraper = Arc::new(scraper);
-        let desk = self.desk(config, &scraper);
+        let desk = self.desk(config, &scraper, sidecar.as_ref());
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         let discovered = clusters.iter().map(|tenant| Arc::clone(&tenant.discovered)).collect();
         let discovery = Arc::new(Discovery::new(discovered, config));
@@ -85,13 +89,17 @@ impl Rooms {
         self.keeper = discovery.keep();
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
         (self.clusters, self.hosts) = (clusters, hosts);
+        // The one before ends first.
+        self.sidecar = None;
+        self.sidecar = sidecar.map(Prepared::keep);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
 
     /// Who answers questions of the API.
-    fn desk(&self, config: &Config, scraper: &Arc<Scraper>) -> api::Desk {
-        let routes = known::routes(scraper, super::unix_now);
+    fn desk(&self, config: &Config, scraper: &Arc<Scraper>, sidecar: Option<&Prepared>) -> api::Desk {
+        let mut routes = known::routes(scraper, super::unix_now);
+        routes.extend(sidecar.map(|sidecar| events::route(sidecar.ledger())));
         api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION)
     }
 

@@ -6,6 +6,7 @@
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
 //!   control   [control]: who may use the API
+//!   events    [events]; alertmanager: one of those who are told
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
 //!             know one kind of value each
 //!   files     the files that the configuration names
@@ -17,11 +18,13 @@
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
+mod alertmanager;
 mod auth;
 mod check;
 mod control;
 mod credential;
 mod endpoint;
+mod events;
 #[cfg(test)]
 mod example;
 mod fault;
@@ -59,8 +62,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::{Fingerprint, Scope, TokenHash};
+pub use alertmanager::{Alertmanager, Login};
 pub use control::token_name;
 pub use endpoint::{Target, target};
+pub use events::{EVENT_KINDS, Events, Rule};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
 pub use guests::Discovery;
@@ -74,7 +79,8 @@ pub use ssh_key::SshKey;
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `state_dir`: where host keys are written down that `accept_new` trusts.
+    /// `state_dir`: where host keys are written down that `accept_new` trusts, and where events are kept; set where there is
+    /// [`Config::events`].
     pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
@@ -88,6 +94,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// `[discovery]`: set where guests are kept known.
     pub discovery: Option<Discovery>,
+    /// `[events]`: set where events are looked for.
+    pub events: Option<Events>,
     /// `[collectors]`: the names of the collectors that are switched off.
     pub disabled_collectors: Vec<String>,
     /// `[collectors.host]`: what is not told of hosts.

@@ -4,6 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::control::{self, RawControl};
+use super::events::{self, RawEvents};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
@@ -34,6 +35,8 @@ pub(super) struct RawConfig<'t> {
     pub(super) hosts: Vec<RawHost<'t>>,
     /// `[discovery]`.
     pub(super) discovery: Option<RawDiscovery<'t>>,
+    /// `[events]`.
+    pub(super) events: Option<RawEvents<'t>>,
     /// `[collectors]`.
     pub(super) collectors: RawCollectors<'t>,
 }
@@ -101,9 +104,10 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     let discovery = root.table("discovery", report).map(|table| guests::read(table, report));
+    let events = root.table("events", report).map(|table| events::read(table, report));
     root.close(report);
     let collectors = collectors.unwrap_or_default();
-    RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, discovery, collectors }
+    RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, discovery, events, collectors }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

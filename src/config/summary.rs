@@ -32,6 +32,12 @@ impl Config {
         if let Some(discovery) = &self.discovery {
             let _ = write!(text, "\nguests are read at least every {}", units::written(discovery.interval));
         }
+        if let Some(events) = &self.events {
+            let told: Vec<&str> = events.alertmanagers.iter().map(|one| one.url.as_str()).collect();
+            let told = if told.is_empty() { "nobody".to_owned() } else { told.join(", ") };
+            let _ =
+                write!(text, "\nevents are looked for every {}, and told to {told}", units::written(events.interval));
+        }
         if !self.disabled_collectors.is_empty() {
             let _ = write!(text, "\ncollectors switched off: {}", self.disabled_collectors.join(", "));
         }

@@ -4,7 +4,7 @@
 //! family    what a collector says: Desc, About, Sample, Family, Part; samples: how many of them are kept
 //! format    the two text formats: content types, values, HELP lines
 //! page      parts + own metrics → chunks of text
-//! own       counters of this process; process: what /proc says of it
+//! own       counters of this process; events: those of the sidecar; process: what /proc says of it
 //! dialect   prometheus-client's text in either format
 //! faults    what is wrong with a set of descriptions; for tests
 //! ```
@@ -12,6 +12,7 @@
 //! Types of prometheus-client do not leave this room.
 
 mod dialect;
+mod events;
 mod family;
 mod faults;
 mod format;
@@ -20,6 +21,7 @@ mod page;
 mod process;
 mod samples;
 
+pub use events::Events;
 pub use family::{About, Desc, Family, Kind, Labels, Part, Sample};
 pub use faults::faults;
 pub use format::Format;

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::Format;
 use super::dialect::rewrite;
+use super::events::Events;
 use super::process::ProcessCollector;
 
 /// Counters and gauges of this process; shared by all who count, and written on the page.
@@ -23,6 +24,7 @@ pub struct Own {
     config_read_at: Gauge,
     ssh_connections: Family<SshAttempt, Counter>,
     ssh_requests: Family<SshAttempt, Counter>,
+    events: Events,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +76,7 @@ impl Own {
             config_read_at: Gauge::default(),
             ssh_connections: Family::default(),
             ssh_requests: Family::default(),
+            events: Events::default(),
         };
         own.registered(version)
     }
@@ -124,6 +127,7 @@ impl Own {
             "Commands run over SSH by host and outcome",
             self.ssh_requests.clone(),
         );
+        self.events.register(registry);
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
     }
@@ -177,6 +181,11 @@ impl Own {
     /// Counts a command on a host: `pve_sentinel_ssh_requests_total`. `outcome` is one of few words.
     pub fn ssh_request(&self, host: &str, outcome: &'static str) {
         self.ssh_requests.get_or_create(&SshAttempt { host: host.into(), outcome }).inc();
+    }
+
+    /// What the sidecar counts.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.

@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "external-programs")]
+mod alertmanager;
 mod api;
 mod check_live;
 mod commands;
@@ -22,6 +24,7 @@ mod host_pages;
 mod hosts;
 mod house;
 mod import;
+mod ledger;
 mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
