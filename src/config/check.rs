@@ -9,7 +9,7 @@ use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Scrape};
 use super::{
-    control, credential, endpoint, events, files, filters, guests, host, modules, ssh_check, tls, units, web, words,
+    control, credential, endpoint, files, filters, guests, host, modules, sidecar, ssh_check, tls, units, web, words,
 };
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
@@ -52,7 +52,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let disabled_collectors = disabled(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
-    let events = raw.events.as_ref().map(|raw| events::check(raw, state_dir.is_some(), context));
+    let events = raw.events.as_ref().map(|raw| sidecar::check(raw, state_dir.is_some(), context));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.

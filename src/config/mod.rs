@@ -6,7 +6,7 @@
 //!   raw       what was typed, each value with its place (auth: who asks; ssh_raw, host)
 //!   web       [web], typed and checked; identity: its certificate and key, also read again while it serves
 //!   control   [control]: who may use the API
-//!   events    [events]; alertmanager: one of those who are told
+//!   sidecar   [events]; alertmanager: one of those who are told
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host, units
 //!             know one kind of value each
 //!   files     the files that the configuration names
@@ -24,7 +24,6 @@ mod check;
 mod control;
 mod credential;
 mod endpoint;
-mod events;
 #[cfg(test)]
 mod example;
 mod fault;
@@ -41,6 +40,7 @@ mod passwords;
 mod raw;
 mod reader;
 mod secret;
+mod sidecar;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -65,7 +65,6 @@ use crate::ids::{Fingerprint, Scope, TokenHash};
 pub use alertmanager::{Alertmanager, Login};
 pub use control::token_name;
 pub use endpoint::{Target, target};
-pub use events::{EVENT_KINDS, Events, Rule};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
 pub use guests::Discovery;
@@ -73,6 +72,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use sidecar::{EVENT_KINDS, Events, Rule};
 pub use ssh::{ClusterSsh, Host, HostKeys, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 

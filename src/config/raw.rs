@@ -4,12 +4,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::control::{self, RawControl};
-use super::events::{self, RawEvents};
 use super::fault::{At, Place, Report};
 use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};
 use super::reader::{Reader, as_table, wrong_type};
+use super::sidecar::{self, RawEvents};
 use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
 use super::words;
@@ -104,7 +104,7 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     let discovery = root.table("discovery", report).map(|table| guests::read(table, report));
-    let events = root.table("events", report).map(|table| events::read(table, report));
+    let events = root.table("events", report).map(|table| sidecar::read(table, report));
     root.close(report);
     let collectors = collectors.unwrap_or_default();
     RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, discovery, events, collectors }

@@ -30,7 +30,7 @@ pub(super) struct Alert {
 pub(super) fn labels(finding: &Finding) -> Labels {
     let mut labels = Labels::from([
         ("alertname", finding.kind.alertname().to_owned()),
-        ("severity", finding.severity.as_str().to_owned()),
+        ("severity", finding.severity.name().to_owned()),
         ("cluster", finding.cluster.clone()),
         ("id", finding.id.clone()),
     ]);

@@ -29,3 +29,14 @@ pub use ledger::Ledger;
 pub use live::try_alertmanager;
 pub use notify::{Clock, Keeper, Notifier};
 pub use told::route;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EVENT_KINDS;
+
+    #[test]
+    fn the_configuration_knows_all_kinds() {
+        assert_eq!(Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>(), EVENT_KINDS);
+    }
+}

@@ -129,7 +129,7 @@ fn event(number: u64, at: i64, finding: &Finding) -> EventJson {
         key: finding.key.clone(),
         kind: finding.kind.name(),
         alertname: finding.kind.alertname(),
-        severity: finding.severity.as_str(),
+        severity: finding.severity.name(),
         cluster: finding.cluster.clone(),
         id: finding.id.clone(),
         node: finding.node.clone(),
@@ -140,5 +140,88 @@ fn event(number: u64, at: i64, finding: &Finding) -> EventJson {
         summary: finding.summary.clone(),
         description: finding.description.clone(),
         details: finding.details.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use serde_json::Value;
+
+    use super::super::testing::{failed_task, lost_node};
+    use super::*;
+    use crate::api::{Caller, gaps};
+    use crate::events::Limits;
+    use crate::metrics::Own;
+
+    fn ask(ledger: &Ledger, query: &[(&str, &str)]) -> (u16, Value) {
+        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], from: None };
+        let request = Request { path: Vec::new(), query, body: Bytes::new(), caller, id: "1".to_owned() };
+        let reply = Reply::from(reply(ledger, &request));
+        (reply.status.as_u16(), serde_json::from_slice(&reply.json).unwrap())
+    }
+
+    fn numbers(answer: &Value) -> Vec<u64> {
+        answer["events"].as_array().unwrap().iter().map(|event| event["number"].as_u64().unwrap()).collect()
+    }
+
+    async fn ledger(findings: Vec<Finding>) -> (tempfile::TempDir, Arc<Ledger>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = Ledger::open(folder.path(), &[], Limits::default(), Arc::new(Own::new("1"))).unwrap();
+        let ledger = Arc::new(ledger);
+        ledger.record("home", findings, BTreeMap::new(), 1_790_000_010).await;
+        (folder, ledger)
+    }
+
+    #[tokio::test]
+    async fn every_event_is_told_once_to_who_goes_on_from_next() {
+        let findings = (0..2500).map(|number| Finding {
+            cluster: if number % 2 == 0 { "home" } else { "lab" }.to_owned(),
+            ..failed_task(&number.to_string(), number)
+        });
+        let (_folder, ledger) = ledger(findings.collect()).await;
+        let (mut since, mut all) = (0, Vec::new());
+        for expected in [1000, 1000, 500, 0] {
+            let (_, answer) = ask(&ledger, &[("since", &since.to_string())]);
+            assert_eq!(numbers(&answer).len(), expected);
+            all.extend(numbers(&answer));
+            since = answer["next"].as_u64().unwrap();
+        }
+        assert_eq!(all, (1..=2500).collect::<Vec<_>>());
+        let (_, lab) = ask(&ledger, &[("cluster", "lab"), ("since", "2000")]);
+        assert_eq!((numbers(&lab).len(), numbers(&lab)[0], lab["next"].as_u64()), (250, 2002, Some(2500)));
+        assert_eq!(ask(&ledger, &[("since", "1h")]).0, 400);
+        assert_eq!(ask(&ledger, &[("since", "-1")]).0, 400);
+    }
+
+    #[tokio::test]
+    async fn an_event_is_told_as_it_is_documented() {
+        let span = Span::Ended { since: 1_790_000_000, at: 1_790_000_005 };
+        let (_folder, ledger) = ledger(vec![failed_task("UPID:a", 1_790_000_000), lost_node("pve1", span)]).await;
+        let (_, answer) = ask(&ledger, &[]);
+        assert_eq!(
+            answer["events"][0],
+            json!({
+                "number": 1, "found_at": "2026-09-21T14:13:30Z", "key": "task/UPID:a", "kind": "task_failed",
+                "alertname": "PVETaskFailed", "severity": "warning", "cluster": "home", "id": "qemu/100", "node": "pve1",
+                "task_type": "qmstart", "state": "occurred", "started_at": "2026-09-21T14:13:20Z", "ended_at": null,
+                "summary": "Starting web failed", "description": "no space", "details": {"upid": "UPID:a"},
+            })
+        );
+        let ended = &answer["events"][1];
+        assert_eq!(
+            (ended["state"].as_str(), ended["ended_at"].as_str()),
+            (Some("ended"), Some("2026-09-21T14:13:25Z"))
+        );
+        let route = route(&ledger);
+        assert_eq!(gaps(std::slice::from_ref(&route)), Vec::<String>::new());
+        let documented = (route.doc.answers[0].schema)();
+        let properties = documented["properties"]["events"]["items"]["properties"].as_object().unwrap().clone();
+        for event in [&answer["events"][0], &(route.doc.answers[0].example)()["events"][0]] {
+            assert_eq!(event.as_object().unwrap().keys().collect::<Vec<_>>(), properties.keys().collect::<Vec<_>>());
+        }
     }
 }

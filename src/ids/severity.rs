@@ -2,24 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How much an event matters; the value of the label `severity`.
+/// How much an event matters, graver ones above; the value of the label `severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth to be woken by.
-    Critical,
-    /// To be seen in the morning.
-    Warning,
     /// Kept, and not sent to anybody.
     Info,
+    /// To be seen in the morning.
+    Warning,
+    /// Worth to be woken by.
+    Critical,
 }
 
 impl Severity {
     /// All there are, the gravest first.
     pub const ALL: [Self; 3] = [Self::Critical, Self::Warning, Self::Info];
 
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    /// The word for it, in labels and in the configuration.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Critical => "critical",
             Self::Warning => "warning",
@@ -29,6 +29,21 @@ impl Severity {
 
     /// Reads the word.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.as_str() == text)
+        Self::ALL.into_iter().find(|severity| severity.name() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn severities_are_ordered_and_named() {
+        assert!(Severity::Critical > Severity::Warning && Severity::Warning > Severity::Info);
+        for severity in Severity::ALL {
+            assert_eq!(serde_json::to_string(&severity).unwrap(), format!("\"{}\"", severity.name()));
+            assert_eq!(Severity::parse(severity.name()), Some(severity));
+        }
+        assert_eq!(Severity::parse("Critical"), None);
     }
 }

@@ -4,7 +4,7 @@
 //! family    what a collector says: Desc, About, Sample, Family, Part; samples: how many of them are kept
 //! format    the two text formats: content types, values, HELP lines
 //! page      parts + own metrics → chunks of text
-//! own       counters of this process; events: those of the sidecar; process: what /proc says of it
+//! own       counters of this process; sidecar: those of events; process: what /proc says of it
 //! dialect   prometheus-client's text in either format
 //! faults    what is wrong with a set of descriptions; for tests
 //! ```
@@ -12,7 +12,6 @@
 //! Types of prometheus-client do not leave this room.
 
 mod dialect;
-mod events;
 mod family;
 mod faults;
 mod format;
@@ -20,11 +19,12 @@ mod own;
 mod page;
 mod process;
 mod samples;
+mod sidecar;
 
-pub use events::Events;
 pub use family::{About, Desc, Family, Kind, Labels, Part, Sample};
 pub use faults::faults;
 pub use format::Format;
 pub use own::Own;
 pub use page::{CHUNK, Chunks, Page};
 pub use samples::{Samples, Table};
+pub use sidecar::Events;

@@ -9,8 +9,8 @@ use prometheus_client::registry::Registry;
 
 use super::Format;
 use super::dialect::rewrite;
-use super::events::Events;
 use super::process::ProcessCollector;
+use super::sidecar::Events;
 
 /// Counters and gauges of this process; shared by all who count, and written on the page.
 #[derive(Debug)]

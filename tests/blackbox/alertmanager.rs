@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pve_sentinel::config;
-use pve_sentinel::events::{Clock, Finding, Keeper, Kind, Ledger, Limits, Notifier, Severity, Span};
+use pve_sentinel::events::{Clock, Finding, Keeper, Kind, Ledger, Limits, Notifier, Severity, Span, try_alertmanager};
 use pve_sentinel::metrics::Own;
 use serde_json::Value;
 
 use super::ledger::failed_task;
 use super::programs::{missing, program};
+use crate::support::Pki;
 
-/// Of 15 min, 1 min, and Alertmanager's group_interval of 5 min.
+/// Of 15 min, 1 min, and Alertmanager's `group_interval` of 5 min.
 const HOLD: u64 = 9;
 const RESEND: u64 = 1;
 const GROUP_INTERVAL: u64 = 3;
@@ -108,6 +109,16 @@ impl Alertmanager {
 
     fn start_at(address: SocketAddr, hook: SocketAddr, group_by: &str, peer: Option<SocketAddr>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let peer = peer.map(|peer| format!("--cluster.peer={peer}"));
+        Self::start_in(folder, (address, hook), group_by, peer)
+    }
+
+    fn start_in(
+        folder: tempfile::TempDir,
+        (address, hook): (SocketAddr, SocketAddr),
+        group_by: &str,
+        more: Option<String>,
+    ) -> Self {
         let file = folder.path().join("alertmanager.yml");
         let config = format!(
             "route: {{receiver: hook, group_by: {group_by}, group_wait: 300ms, group_interval: {GROUP_INTERVAL}s, repeat_interval: 1h}}\n\
@@ -122,9 +133,7 @@ impl Alertmanager {
             .arg(format!("--web.listen-address={address}"))
             .arg(format!("--cluster.listen-address={gossip}"))
             .args(["--cluster.settle-timeout=1s", "--cluster.peer-timeout=2s", "--cluster.gossip-interval=50ms"]);
-        if let Some(peer) = peer {
-            command.arg(format!("--cluster.peer={peer}"));
-        }
+        command.args(more);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -187,19 +196,20 @@ impl Sender {
     }
 
     fn start_in(folder: &Path, urls: &[String]) -> Self {
+        let open = |url: &String| config::Alertmanager { url: url.clone(), login: None, tls: config::Tls::SystemRoots };
+        Self::start_with(folder, urls.iter().map(open).collect())
+    }
+
+    fn start_with(folder: &Path, alertmanagers: Vec<config::Alertmanager>) -> Self {
+        let urls: Vec<String> = alertmanagers.iter().map(|one| one.url.clone()).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let own = Arc::new(Own::new("1"));
-        let (ledger, _) = Ledger::open(folder, urls, Limits::default(), Arc::clone(&own)).unwrap();
+        let (ledger, _) = Ledger::open(folder, &urls, Limits::default(), Arc::clone(&own)).unwrap();
         let ledger = Arc::new(ledger);
-        let alertmanagers = urls.iter().map(|url| config::Alertmanager {
-            url: url.clone(),
-            login: None,
-            tls: config::Tls::SystemRoots,
-        });
         let config = config::Events {
             interval: Duration::from_secs(1),
             lookback: Duration::ZERO,
-            alertmanagers: alertmanagers.collect(),
+            alertmanagers,
             hold: Duration::from_secs(HOLD),
             resend: Duration::from_secs(RESEND),
             rules: BTreeMap::new(),
@@ -333,4 +343,48 @@ fn a_restart_in_the_middle_tells_nobody_twice() {
     drop(sender);
     let _sender = Sender::start_in(folder.path(), &[alertmanager.url()]);
     assert_told_once(&told, &names(&events));
+}
+
+#[test]
+fn passwords_are_sent_to_who_has_shown_the_right_certificate() {
+    let (told, hook) = Told::start();
+    let (pki, other) = (Pki::new(), Pki::new());
+    let folder = tempfile::tempdir().unwrap();
+    let web = folder.path().join("web.yml");
+    // The password is abc.
+    let text = format!(
+        "tls_server_config: {{cert_file: '{}', key_file: '{}'}}\nbasic_auth_users: {{me: '{}'}}\n",
+        pki.path("web.pem").display(),
+        pki.path("web.key").display(),
+        bcrypt::hash("abc", 4).unwrap(),
+    );
+    std::fs::write(&web, text).unwrap();
+    let more = format!("--web.config.file={}", web.display());
+    let alertmanager = Alertmanager::start_in(folder, (free(), hook), "['...']", Some(more));
+    let url = format!("https://localhost:{}", alertmanager.address.port());
+    let member = |pki: &Pki, password: &str| {
+        let path = pki.path("ca.pem");
+        let pem = std::fs::read(&path).unwrap();
+        let login = config::Login::Basic { name: "me".to_owned(), password: config::Secret::new(password.to_owned()) };
+        config::Alertmanager { url: url.clone(), login: Some(login), tls: config::Tls::CaFile { path, pem } }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let started = Instant::now();
+    let found = loop {
+        // It may not listen yet.
+        match runtime.block_on(try_alertmanager(member(&pki, "abc"))) {
+            Err(_) if started.elapsed() < PATIENCE => std::thread::yield_now(),
+            found => break found.unwrap(),
+        }
+    };
+    assert!(found.starts_with("API v2 of Alertmanager 0."), "{found}");
+    let refused = |member| runtime.block_on(try_alertmanager(member)).unwrap_err();
+    let wrong = refused(member(&pki, "wrong"));
+    assert!(wrong.contains("401") && wrong.contains("check its username and password"), "{wrong}");
+    let stranger = refused(member(&other, "abc"));
+    assert!(stranger.contains("certificate"), "{stranger}");
+    let events = tempfile::tempdir().unwrap();
+    let sender = Sender::start_with(events.path(), vec![member(&pki, "abc")]);
+    sender.record(vec![failed_task(1, "qemu/1", now())]);
+    assert_told_once(&told, &["PVETaskFailed qemu/1".to_owned()]);
 }

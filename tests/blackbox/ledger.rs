@@ -31,10 +31,14 @@ pub fn failed_task(number: u64, id: &str, at: i64) -> Finding {
     }
 }
 
-fn open(folder: &Path) -> Result<(Arc<Ledger>, Vec<String>, Arc<Own>), String> {
-    let own = Arc::new(Own::new("1"));
-    let (ledger, troubles) = Ledger::open(folder, &[NOBODY.to_owned()], Limits::default(), Arc::clone(&own))?;
-    Ok((Arc::new(ledger), troubles, own))
+/// The ledger of a folder, and what is said of its journal.
+fn open(folder: &Path, own: &Arc<Own>) -> Result<(Arc<Ledger>, Vec<String>), String> {
+    let (ledger, troubles) = Ledger::open(folder, &[NOBODY.to_owned()], Limits::default(), Arc::clone(own))?;
+    Ok((Arc::new(ledger), troubles))
+}
+
+fn own() -> Arc<Own> {
+    Arc::new(Own::new("1"))
 }
 
 /// Finds one event after the other, and says so on stdout, until somebody ends it or the disk is full. Runs in processes that
@@ -42,7 +46,8 @@ fn open(folder: &Path) -> Result<(Arc<Ledger>, Vec<String>, Arc<Own>), String> {
 #[test]
 fn finds_events_in_a_child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let (ledger, troubles, own) = match open(Path::new(&folder)) {
+    let own = own();
+    let (ledger, troubles) = match open(Path::new(&folder), &own) {
         Ok(opened) => opened,
         Err(why) => return println!("\nrefused {why}"),
     };
@@ -89,7 +94,7 @@ fn what_was_kept_is_there_after_sigkill_at_any_moment() {
         let last = lines.filter(|line| line.starts_with("kept ")).last().or(kept).unwrap();
         child.wait().unwrap();
         let last: u64 = last.strip_prefix("kept ").unwrap().parse().unwrap();
-        let (ledger, troubles, _) = open(folder.path()).unwrap();
+        let (ledger, troubles) = open(folder.path(), &own()).unwrap();
         assert!(troubles.iter().all(|trouble| trouble.contains("cut off")), "{troubles:?}");
         let state: u64 = ledger.states("home")["last"].parse().unwrap();
         assert!(state >= last, "round {round}: {state} < {last}");
@@ -117,7 +122,7 @@ fn a_full_disk_keeps_what_was_kept_and_says_what_is_at_risk() {
     };
     let (kept, at_risk) = (number("kept ").unwrap(), number("at risk ").expect("the limit was met"));
     assert_eq!(at_risk, kept + 1);
-    let (ledger, troubles, _) = open(folder.path()).unwrap();
+    let (ledger, troubles) = open(folder.path(), &own()).unwrap();
     assert!(troubles.is_empty(), "{troubles:?}");
     assert_eq!(ledger.states("home")["last"], kept.to_string());
 }

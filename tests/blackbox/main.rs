@@ -19,6 +19,7 @@ mod door;
 #[cfg(feature = "external-programs")]
 mod drop_in;
 mod endpoints;
+mod events;
 mod failures;
 mod host_pages;
 mod hosts;

@@ -214,5 +214,5 @@ fn rule(name: &At<&str>, raw: &RawRule<'_>, report: &mut Report<'_>) -> Option<(
 }
 
 #[cfg(test)]
-#[path = "events_tests.rs"]
+#[path = "sidecar_tests.rs"]
 mod tests;
