@@ -9,11 +9,11 @@
 //!             checks       TCP and TLS checks of services, without trust and without credentials
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
+//!             events       what happened in a cluster: tasks and states, watched → findings (pure), kept on disk and told
 //!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
 //!             discovery    guests and hosts known from answer to answer, their addresses, targets for Prometheus
-//!             events       findings, kept on disk, and what Alertmanager is told of them
 //! 5 answering http         listeners, routes, limits, pages
 //!             api          the JSON API: token, scope, request, reply, error, OpenAPI; what it tells is handed in
 //!
