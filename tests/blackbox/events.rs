@@ -108,7 +108,7 @@ fn config(folder: &Path, cluster: &Cluster, alertmanager: &str) -> String {
     let hash = pve_sentinel::ids::TokenHash::of(TOKEN).hex();
     format!(
         "state_dir = \"{}\"\n{}[control]\ntokens = [{{ name = \"ops\", sha256 = \"{hash}\", scopes = [\"read\"] }}]\n\
-         [events]\nhold = \"1h\"\nalertmanagers = [{alertmanager}]\n",
+         [scrape]\nmax_age = \"0s\"\n[events]\nhold = \"1h\"\nalertmanagers = [{alertmanager}]\n",
         folder.display(),
         cluster.config("home"),
     )
