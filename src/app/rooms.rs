@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 use super::known;
 use super::mint::Minter;
+use super::sidecar::{Prepared, Sidecar};
+use super::state_dir::{self, Lock};
 use crate::checks::Checker;
 use crate::collectors::Check;
 use crate::config::{self, Config};
@@ -17,7 +19,7 @@ use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, CheckMaker, Cluster, GuestServices, Host, Nodes, Scraper, ServiceSource, Services};
-use crate::{api, control, http, pve, ssh};
+use crate::{api, control, events, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -32,7 +34,7 @@ pub(super) struct Rooms {
     hosts: Vec<(config::Host, Arc<Host>)>,
     refusals: Arc<api::Refusals>,
     /// What is known of actions, where any may be asked for.
-    keep: Option<Arc<control::Keep>>,
+    keep: Option<Kept>,
     services: Vec<Arc<Services>>,
     checker: Checker,
     guest_services: Option<Arc<GuestServices>>,
@@ -40,6 +42,7 @@ pub(super) struct Rooms {
     guest_checker: Checker,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
+    sidecar: Option<Sidecar>,
 }
 
 /// A cluster, and all that it was made from.
@@ -52,6 +55,9 @@ struct Tenant {
     /// Who gets its token, where that is made over SSH.
     minter: Option<Arc<Minter>>,
 }
+
+/// What is known of actions, and the folder that it is in.
+type Kept = (Arc<control::Keep>, Arc<Lock>);
 
 /// What a new configuration meant for the clusters: their names.
 #[derive(Debug, Default)]
@@ -76,6 +82,7 @@ impl Rooms {
             refusals: Arc::default(),
             keep: None,
             ssh: None,
+            sidecar: None,
         }
     }
 
@@ -91,6 +98,8 @@ impl Rooms {
         reloads: Option<mpsc::Sender<http::Reload>>,
     ) -> Result<(http::Site, Changes), String> {
         let door = http::Door::new(&config.web)?;
+        let lock = self.lock(config)?;
+        let sidecar = Sidecar::prepare(self.sidecar.as_ref(), config, lock.as_ref(), &self.own)?;
         let learned = config.state_dir.as_ref().map(|folder| folder.join(LEARNED));
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
@@ -103,9 +112,11 @@ impl Rooms {
         let guest_services = self.guest_services(&discovery);
         let scraper = Scraper::new(shared, asked, services.clone(), config);
         let scraper = Arc::new(scraper.with_guest_services(Arc::clone(&guest_services)));
-        let keep = self.keep(config)?;
-        let control = self.control(config, &clusters, keep.as_ref())?;
-        let desk = self.desk(config, &scraper, (&discovery, &control));
+        let keep = self.keep(config, lock)?;
+        let control = self.control(config, &clusters, keep.as_ref().map(|(keep, _)| keep))?;
+        let mut routes = control.routes();
+        routes.extend(sidecar.as_ref().map(|sidecar| events::route(sidecar.ledger())));
+        let desk = self.desk(config, &scraper, &discovery, routes);
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
@@ -121,6 +132,9 @@ impl Rooms {
             self.keep = keep;
             control.recover();
         }
+        // The one before ends first.
+        self.sidecar = None;
+        self.sidecar = sidecar.map(Prepared::keep);
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
@@ -146,23 +160,36 @@ impl Rooms {
         &self,
         config: &Config,
         scraper: &Arc<Scraper>,
-        (discovery, control): (&Arc<Discovery>, &Arc<Control>),
+        discovery: &Arc<Discovery>,
+        others: Vec<api::Route>,
     ) -> api::Desk {
         let mut routes = known::routes(scraper, super::unix_now);
         routes.extend(discovery::routes(discovery));
-        routes.extend(control.routes());
+        routes.extend(others);
         let private = config.web.tls.is_some() || config.control.allow_plaintext;
         api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION).private(private)
     }
 
+    /// `state_dir`, where something is kept there that one process must have to itself.
+    fn lock(&self, config: &Config) -> Result<Option<Arc<Lock>>, String> {
+        let folder = config.state_dir.as_ref().filter(|_| acts(config) || config.events.is_some());
+        let Some(folder) = folder else { return Ok(None) };
+        let held = self.keep.iter().map(|(_, lock)| lock).chain(self.sidecar.iter().map(Sidecar::lock));
+        let same = held.into_iter().find(|lock| lock.folder() == folder);
+        same.map_or_else(|| state_dir::lock(folder).map(Arc::new), |lock| Ok(Arc::clone(lock))).map(Some)
+    }
+
     /// What outlives configurations, from the first one on by which guests may be switched.
-    fn keep(&self, config: &Config) -> Result<Option<Arc<control::Keep>>, String> {
-        let acts = config.clusters.iter().any(|cluster| cluster.control.is_some());
-        let Some(folder) = config.state_dir.as_ref().filter(|_| acts) else { return Ok(None) };
+    fn keep(&self, config: &Config, lock: Option<Arc<Lock>>) -> Result<Option<Kept>, String> {
+        let Some(lock) = lock.filter(|_| acts(config)) else { return Ok(None) };
+        let folder = lock.folder();
         match &self.keep {
-            None => control::Keep::open(folder, super::unix_now().as_secs()).map(|keep| Some(Arc::new(keep))),
-            Some(keep) if keep.folder() == folder => Ok(Some(Arc::clone(keep))),
-            Some(keep) => {
+            None => {
+                let keep = control::Keep::open(folder, super::unix_now().as_secs())?;
+                Ok(Some((Arc::new(keep), lock)))
+            }
+            Some((keep, lock)) if keep.folder() == folder => Ok(Some((Arc::clone(keep), Arc::clone(lock)))),
+            Some((keep, _)) => {
                 let (before, folder) = (keep.folder().display(), folder.display());
                 Err(format!("state_dir {folder} needs a restart: what is known of actions is in {before}"))
             }
@@ -262,6 +289,11 @@ impl Rooms {
         changes.removed = gone.cloned().collect();
         Ok((clusters, changes))
     }
+}
+
+/// Whether guests may be switched.
+fn acts(config: &Config) -> bool {
+    config.clusters.iter().any(|cluster| cluster.control.is_some())
 }
 
 /// Who gets a cluster's token, where that is made over SSH.

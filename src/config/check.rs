@@ -9,7 +9,8 @@ use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Credential, Scrape};
 use super::{
-    callers, credential, endpoint, files, filters, guests, host, mint, modules, ssh_check, tls, units, web, words,
+    callers, credential, endpoint, files, filters, guests, host, mint, modules, sidecar, ssh_check, tls, units, web,
+    words,
 };
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
@@ -52,6 +53,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let (enabled_collectors, disabled_collectors) = named(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
+    let events = raw.events.as_ref().map(|raw| sidecar::check(raw, state_dir.is_some(), context));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     let acts = clusters.iter().any(|cluster| cluster.control.is_some());
@@ -60,6 +62,10 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
     let (web, control, scrape) = (web?, control?, scrape?);
     let discovery = match discovery {
+        Some(checked) => Some(checked?),
+        None => None,
+    };
+    let events = match events {
         Some(checked) => Some(checked?),
         None => None,
     };
@@ -73,6 +79,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
         discovery,
         disabled_collectors,
         enabled_collectors,
+        events,
         host_filters,
     })
 }

@@ -9,6 +9,7 @@
 //!   check     what it means; listen, endpoint, modules, credential (source), tls, ssh_check, host,
 //!             service, units know one kind of value each
 //!   mint      token_from_ssh, typed and checked
+//!   sidecar   [events]; alertmanager: one of those who are told
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   guests    [discovery]
@@ -18,6 +19,7 @@
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
+mod alertmanager;
 mod auth;
 mod callers;
 mod check;
@@ -41,6 +43,7 @@ mod raw;
 mod reader;
 mod secret;
 mod service;
+mod sidecar;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -63,6 +66,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{Fingerprint, GuestSelection, Scope, SshAddress, TokenHash};
+pub use alertmanager::{Alertmanager, Login};
 pub use callers::token_name;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
@@ -72,6 +76,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use sidecar::{EVENT_KINDS, Events, Rule};
 pub use ssh::{ClusterSsh, Host, HostKeys, Service, Ssh, SshKeys};
 pub use ssh_key::SshKey;
 pub use units::duration;
@@ -79,7 +84,8 @@ pub use units::duration;
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `state_dir`: where host keys are written down that `accept_new` trusts.
+    /// `state_dir`: where host keys are written down that `accept_new` trusts, and where events are kept; set where there is
+    /// [`Config::events`].
     pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
@@ -97,6 +103,8 @@ pub struct Config {
     pub disabled_collectors: Vec<&'static str>,
     /// `[collectors]`: the names of the collectors that are switched on, `name = true`; the others do as by default.
     pub enabled_collectors: Vec<&'static str>,
+    /// `[events]`: set where events are looked for.
+    pub events: Option<Events>,
     /// `[collectors.host]`: what is not told of hosts.
     pub host_filters: HostFilters,
 }
