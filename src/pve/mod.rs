@@ -17,6 +17,7 @@
 mod admission;
 mod answer;
 mod asking;
+mod backup_jobs;
 mod body;
 mod certificate;
 mod client;
@@ -28,6 +29,7 @@ mod failure;
 mod fast;
 mod gate;
 mod guest_config;
+mod ha_status;
 mod health;
 mod identity;
 mod interfaces;
@@ -46,6 +48,7 @@ mod slow;
 mod status;
 mod stream;
 mod subscription;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -57,11 +60,13 @@ mod version;
 pub mod wire;
 
 pub use answer::Answer;
+pub use backup_jobs::{BackupJob, backup_jobs};
 pub use certificate::Details;
 pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
 pub use guest_config::{GuestConfig, guest_config};
+pub use ha_status::{HaEntry, ha_status};
 pub use interfaces::{Interface, agent_interfaces, container_interfaces};
 pub use known::{Condition, KnownEndpoint};
 pub use look::{Shown, shown_certificate};
@@ -74,5 +79,6 @@ pub use replication::{ReplicationJob, replication};
 pub use resources::{Resource, resources};
 pub use status::{StatusEntry, status};
 pub use subscription::{Subscription, subscription};
+pub use tasks::{TaskEntry, task_log, tasks};
 pub use tls::Roots;
 pub use version::{Version, version};

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("collectors", &["ids", "config", "pve", "ssh", "checks", "inventory", "hosts", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
     ("discovery", &["ids", "config", "inventory", "metrics", "api"]),
+    ("events", &["ids", "config", "inventory", "metrics", "api", "pve"]),
     ("http", &["ids", "config", "scrape", "metrics", "discovery", "api"]),
     ("setup", &["ids", "config", "pve", "ssh", "collectors", "checks"]),
     ("sim", &["ids"]),
