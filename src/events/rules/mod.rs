@@ -10,6 +10,8 @@
 mod backup;
 mod condition;
 mod guest;
+#[cfg(test)]
+mod guest_tests;
 mod ha;
 mod node;
 mod replication;
