@@ -73,5 +73,5 @@ fn open(lock: &Arc<Lock>, urls: &[String], own: &Arc<Own>) -> Result<State, Stri
     for trouble in troubles {
         tracing::warn!(folder = %folder.display(), "{trouble}");
     }
-    Ok(State { folder: folder.to_owned(), ledger: Arc::new(ledger), lock: Arc::clone(lock) })
+    Ok(State { ledger: Arc::new(ledger), lock: Arc::clone(lock) })
 }

@@ -1,6 +1,8 @@
 //! What happens is told to Alertmanager: found, kept on disk, and shown to each Alertmanager until it has notified people.
 //!
 //! ```text
+//! tasks      the tasks of a node, each told once (pure)
+//! rules      what two looks at a cluster mean (pure)
 //! finding    what happened, in one plain struct
 //! ledger     all findings and what the watchers must know after a restart: on disk first, then told
 //!   book     the same in memory: who has taken what, and what is left out where it is too much (pure)
@@ -19,6 +21,8 @@ mod journal;
 mod ledger;
 mod live;
 mod notify;
+pub mod rules;
+pub mod tasks;
 #[cfg(test)]
 mod testing;
 mod told;

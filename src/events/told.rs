@@ -158,8 +158,8 @@ mod tests {
 
     fn ask(ledger: &Ledger, query: &[(&str, &str)]) -> (u16, Value) {
         let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], from: None };
-        let request = Request { path: Vec::new(), query, body: Bytes::new(), caller, id: "1".to_owned() };
+        let caller = Caller { name: "ops".to_owned(), scopes: vec![Scope::Read], guests: None, from: None };
+        let request = Request { path: Vec::new(), query, body: Bytes::new(), caller, key: None, id: "1".to_owned() };
         let reply = Reply::from(reply(ledger, &request));
         (reply.status.as_u16(), serde_json::from_slice(&reply.json).unwrap())
     }
