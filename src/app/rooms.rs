@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::known;
 use super::mint::Minter;
-use super::sidecar::{Prepared, Sidecar};
+use super::sidecar::{Prepared, Sidecar, host_keys};
 use super::state_dir::{self, Lock};
 use crate::checks::Checker;
 use crate::collectors::Check;
@@ -46,9 +46,11 @@ pub(super) struct Rooms {
 }
 
 /// A cluster, and all that it was made from.
+#[derive(Clone)]
 struct Tenant {
     config: config::Cluster,
     limits: pve::Limits,
+    inventory: Arc<Inventory>,
     cluster: Arc<Cluster>,
     discovered: Arc<discovery::Cluster>,
     acting: Arc<Acting>,
@@ -117,6 +119,7 @@ impl Rooms {
         let mut routes = control.routes();
         routes.extend(sidecar.as_ref().map(|sidecar| events::route(sidecar.ledger())));
         let desk = self.desk(config, &scraper, &discovery, routes);
+        let keys = host_keys(Arc::clone(&scraper));
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
@@ -134,7 +137,8 @@ impl Rooms {
         }
         // The one before ends first.
         self.sidecar = None;
-        self.sidecar = sidecar.map(Prepared::keep);
+        let watched = self.clusters.iter().map(|tenant| Arc::clone(&tenant.inventory)).collect();
+        self.sidecar = sidecar.map(|sidecar: Prepared| sidecar.keep(watched, keys));
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
@@ -267,22 +271,21 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let (cluster, discovered, acting, minter) = match same {
-                Some(Tenant { cluster, discovered, acting, minter, .. }) => {
-                    (Arc::clone(cluster), Arc::clone(discovered), Arc::clone(acting), minter.clone())
-                }
+            let tenant = match same {
+                Some(same) => same.clone(),
                 None => {
                     let writer = pve::Writer::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let minter = minter(told, &client, asker);
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
                     let inventory = Arc::new(Inventory::new(client));
-                    let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
+                    let discovered = Arc::new(discovery::Cluster::new(Arc::clone(&inventory), super::unix_time));
                     let acting = Arc::new(Acting::new(Arc::clone(&inventory), writer));
-                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting, minter)
+                    let cluster = Arc::new(Cluster::new(Arc::clone(&inventory), &self.own, nodes));
+                    Tenant { config: told.clone(), limits, inventory, cluster, discovered, acting, minter }
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered, acting, minter });
+            clusters.push(tenant);
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

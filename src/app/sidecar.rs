@@ -1,22 +1,28 @@
-//! The sidecar: the ledger of events, which stays while configurations come and go, and those who are told of them.
+//! The sidecar: the ledger of events, which stays while configurations come and go, those who watch for them, and those who
+//! are told of them.
 
 use std::sync::Arc;
 
 use super::state_dir::Lock;
-use crate::config::Config;
-use crate::events::{Keeper, Ledger, Limits, Notifier};
+use crate::config::{Config, Events};
+use crate::events::{Clock, HostKey, HostKeys, Keeper, Ledger, Limits, Notifier, Watch};
+use crate::inventory::Inventory;
 use crate::metrics::Own;
+use crate::scrape::{KnownHost, Scraper};
 
 /// What lives while the sidecar is switched on.
 pub(super) struct Sidecar {
     state: State,
+    _watch: Watch,
     _keeper: Keeper,
 }
 
 /// What a configuration has of it, before anybody is told.
 pub(super) struct Prepared {
     state: State,
+    events: Events,
     notifier: Notifier,
+    own: Arc<Own>,
 }
 
 /// The open ledger, and that it is ours.
@@ -44,8 +50,8 @@ impl Sidecar {
                 open(lock, &urls, own)?
             }
         };
-        let notifier = Notifier::new(&state.ledger, events, Arc::new(super::unix_time), own)?;
-        Ok(Some(Prepared { state, notifier }))
+        let notifier = Notifier::new(&state.ledger, events, clock(), own)?;
+        Ok(Some(Prepared { state, events: events.clone(), notifier, own: Arc::clone(own) }))
     }
 
     /// Whose folder it is.
@@ -60,11 +66,30 @@ impl Prepared {
         &self.state.ledger
     }
 
-    /// Begins to tell; whoever told before must have ended. Must run on the runtime.
-    pub(super) fn keep(self) -> Sidecar {
+    /// Begins to watch the clusters and to tell; whoever did before must have ended. Must run on the runtime.
+    pub(super) fn keep(self, clusters: Vec<Arc<Inventory>>, keys: HostKeys) -> Sidecar {
         let keeper = self.notifier.keep();
-        Sidecar { state: self.state, _keeper: keeper }
+        let watch = Watch::begin((clusters, keys), &self.events, &self.state.ledger, &clock(), &self.own);
+        Sidecar { state: self.state, _watch: watch, _keeper: keeper }
     }
+}
+
+/// How the keys of hosts were found by scrapes.
+pub(super) fn host_keys(scraper: Arc<Scraper>) -> HostKeys {
+    let key = |host: KnownHost| HostKey {
+        cluster: host.cluster.unwrap_or_default(),
+        host: host.id,
+        is_refused: match &host.past.refused_key {
+            Some(_) => Some(true),
+            None => host.past.answered.filter(|answered| *answered).map(|_| false),
+        },
+        why: host.past.refused_key.unwrap_or_default(),
+    };
+    Arc::new(move || scraper.known_hosts().into_iter().map(key).collect())
+}
+
+fn clock() -> Clock {
+    Arc::new(super::unix_time)
 }
 
 fn open(lock: &Arc<Lock>, urls: &[String], own: &Arc<Own>) -> Result<State, String> {

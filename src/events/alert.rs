@@ -53,6 +53,8 @@ pub(super) fn annotations<'a>(
     annotations.extend(details.map(|(name, text)| (name.clone(), text.clone())));
     annotations.insert("summary".to_owned(), newest.summary.clone());
     annotations.insert("description".to_owned(), newest.description.clone());
+    let runbook = format!("RUNBOOK.md#{}", newest.kind.alertname().to_lowercase());
+    annotations.insert("runbook_url".to_owned(), runbook);
     if count > 0 {
         annotations.insert("count".to_owned(), count.to_string());
     }

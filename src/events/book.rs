@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::finding::{Finding, Severity, Span};
+use super::finding::{Finding, Kind, Severity, Span};
 use super::journal::Record;
 
 /// How much is kept.
@@ -153,6 +153,11 @@ impl Book {
     pub(super) fn states(&self, cluster: &str) -> BTreeMap<String, String> {
         let of = self.states.iter().filter(|((owner, _), _)| owner == cluster);
         of.map(|((_, name), text)| (name.clone(), text.clone())).collect()
+    }
+
+    /// Whether a condition is not over.
+    pub(super) fn has_open(&self, cluster: &str, kind: Kind, id: &str) -> bool {
+        self.open.contains_key(&(cluster.to_owned(), kind.name(), id.to_owned()))
     }
 
     /// Takes these Alertmanagers, and no others; a new one is told of what is found from now on, and of conditions that are

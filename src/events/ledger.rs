@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::book::{Book, Limits, Told};
-use super::finding::Finding;
+use super::finding::{Finding, Kind};
 use super::journal::{self, Fault, Journal, Record};
 use crate::metrics::Own;
 
@@ -108,6 +108,11 @@ impl Ledger {
     /// What the watcher of a cluster gave to [`Ledger::record`]: texts by name.
     pub fn states(&self, cluster: &str) -> BTreeMap<String, String> {
         self.book().states(cluster)
+    }
+
+    /// Whether the beginning of a condition is kept, and not its end.
+    pub(super) fn has_open(&self, cluster: &str, kind: Kind, id: &str) -> bool {
+        self.book().has_open(cluster, kind, id)
     }
 
     /// From now on these Alertmanagers are told, by their URLs, and no others.

@@ -1,6 +1,7 @@
 //! What happens is told to Alertmanager: found, kept on disk, and shown to each Alertmanager until it has notified people.
 //!
 //! ```text
+//! watch      looks at a cluster again and again, and what it remembers
 //! tasks      the tasks of a node, each told once (pure)
 //! rules      what two looks at a cluster mean (pure)
 //! finding    what happened, in one plain struct
@@ -21,18 +22,21 @@ mod journal;
 mod ledger;
 mod live;
 mod notify;
-pub mod rules;
-pub mod tasks;
+mod rules;
+mod tasks;
 #[cfg(test)]
 mod testing;
 mod told;
+mod watch;
 
 pub use book::Limits;
 pub use finding::{Finding, Kind, Severity, Span};
 pub use ledger::Ledger;
 pub use live::try_alertmanager;
 pub use notify::{Clock, Keeper, Notifier};
+pub use rules::HostKey;
 pub use told::route;
+pub use watch::{HostKeys, Watch};
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::pve::TaskEntry;
 
 /// `/cluster/tasks` tells of a node what runs and, up to this many tasks in all, what has ended.
-pub const WINDOW: usize = 25;
+pub(super) const WINDOW: usize = 25;
 
 /// So many told tasks are remembered at least: twice what the window can bring back into sight when others end.
 const LEAST: usize = 2 * WINDOW;
@@ -23,23 +23,23 @@ const PATIENCE: u8 = 3;
 
 /// A task as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Task {
+pub(super) struct Task {
     /// `UPID:node:pid:pstart:starttime:type:id:user:`.
-    pub upid: String,
+    pub(super) upid: String,
     /// The node it ran on.
-    pub node: String,
+    pub(super) node: String,
     /// Such as `vzdump`.
-    pub kind: String,
+    pub(super) kind: String,
     /// Mostly a guest's number; may be empty.
-    pub id: String,
+    pub(super) id: String,
     /// Who began it.
-    pub user: String,
+    pub(super) user: String,
     /// Unix seconds, the node's clock.
-    pub begun: i64,
+    pub(super) begun: i64,
     /// Unix seconds, the node's clock; `None` while it runs.
-    pub ended: Option<i64>,
+    pub(super) ended: Option<i64>,
     /// `OK`, `WARNINGS: n` or the text of an error; empty while it runs.
-    pub status: String,
+    pub(super) status: String,
 }
 
 /// What is known of one node's tasks; small enough to be written down at each change.
@@ -48,7 +48,7 @@ pub struct Task {
 /// of the node: its UPID tells the latter in ticks since the boot, which no change of a clock turns back. Only a clock
 /// that goes back together with a reboot, or before any task was seen, hides tasks until it has caught up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Cursor {
+pub(super) struct Cursor {
     /// What ended up to this second and is not in `told` was told and forgotten, or is too old.
     floor: i64,
     /// The greatest tick of begin of what was forgotten.
@@ -65,7 +65,7 @@ pub struct Cursor {
 
 impl Task {
     /// Nothing without a UPID that names a node; what the entry does not say, its UPID does.
-    pub fn of(entry: &TaskEntry<'_>) -> Option<Self> {
+    pub(super) fn of(entry: &TaskEntry<'_>) -> Option<Self> {
         let upid = entry.upid.filled()?;
         let parts: Vec<&str> = upid.split(':').collect();
         let part = |index: usize| parts.get(index).copied().unwrap_or_default();
@@ -95,12 +95,12 @@ impl Task {
 
 impl Cursor {
     /// Nothing that ended up to this second will be told.
-    pub fn new(floor: i64) -> Self {
+    pub(super) fn new(floor: i64) -> Self {
         Self { floor, ..Self::default() }
     }
 
     /// What ended and was not told yet, in the order of its ends, of the node's entries in `/cluster/tasks`.
-    pub fn take(&mut self, listed: &[Task]) -> Vec<Task> {
+    pub(super) fn take(&mut self, listed: &[Task]) -> Vec<Task> {
         if self.outrun(listed) {
             let since = self.since(listed);
             self.gap = Some(self.gap.map_or(since, |gap| gap.min(since)));
@@ -109,12 +109,12 @@ impl Cursor {
     }
 
     /// From when on the archive must be read (`since`, which PVE compares with the begin of tasks), if it must be.
-    pub fn gap(&self) -> Option<i64> {
+    pub(super) fn gap(&self) -> Option<i64> {
         self.gap
     }
 
     /// The same of all pages of the archive from [`Self::gap`] on; the gap is closed.
-    pub fn take_archive(&mut self, archived: &[Task]) -> Vec<Task> {
+    pub(super) fn take_archive(&mut self, archived: &[Task]) -> Vec<Task> {
         let listed: BTreeSet<&str> = archived.iter().map(|task| task.upid.as_str()).collect();
         let since = self.gap.take().unwrap_or(i64::MIN);
         for (upid, (begun, missed)) in &mut self.running {
@@ -128,13 +128,8 @@ impl Cursor {
         new
     }
 
-    /// The tasks that were seen running and not ended: UPIDs.
-    pub fn running(&self) -> impl Iterator<Item = &str> {
-        self.running.keys().map(String::as_str)
-    }
-
     /// When the last task that was told ended.
-    pub fn at(&self) -> i64 {
+    pub(super) fn at(&self) -> i64 {
         self.told.values().copied().max().unwrap_or(self.floor)
     }
 

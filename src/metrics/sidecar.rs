@@ -19,6 +19,7 @@ pub struct Events {
     failed: Family<Alertmanager, Counter>,
     pending: Family<Alertmanager, Gauge>,
     oldest: Family<Alertmanager, Gauge>,
+    cursors: Family<Node, Gauge>,
     at_risk: AtRisk,
 }
 
@@ -55,6 +56,12 @@ struct Alertmanager {
     alertmanager: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Node {
+    cluster: String,
+    node: String,
+}
+
 impl Events {
     // The registry adds the full stop to each help.
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -74,6 +81,11 @@ impl Events {
             "pve_sentinel_events_oldest_pending_seconds",
             "How long the oldest event waits that an Alertmanager has not accepted yet",
             self.oldest.clone(),
+        );
+        registry.register(
+            "pve_sentinel_events_cursor_timestamp_seconds",
+            "Up to when all tasks of a node are known, by the clock of the cluster",
+            self.cursors.clone(),
         );
         registry.register_collector(Box::new(self.at_risk.clone()));
     }
@@ -98,6 +110,18 @@ impl Events {
     pub fn pending(&self, alertmanager: &str, events: usize, oldest: i64) {
         self.pending.get_or_create(&named(alertmanager)).set(whole(events));
         self.oldest.get_or_create(&named(alertmanager)).set(oldest);
+    }
+
+    /// Tells up to when, in seconds since 1970, all tasks of a node are known:
+    /// `pve_sentinel_events_cursor_timestamp_seconds`.
+    pub fn cursor(&self, cluster: &str, node: &str, at: i64) {
+        let node = Node { cluster: cluster.to_owned(), node: node.to_owned() };
+        self.cursors.get_or_create(&node).set(at);
+    }
+
+    /// Leaves a node out, because it is not watched any more.
+    pub fn forget_cursor(&self, cluster: &str, node: &str) {
+        self.cursors.remove(&Node { cluster: cluster.to_owned(), node: node.to_owned() });
     }
 
     /// Leaves out what waits for an Alertmanager, because it is not told any more.
@@ -133,6 +157,7 @@ mod tests {
         own.events().failed("http://a");
         own.events().pending("http://a", 3, 40);
         own.events().at_risk(0);
+        own.events().cursor("home", "pve1", 1_800_000_000);
         let text = own.encode(Format::OpenMetrics100);
         for line in [
             "pve_sentinel_events_found_total{kind=\"task_failed\"} 1",
@@ -141,10 +166,13 @@ mod tests {
             "pve_sentinel_events_pending{alertmanager=\"http://a\"} 3",
             "pve_sentinel_events_oldest_pending_seconds{alertmanager=\"http://a\"} 40",
             "pve_sentinel_events_at_risk 0",
+            "pve_sentinel_events_cursor_timestamp_seconds{cluster=\"home\",node=\"pve1\"} 1800000000",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }
         own.events().forget("http://a");
-        assert!(!own.encode(Format::Text004).contains("pending{"));
+        own.events().forget_cursor("home", "pve1");
+        let text = own.encode(Format::Text004);
+        assert!(!text.contains("pending{") && !text.contains("cursor_timestamp_seconds{"));
     }
 }

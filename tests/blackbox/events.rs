@@ -14,14 +14,15 @@ use serde_json::Value;
 use super::ledger::failed_task;
 use crate::support::{Cluster, Exporter, Page, binary, request, run_to_end, write_private};
 
-const TOKEN: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
+/// Opens the API.
+pub const TOKEN: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
 const PASSWORD: &str = "hunter2 with a space";
 const STATUS: &str = r#"{"versionInfo":{"version":"0.25.0"},"cluster":{"status":"ready"}}"#;
 
 /// Something that answers as an Alertmanager does.
 #[derive(Clone)]
-struct Fake {
-    address: SocketAddr,
+pub struct Fake {
+    pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     status: Arc<Mutex<(u16, String)>>,
 }
@@ -30,11 +31,13 @@ struct Fake {
 struct Seen {
     line: String,
     authorization: String,
+    accepted: bool,
     body: Vec<u8>,
 }
 
 impl Fake {
-    fn start() -> Self {
+    /// On a port of its own.
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let fake = Self { address, seen: Arc::default(), status: Arc::new(Mutex::new((200, STATUS.to_owned()))) };
@@ -62,22 +65,36 @@ impl Fake {
             }
         };
         let line = head.lines().next().unwrap_or_default().to_owned();
-        self.seen.lock().unwrap().push(Seen { line, authorization: header(&head, "authorization"), body });
         let (status, text) = self.status.lock().unwrap().clone();
+        let (authorization, accepted) = (header(&head, "authorization"), status == 200);
+        self.seen.lock().unwrap().push(Seen { line, authorization, accepted, body });
         write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len()).ok()
     }
 
-    fn says(&self, status: u16, text: &str) {
+    /// What it answers from now on.
+    pub fn says(&self, status: u16, text: &str) {
         *self.status.lock().unwrap() = (status, text.to_owned());
     }
 
-    fn posted(&self) -> Vec<Value> {
+    /// All alerts that were posted, whatever it answered.
+    pub fn posted(&self) -> Vec<Value> {
+        self.alerts(|_| true)
+    }
+
+    /// Those of them that it took.
+    pub fn accepted(&self) -> Vec<Value> {
+        self.alerts(|seen| seen.accepted)
+    }
+
+    fn alerts(&self, is_meant: impl Fn(&Seen) -> bool) -> Vec<Value> {
         let seen = self.seen.lock().unwrap();
-        let posts = seen.iter().filter(|seen| seen.line.starts_with("POST /prefix/api/v2/alerts "));
+        let seen = seen.iter().filter(|seen| is_meant(seen));
+        let posts = seen.filter(|seen| seen.line.starts_with("POST /prefix/api/v2/alerts "));
         posts.flat_map(|seen| serde_json::from_slice::<Vec<Value>>(&seen.body).unwrap()).collect()
     }
 
-    fn wait(&self, what: &str, there: impl Fn(&Self) -> bool) {
+    /// Until something was posted.
+    pub fn wait(&self, what: &str, there: impl Fn(&Self) -> bool) {
         let started = Instant::now();
         while !there(self) {
             assert!(
@@ -85,7 +102,7 @@ impl Fake {
                 "{what}: never seen, but {:?}",
                 self.seen.lock().unwrap()
             );
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -104,17 +121,20 @@ fn keep(folder: &Path, url: &str, numbers: std::ops::Range<u64>) {
     runtime.block_on(Arc::new(ledger).record("home", findings, BTreeMap::new(), 1_790_000_001));
 }
 
-fn config(folder: &Path, cluster: &Cluster, alertmanager: &str) -> String {
+/// A configuration with a token for the API and a ledger. Recorded and simulated clusters have a replication that fails.
+pub fn config(folder: &Path, cluster: &Cluster, alertmanager: &str) -> String {
     let hash = pve_sentinel::ids::TokenHash::of(TOKEN).hex();
     format!(
         "state_dir = \"{}\"\n{}[control]\ntokens = [{{ name = \"ops\", sha256 = \"{hash}\", scopes = [\"read\"] }}]\n\
-         [scrape]\nmax_age = \"0s\"\n[events]\nhold = \"1h\"\nalertmanagers = [{alertmanager}]\n",
+         [scrape]\nmax_age = \"0s\"\n[events]\nhold = \"1h\"\n\
+         rules.replication_failing = {{ enabled = false }}\nalertmanagers = [{alertmanager}]\n",
         folder.display(),
         cluster.config("home"),
     )
 }
 
-fn events(exporter: &Exporter, query: &str) -> Value {
+/// What `/api/v1/events` answers.
+pub fn events(exporter: &Exporter, query: &str) -> Value {
     let path = format!("/api/v1/events{query}");
     let reply = request(exporter.address, "GET", &path, &[("Authorization", &format!("Bearer {TOKEN}"))]);
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -200,7 +220,8 @@ fn a_folder_has_one_process() {
     let said = second(&config);
     assert!(said.contains("state_dir: expected a folder of its own for each pve-sentinel"), "{said}");
     assert!(said.contains(&folder.path().display().to_string()), "{said}");
-    let none = folder.path().join("none").display().to_string();
+    // A file stands where the folder would be made.
+    let none = folder.path().join("second.toml/none").display().to_string();
     let said = second(&config.replacen(&folder.path().display().to_string(), &none, 1));
     assert!(said.contains("state_dir: ") && said.contains(&none), "{said}");
     drop(exporter);

@@ -61,4 +61,5 @@ mod sshd_pages;
 mod sshd_slow;
 mod tickets;
 mod tls;
+mod watch;
 mod writer;

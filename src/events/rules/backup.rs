@@ -14,15 +14,15 @@ const MOST_GUESTS: usize = 1000;
 
 /// A backup job that is on, and when it runs next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Due {
+pub(in crate::events) struct Due {
     /// Its name.
-    pub job: String,
+    pub(in crate::events) job: String,
     /// The node it is bound to, if it is.
-    pub node: Option<String>,
+    pub(in crate::events) node: Option<String>,
     /// Its calendar event.
-    pub schedule: String,
+    pub(in crate::events) schedule: String,
     /// Unix seconds.
-    pub at: i64,
+    pub(in crate::events) at: i64,
 }
 
 /// Whether the log of the task tells more than its end.

@@ -8,11 +8,11 @@ use crate::events::finding::Span;
 
 /// A condition that is true, or was at the last look but one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
+pub(in crate::events) struct Condition {
     /// When it was first seen.
-    pub since: i64,
+    pub(in crate::events) since: i64,
     /// When it was first seen to be over, and not again since.
-    pub over: Option<i64>,
+    pub(in crate::events) over: Option<i64>,
 }
 
 /// The condition's news, if there is one.

@@ -9,6 +9,9 @@ use crate::events::finding::{Finding, Kind, Span};
 use crate::events::tasks::Task;
 use crate::inventory::Guest;
 
+/// A node that was told to stop its guests has so long to reboot; servers with much memory take their time.
+const REBOOT: i64 = 900;
+
 /// Uptimes are samples of ten seconds, and a busy node is late with them.
 const TOLERANCE: i64 = 30;
 
@@ -41,15 +44,15 @@ const ON_ALL: [&str; 5] = ["vzdump", "stopall", "startall", "migrateall", "suspe
 
 /// A guest as it was last told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GuestMemory {
+pub(in crate::events) struct GuestMemory {
     /// The node it was on.
-    pub node: String,
+    pub(in crate::events) node: String,
     /// When it was started, in unix seconds; absent while it did not run.
-    pub begun: Option<i64>,
+    pub(in crate::events) begun: Option<i64>,
     /// When it was first seen stopped without anyone having asked, while that is not told yet.
-    pub stopped: Option<i64>,
+    pub(in crate::events) stopped: Option<i64>,
     /// Restarts that nobody asked for, within the time of a loop.
-    pub restarts: VecDeque<i64>,
+    pub(in crate::events) restarts: VecDeque<i64>,
 }
 
 /// Remembers of whom something was asked.
@@ -59,12 +62,17 @@ pub(super) fn note_tasks(ground: &Ground<'_>, state: &mut State) {
     let keep = now - grace(ground) - TOLERANCE;
     state.asked.retain(|_, at| *at >= keep);
     state.asked_nodes.retain(|_, at| *at >= keep);
+    state.stopping.retain(|_, at| now.saturating_sub(*at) < REBOOT);
     let tasks = ground.look.running.iter().map(|task| (task, now));
     // By our clock: that of the task may be wrong, and the archive of a node that was away comes late.
     let ended = ground.look.ended.iter().map(|task| (task, task.ended.map_or(now, |end| end.min(now))));
     for (task, at) in tasks.chain(ended.map(|(task, at)| (task, if now - at <= 2 * LOOP { now } else { at }))) {
         if ON_ALL.contains(&task.kind.as_str()) {
             state.asked_nodes.insert(task.node.clone(), at);
+        }
+        if task.kind == "stopall" {
+            // A node that is lost meanwhile leaves it running for ever.
+            state.stopping.insert(task.node.clone(), task.ended.unwrap_or(task.begun).min(now));
         }
         if task.id.parse::<u64>().is_ok() && moves(task) {
             state.asked.insert(task.id.clone(), at);
@@ -97,6 +105,9 @@ pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
             continue;
         };
         seen.insert(id.clone());
+        if ground.look.blind.contains(&*guest.node) {
+            continue;
+        }
         let error = ERRORS.contains(&status);
         found.extend(
             ground

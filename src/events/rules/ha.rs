@@ -8,29 +8,29 @@ use crate::pve::HaEntry;
 
 /// What `/cluster/ha/status/current` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HaLook {
+pub(in crate::events) struct HaLook {
     /// Whether the answering side has a majority.
-    pub quorate: bool,
+    pub(in crate::events) quorate: bool,
     /// The node of the manager and whether it is dead, where one ever ran.
-    pub master: Option<(String, bool)>,
+    pub(in crate::events) master: Option<(String, bool)>,
     /// Whether the HA of a node is dead.
-    pub nodes: BTreeMap<String, bool>,
+    pub(in crate::events) nodes: BTreeMap<String, bool>,
     /// By service, such as `vm:100`.
-    pub services: BTreeMap<String, Service>,
+    pub(in crate::events) services: BTreeMap<String, Service>,
 }
 
 /// A service as the manager sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub(in crate::events) struct Service {
     /// Where it is.
-    pub node: String,
+    pub(in crate::events) node: String,
     /// Such as `started`, `fence` or `error`.
-    pub state: String,
+    pub(in crate::events) state: String,
 }
 
 impl HaLook {
     /// Entries without a node are passed over.
-    pub fn of(entries: &[HaEntry<'_>]) -> Self {
+    pub(in crate::events) fn of(entries: &[HaEntry<'_>]) -> Self {
         let mut look = Self::default();
         for entry in entries {
             let Some(node) = entry.node.filled().map(str::to_owned) else { continue };

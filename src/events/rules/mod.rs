@@ -4,6 +4,7 @@
 //! task        tasks that failed or warned, migrations        backup   backup jobs: per guest, and those not started
 //! guest       stops and restarts nobody asked for, errors    node     nodes, quorum
 //! ha          fencing, services, managers                    storage  storages · replication  replication jobs
+//! refused     tokens, certificates, keys of hosts
 //! condition   what lasts: since when, and over for how long
 //! ```
 
@@ -14,6 +15,7 @@ mod guest;
 mod guest_tests;
 mod ha;
 mod node;
+mod refused;
 mod replication;
 mod storage;
 mod task;
@@ -29,76 +31,88 @@ use super::finding::{Finding, Kind, Span};
 use super::tasks::{Cursor, Task};
 use crate::inventory::{ClusterStatus, GuestKind, Resources};
 
-pub use backup::Due;
-pub use condition::Condition;
-pub use guest::GuestMemory;
-pub use ha::{HaLook, Service};
-pub use replication::Job;
+pub(super) use backup::Due;
+pub(super) use condition::Condition;
+pub(super) use guest::GuestMemory;
+pub(super) use ha::HaLook;
+pub use refused::HostKey;
+pub(super) use refused::{Certificate, host_keys};
+pub(super) use replication::Job;
 
 /// The longest detail, in characters.
 const LONGEST: usize = 1000;
 
 /// What one look at a cluster showed. What was not answered is `None`, and no news.
 #[derive(Debug, Clone, Default)]
-pub struct Look {
+pub(super) struct Look {
     /// Unix seconds of PVE's clock.
-    pub now: i64,
+    pub(super) now: i64,
     /// `/cluster/resources`.
-    pub resources: Option<Arc<Resources>>,
+    pub(super) resources: Option<Arc<Resources>>,
     /// `/cluster/status`.
-    pub status: Option<Arc<ClusterStatus>>,
+    pub(super) status: Option<Arc<ClusterStatus>>,
     /// `/cluster/ha/status/current`.
-    pub ha: Option<HaLook>,
+    pub(super) ha: Option<HaLook>,
     /// `/cluster/backup`: the jobs that are on.
-    pub backups: Option<Vec<Due>>,
+    pub(super) backups: Option<Vec<Due>>,
     /// `/nodes/{node}/replication` of those nodes that answered.
-    pub replication: Vec<Job>,
+    pub(super) replication: Vec<Job>,
+    /// Whether our credential was refused, if it was told.
+    pub(super) token_refused: Option<bool>,
+    /// How the certificates of the endpoints were found.
+    pub(super) certificates: Vec<Certificate>,
     /// Tasks that run now.
-    pub running: Vec<Task>,
+    pub(super) running: Vec<Task>,
     /// Tasks that ended since the last look, each once.
-    pub ended: Vec<Task>,
+    pub(super) ended: Vec<Task>,
+    /// Nodes of which tasks may have ended that are not known yet: what becomes of their guests is no news.
+    pub(super) blind: BTreeSet<String>,
     /// Logs of ended backup jobs, as asked for by [`logs_wanted`]: lines by UPID.
-    pub logs: BTreeMap<String, Vec<String>>,
+    pub(super) logs: BTreeMap<String, Vec<String>>,
 }
 
 /// All that is remembered of a cluster between two looks; it outlives a restart.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub(super) struct State {
     /// Tasks, by node.
-    pub cursors: BTreeMap<String, Cursor>,
+    pub(super) cursors: BTreeMap<String, Cursor>,
     /// Guests whose state was told, by id such as `qemu/100`.
-    pub guests: BTreeMap<String, GuestMemory>,
+    pub(super) guests: BTreeMap<String, GuestMemory>,
     /// When somebody last asked something of a guest, by number.
-    pub asked: BTreeMap<String, i64>,
+    pub(super) asked: BTreeMap<String, i64>,
     /// When a backup job or an action on all guests last ran on a node.
-    pub asked_nodes: BTreeMap<String, i64>,
+    pub(super) asked_nodes: BTreeMap<String, i64>,
+    /// When all guests of a node were last told to stop, as before a reboot.
+    pub(super) stopping: BTreeMap<String, i64>,
     /// What lasts, by kind and id.
-    pub conditions: BTreeMap<String, Condition>,
+    pub(super) conditions: BTreeMap<String, Condition>,
     /// Storages that were once seen available, by id such as `storage/pve1/nfs`.
-    pub storages: BTreeSet<String>,
+    pub(super) storages: BTreeSet<String>,
     /// Backup jobs that are due, by name.
-    pub due: BTreeMap<String, Due>,
+    pub(super) due: BTreeMap<String, Due>,
     /// When the last backup jobs began, by node.
-    pub backups: BTreeMap<String, i64>,
+    pub(super) backups: BTreeMap<String, i64>,
+    /// When this cluster was looked at for the first time.
+    pub(super) begun: Option<i64>,
 }
 
 /// Who and when: what all rules need.
-pub struct Ground<'a> {
+pub(super) struct Ground<'a> {
     /// The name of the cluster in the configuration.
-    pub cluster: &'a str,
+    pub(super) cluster: &'a str,
     /// Seconds between two looks.
-    pub interval: i64,
+    pub(super) interval: i64,
     /// What is seen now.
-    pub look: &'a Look,
+    pub(super) look: &'a Look,
 }
 
 /// The UPIDs of ended backup jobs whose log tells which guests failed.
-pub fn logs_wanted(ended: &[Task]) -> impl Iterator<Item = &Task> {
+pub(super) fn logs_wanted(ended: &[Task]) -> impl Iterator<Item = &Task> {
     ended.iter().filter(|task| backup::wants_log(task))
 }
 
 /// What a look tells, and what is remembered of it.
-pub fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
+pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
     let mut found = Vec::new();
     guest::note_tasks(ground, state);
     for task in &ground.look.ended {
@@ -108,6 +122,7 @@ pub fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
         }
     }
     found.extend(backup::not_started(ground, state));
+    found.extend(refused::findings(ground, state));
     found.extend(node::findings(ground, state));
     found.extend(guest::findings(ground, state));
     found.extend(ha::findings(ground, state));

@@ -18,7 +18,10 @@ pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
     });
     for member in &status.members {
         let id = format!("node/{}", member.name);
-        let lost = ground.condition(state, (Kind::NodeLost, &id), member.online.map(|online| !online), || {
+        // It stopped its guests before: somebody reboots it, and has some time to.
+        let planned = state.stopping.contains_key(&member.name);
+        let is_lost = member.online.map(|online| !online && !planned);
+        let lost = ground.condition(state, (Kind::NodeLost, &id), is_lost, || {
             format!("Node {} of cluster {} is offline", member.name, ground.cluster)
         });
         let lost = lost.map(|finding| Finding { node: Some(member.name.clone()), ..finding });

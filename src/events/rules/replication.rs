@@ -5,17 +5,17 @@ use crate::events::finding::{Finding, Kind};
 
 /// A replication job as the node of its guest tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub(in crate::events) struct Job {
     /// Such as `100-0`.
-    pub id: String,
+    pub(in crate::events) id: String,
     /// `qemu/100`.
-    pub guest: String,
+    pub(in crate::events) guest: String,
     /// The node the guest is on.
-    pub source: String,
+    pub(in crate::events) source: String,
     /// Where the copies go.
-    pub target: String,
+    pub(in crate::events) target: String,
     /// Failures since the last success.
-    pub failures: u64,
+    pub(in crate::events) failures: u64,
 }
 
 pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::ha::Service;
 use super::*;
 use crate::inventory::testing::{resources, status};
 use crate::pve;

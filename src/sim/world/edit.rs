@@ -81,6 +81,23 @@ impl<'a> Edit<'a> {
         true
     }
 
+    /// The guest's process ends, and nobody asked for it.
+    pub fn kill(&mut self, vmid: u64) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.plot.dismiss(vmid);
+        let step = super::power::Step { at: self.now, life: super::guest::Life::Stopped, lock: None };
+        self.cluster.guests[place].steps.push(step);
+        true
+    }
+
+    /// The guest's process begins anew.
+    pub fn boot(&mut self, vmid: u64) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        let life = super::guest::Life::Running { since: self.now };
+        self.cluster.guests[place].steps.push(super::power::Step { at: self.now, life, lock: None });
+        true
+    }
+
     /// Whether HA manages the guest.
     pub fn manage(&mut self, vmid: u64, ha: bool) -> bool {
         let Ok(place) = self.find(vmid) else { return false };
