@@ -123,6 +123,8 @@ impl Rooms {
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
+        let web = |told: &config::Cluster| told.endpoints.first().map(|endpoint| endpoint.url.clone());
+        self.own.clusters(config.clusters.iter().filter_map(|told| Some((told.name.as_str(), web(told)?))));
         let site = site.behind(door).with_desk(desk).discovering(discovery, config.web.tls.is_some());
         for minter in clusters.iter().filter_map(|tenant| tenant.minter.as_ref()) {
             minter.start();

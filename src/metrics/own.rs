@@ -26,6 +26,7 @@ pub struct Own {
     ssh_requests: Family<SshAttempt, Counter>,
     control_actions: Family<ControlAction, Counter>,
     events: Events,
+    clusters: Family<ClusterAddress, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +61,12 @@ struct Cluster {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterAddress {
+    cluster: String,
+    url: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ControlAction {
     action: &'static str,
     outcome: &'static str,
@@ -85,6 +92,7 @@ impl Own {
             ssh_requests: Family::default(),
             control_actions: Family::default(),
             events: Events::default(),
+            clusters: Family::default(),
         };
         own.registered(version)
     }
@@ -141,6 +149,11 @@ impl Own {
             self.control_actions.clone(),
         );
         self.events.register(registry);
+        registry.register(
+            "pve_sentinel_cluster_info",
+            "Address of the first endpoint of each configured cluster, where its web interface is",
+            self.clusters.clone(),
+        );
         registry.register_collector(Box::new(ProcessCollector::new()));
         self
     }
@@ -206,6 +219,15 @@ impl Own {
         &self.events
     }
 
+    /// Tells where the web interface of each configured cluster is, by name: `pve_sentinel_cluster_info`. Those of before
+    /// are forgotten.
+    pub fn clusters<'a>(&self, addresses: impl Iterator<Item = (&'a str, String)>) {
+        self.clusters.clear();
+        for (cluster, url) in addresses {
+            self.clusters.get_or_create(&ClusterAddress { cluster: cluster.to_owned(), url }).set(1);
+        }
+    }
+
     /// The metrics as they are now, families by name, without the `# EOF` that closes a page.
     pub fn encode(&self, format: Format) -> String {
         let mut text = String::with_capacity(8 * 1024);
@@ -235,6 +257,9 @@ mod tests {
         own.config_read(None);
         own.ssh_connection("nas", "host_key");
         own.ssh_request("nas", "ok");
+        for name in ["gone", "home"] {
+            own.clusters([(name, format!("https://{name}.example.com:8006"))].into_iter());
+        }
         own
     }
 
@@ -256,6 +281,9 @@ pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
 # HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_cluster_info Address of the first endpoint of each configured cluster, where its web interface is.
+# TYPE pve_sentinel_cluster_info gauge
+pve_sentinel_cluster_info{cluster="home",url="https://home.example.com:8006"} 1
 # HELP pve_sentinel_config_last_reload_success_timestamp_seconds When a usable configuration was last read, since the Unix epoch.
 # TYPE pve_sentinel_config_last_reload_success_timestamp_seconds gauge
 pve_sentinel_config_last_reload_success_timestamp_seconds 1750000000
@@ -290,6 +318,9 @@ pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
 # HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
+# HELP pve_sentinel_cluster_info Address of the first endpoint of each configured cluster, where its web interface is.
+# TYPE pve_sentinel_cluster_info gauge
+pve_sentinel_cluster_info{cluster="home",url="https://home.example.com:8006"} 1
 # HELP pve_sentinel_config_last_reload_success_timestamp_seconds When a usable configuration was last read, since the Unix epoch.
 # TYPE pve_sentinel_config_last_reload_success_timestamp_seconds gauge
 pve_sentinel_config_last_reload_success_timestamp_seconds 1750000000
@@ -338,7 +369,7 @@ pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
     fn all_names_are_known_as_ours() {
         let text = counted().encode(Format::Text004);
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 15, "{names:?}");
+        assert_eq!(names.len(), 16, "{names:?}");
         for name in names {
             assert!(is_own(name), "{name}");
         }

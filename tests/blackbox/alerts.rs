@@ -55,7 +55,7 @@ fn rules_speak_of_series_that_there_are() {
     let known = known();
     // What stands in quotes are labels, and what has a colon the rules' own.
     let text = Regex::new(
-        r#""[^"]*"|'[^']*\{\{[^']*'|(?m)#.*$|summary: .*$|description: .*$|runbook_url: .*$|labels: \{[^}]*\}"#,
+        r#""[^"]*"|'[^']*\{\{[^']*'|(?m)#.*$|summary: .*$|description: .*$|runbook_url: .*$|labels: \{[^}]*\}|link: .*$"#,
     )
     .expect("a pattern")
     .replace_all(&rules(), "")
@@ -83,5 +83,17 @@ fn each_alert_is_tested_both_ways_and_explained() {
         // The dead-man's switch always fires.
         let quiet = tests.contains(&format!("- name: '{alert} does not fire: "));
         assert!(quiet || alert == "PVEWatchdog", "{alert} has no test in which it is quiet");
+    }
+}
+
+/// An alert that speaks of a cluster leads to its web interface; `#v1:0:=` is how that names what it shows.
+#[test]
+fn alerts_of_clusters_lead_to_their_web_interface() {
+    let text = rules();
+    let of_clusters: Vec<&str> =
+        text.split("      - alert: ").skip(1).filter(|rule| rule.contains("{{ $labels.cluster }}")).collect();
+    assert!(of_clusters.len() > 30, "{}", of_clusters.len());
+    for rule in of_clusters {
+        assert!(rule.contains("\n          link: '{{ with printf \"pve_sentinel_cluster_info{cluster=%q}\""), "{rule}");
     }
 }

@@ -47,6 +47,8 @@ mod reload;
 mod services;
 #[cfg(feature = "external-programs")]
 mod setup;
+#[cfg(feature = "external-programs")]
+mod six_hours;
 mod slow_clients;
 mod slow_collectors;
 mod slow_hosts;

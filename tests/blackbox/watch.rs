@@ -142,7 +142,7 @@ fn what_happens_is_told() {
             && entry.get("hastate").is_none()
     };
     let victim = resources["data"].as_array().unwrap().iter().find(dies).unwrap()["vmid"].as_u64().unwrap();
-    lab.simulated.world.edit(Duration::from_secs(120), |edit| edit.kill(victim) && edit.lose(2));
+    lab.simulated.world.edit(Duration::from_secs(120), |edit| edit.halt(victim) && edit.lose(2));
     for seconds in [120, 130, 140, 150] {
         lab.at(&exporter, seconds);
     }
@@ -232,7 +232,7 @@ fn what_somebody_wanted_raises_no_alarm() {
     lab.task(0, "vzdump", "", (101, 150), "OK");
     lab.task(1, "vzdump", "", (101, 150), "OK");
     lab.task(2, "vzdump", "", (101, 150), "OK");
-    edit(110, &|edit| vmids.iter().skip(3).take(9).for_each(|vmid| assert!(edit.kill(*vmid))));
+    edit(110, &|edit| vmids.iter().skip(3).take(9).for_each(|vmid| assert!(edit.halt(*vmid))));
     lab.at(&exporter, 110);
     lab.at(&exporter, 140);
     edit(150, &|edit| vmids.iter().skip(3).take(9).for_each(|vmid| assert!(edit.boot(*vmid))));

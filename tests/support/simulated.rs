@@ -23,8 +23,17 @@ impl Simulated {
 
     /// The same, each endpoint with further options.
     pub fn start_with(world: World, endpoints: usize, more: impl Fn(Options) -> Options) -> Self {
-        let (world, seconds) = (Arc::new(world), Arc::new(AtomicU64::new(0)));
         world.edit(Duration::ZERO, |edit| edit.calm());
+        Self::lively_with(world, endpoints, more)
+    }
+
+    /// One in which things happen by themselves, too, as in the demo.
+    pub fn lively(world: World, endpoints: usize) -> Self {
+        Self::lively_with(world, endpoints, |options| options)
+    }
+
+    fn lively_with(world: World, endpoints: usize, more: impl Fn(Options) -> Options) -> Self {
+        let (world, seconds) = (Arc::new(world), Arc::new(AtomicU64::new(0)));
         let source = Source::World(Arc::clone(&world));
         let cluster = Cluster::start_with(endpoints, source, Certificate::Good, |options| {
             let seconds = Arc::clone(&seconds);

@@ -125,12 +125,12 @@ impl Asked {
 
     /// Adds where the page of Proxmox VE shows what findings are about.
     pub(super) fn link(&self, found: &mut [Finding]) {
-        let url = self.inventory.client().asked();
+        // The same, whichever endpoint answers: two of us tell the same.
+        let Some(entry) = self.inventory.client().endpoints().into_iter().next() else { return };
         for finding in found {
             let shown = ["qemu/", "lxc/", "node/", "storage/"].iter().any(|kind| finding.id.starts_with(kind));
             if shown {
-                let link = format!("{url}/#v1:0:={}", finding.id.replace('/', "%2F"));
-                finding.details.insert("link".to_owned(), link);
+                finding.details.insert("link".to_owned(), format!("{}/#v1:0:={}", entry.url, finding.id));
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What a test may change of the cluster while it runs.
 
 use super::cluster::Cluster;
+use super::guest::Life;
 use super::population::{self, Condition};
+use super::power::Step;
 use super::tasks::Task;
 
 /// The kinds of guests.
@@ -74,6 +76,13 @@ impl<'a> Edit<'a> {
         true
     }
 
+    /// The guest stops by itself, and stays so: nobody asked for it, and there is no task.
+    pub fn halt(&mut self, vmid: u64) -> bool {
+        let is_there = self.find(vmid).is_ok();
+        self.cluster.apply(vmid, vec![Step { at: self.now, life: Life::Stopped, lock: None }]);
+        is_there
+    }
+
     /// The guest does not listen to a shutdown any more.
     pub fn deafen(&mut self, vmid: u64) -> bool {
         let Ok(place) = self.find(vmid) else { return false };
@@ -81,21 +90,11 @@ impl<'a> Edit<'a> {
         true
     }
 
-    /// The guest's process ends, and nobody asked for it.
-    pub fn kill(&mut self, vmid: u64) -> bool {
-        let Ok(place) = self.find(vmid) else { return false };
-        self.cluster.plot.dismiss(vmid);
-        let step = super::power::Step { at: self.now, life: super::guest::Life::Stopped, lock: None };
-        self.cluster.guests[place].steps.push(step);
-        true
-    }
-
     /// The guest's process begins anew.
     pub fn boot(&mut self, vmid: u64) -> bool {
-        let Ok(place) = self.find(vmid) else { return false };
-        let life = super::guest::Life::Running { since: self.now };
-        self.cluster.guests[place].steps.push(super::power::Step { at: self.now, life, lock: None });
-        true
+        let is_there = self.find(vmid).is_ok();
+        self.cluster.apply(vmid, vec![Step { at: self.now, life: Life::Running { since: self.now }, lock: None }]);
+        is_there
     }
 
     /// Whether HA manages the guest.

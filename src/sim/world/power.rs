@@ -171,7 +171,7 @@ impl Cluster {
     }
 
     /// From now on the plot leaves the guest alone.
-    fn apply(&mut self, vmid: u64, steps: Vec<Step>) {
+    pub(super) fn apply(&mut self, vmid: u64, steps: Vec<Step>) {
         if steps.is_empty() {
             return;
         }
