@@ -160,6 +160,12 @@ impl Book {
         self.open.contains_key(&(cluster.to_owned(), kind.name(), id.to_owned()))
     }
 
+    /// The beginnings of all conditions that are not over.
+    pub(super) fn open(&self) -> Vec<Arc<Finding>> {
+        let entries = self.open.values().filter_map(|number| self.entries.get(number));
+        entries.map(|entry| Arc::clone(&entry.finding)).collect()
+    }
+
     /// Takes these Alertmanagers, and no others; a new one is told of what is found from now on, and of conditions that are
     /// not over. Where the journal was broken, one that is not in it may have been; it is told of everything. Gives the
     /// records that say so.

@@ -115,6 +115,11 @@ impl Ledger {
         self.book().has_open(cluster, kind, id)
     }
 
+    /// The beginnings of all conditions that are kept, and not their ends.
+    pub(super) fn open_conditions(&self) -> Vec<Arc<Finding>> {
+        self.book().open()
+    }
+
     /// From now on these Alertmanagers are told, by their URLs, and no others.
     pub fn set_alertmanagers(&self, urls: &[String], now: i64) {
         self.write(now, |book| book.set_members(urls, false));

@@ -60,21 +60,20 @@ impl Lab {
         self.look(exporter);
     }
 
-    fn task(&self, node: usize, kind: &'static str, id: &str, (begun, ends): (i64, i64), outcome: &str) -> String {
-        self.logged(node, kind, id, (begun, ends), (outcome, &[]))
+    fn task(&self, node: usize, (kind, id): (&'static str, &str), (begun, ends): (i64, i64), outcome: &str) -> String {
+        self.begin(Task {
+            node,
+            kind,
+            id: id.to_owned(),
+            by: "root@pam".to_owned(),
+            begun,
+            ends,
+            outcome: outcome.to_owned(),
+            log: Vec::new(),
+        })
     }
 
-    fn logged(
-        &self,
-        node: usize,
-        kind: &'static str,
-        id: &str,
-        (begun, ends): (i64, i64),
-        said: (&str, &[&str]),
-    ) -> String {
-        let log = said.1.iter().map(|line| (*line).to_owned()).collect();
-        let (id, by, outcome) = (id.to_owned(), "root@pam".to_owned(), said.0.to_owned());
-        let task = Task { node, kind, id, by, begun, ends, outcome, log };
+    fn begin(&self, task: Task) -> String {
         self.simulated.world.edit(self.simulated.now(), |edit| edit.task(task))
     }
 
@@ -114,11 +113,20 @@ fn listed(exporter: &Exporter) -> Vec<(String, String)> {
 fn what_happens_is_told() {
     let lab = Lab::new(World::new(1, 3, 40));
     let exporter = lab.start("");
-    let failed = lab.task(0, "qmstart", "110", (95, 101), "start failed: exit code 1");
+    let failed = lab.task(0, ("qmstart", "110"), (95, 101), "start failed: exit code 1");
     let lines =
         ["INFO: Starting Backup of VM 111 (qemu)", "ERROR: Backup of VM 111 failed - no space left", "INFO: done"];
-    lab.logged(1, "vzdump", "", (60, 102), ("job errors", &lines));
-    lab.task(0, "qmigrate", "112", (90, 102), "OK");
+    lab.begin(Task {
+        node: 1,
+        kind: "vzdump",
+        id: String::new(),
+        by: "root@pam".to_owned(),
+        begun: 60,
+        ends: 102,
+        outcome: "job errors".to_owned(),
+        log: lines.map(str::to_owned).into(),
+    });
+    lab.task(0, ("qmigrate", "112"), (90, 102), "OK");
     lab.at(&exporter, 110);
     let kind = |id: &str| {
         if lab.simulated.world.resources(Duration::from_secs(110)).contains(&format!("\"lxc/{id}\"")) {
@@ -173,7 +181,7 @@ fn what_happens_while_it_is_killed_is_told_once() {
         // Seen by this process, or by the next one: SIGKILL comes at some moment of a look.
         for number in 0..5 {
             let at = 110 + round * 100 + number;
-            lab.task(0, "qmstart", &format!("{}", 100 + number), (at - 3, at), &format!("seen {round} {number}"));
+            lab.task(0, ("qmstart", &format!("{}", 100 + number)), (at - 3, at), &format!("seen {round} {number}"));
         }
         total += 5;
         lab.simulated.turn_to(120 + round.unsigned_abs() * 100);
@@ -182,7 +190,7 @@ fn what_happens_while_it_is_killed_is_told_once() {
         // More than the short list shows.
         for number in 0..40 {
             let at = 130 + round * 100 + number;
-            lab.task(1, "qmstop", &format!("{}", 100 + number), (at - 3, at), &format!("unseen {round} {number}"));
+            lab.task(1, ("qmstop", &format!("{}", 100 + number)), (at - 3, at), &format!("unseen {round} {number}"));
         }
         total += 40;
         lab.simulated.turn_to(180 + round.unsigned_abs() * 100);
@@ -199,10 +207,10 @@ fn rules_say_what_is_told() {
     let lab = Lab::new(World::new(1, 3, 40));
     let rules = "rules.task_failed = { guests = [\"!110\"] }\nrules.migration_done = { severity = \"warning\" }\nrules.task_warnings = { enabled = false }\n";
     let exporter = lab.start(rules);
-    lab.task(0, "qmstart", "110", (95, 101), "start failed");
-    lab.task(0, "qmstart", "111", (95, 101), "start failed");
-    lab.task(0, "qmstart", "112", (95, 101), "WARNINGS: 1");
-    lab.task(0, "qmigrate", "113", (95, 101), "OK");
+    lab.task(0, ("qmstart", "110"), (95, 101), "start failed");
+    lab.task(0, ("qmstart", "111"), (95, 101), "start failed");
+    lab.task(0, ("qmstart", "112"), (95, 101), "WARNINGS: 1");
+    lab.task(0, ("qmigrate", "113"), (95, 101), "OK");
     lab.at(&exporter, 110);
     let told = |name: &str| lab.told().into_iter().any(|alert| alert.starts_with(name));
     lab.fake.wait("a failed task and a migration", |_| told("PVETaskFailed") && told("PVEMigrationDone"));
@@ -213,8 +221,8 @@ fn rules_say_what_is_told() {
 fn old_tasks_are_told_as_far_as_lookback_goes() {
     for (lookback, expected) in [("0s", 0), ("60s", 1), ("1h", 2)] {
         let lab = Lab::new(World::new(1, 3, 40));
-        lab.task(0, "qmstart", "110", (-900, -800), "start failed");
-        lab.task(0, "qmstart", "111", (70, 80), "start failed");
+        lab.task(0, ("qmstart", "110"), (-900, -800), "start failed");
+        lab.task(0, ("qmstart", "111"), (70, 80), "start failed");
         let exporter = lab.start(&format!("lookback = \"{lookback}\"\n"));
         assert_eq!(listed(&exporter).len(), expected, "{lookback}: {:?}", listed(&exporter));
     }
@@ -229,25 +237,25 @@ fn what_somebody_wanted_raises_no_alarm() {
     };
     let exporter = lab.start("");
     // A backup that stops its guests, one after the other.
-    lab.task(0, "vzdump", "", (101, 150), "OK");
-    lab.task(1, "vzdump", "", (101, 150), "OK");
-    lab.task(2, "vzdump", "", (101, 150), "OK");
+    lab.task(0, ("vzdump", ""), (101, 150), "OK");
+    lab.task(1, ("vzdump", ""), (101, 150), "OK");
+    lab.task(2, ("vzdump", ""), (101, 150), "OK");
     edit(110, &|edit| vmids.iter().skip(3).take(9).for_each(|vmid| assert!(edit.halt(*vmid))));
     lab.at(&exporter, 110);
     lab.at(&exporter, 140);
     edit(150, &|edit| vmids.iter().skip(3).take(9).for_each(|vmid| assert!(edit.boot(*vmid))));
     lab.at(&exporter, 150);
     // All guests of a node are migrated.
-    lab.task(0, "migrateall", "", (151, 175), "OK");
+    lab.task(0, ("migrateall", ""), (151, 175), "OK");
     for vmid in vmids.iter().skip(20).take(200) {
-        lab.task(0, "qmigrate", &vmid.to_string(), (152, 175), "OK");
+        lab.task(0, ("qmigrate", &vmid.to_string()), (152, 175), "OK");
     }
     lab.at(&exporter, 160);
     edit(170, &|edit| vmids.iter().skip(20).take(200).for_each(|vmid| assert!(edit.migrate(*vmid, 1))));
     lab.at(&exporter, 170);
     lab.at(&exporter, 180);
     // Somebody reboots a node: it stops its guests, is away for two minutes, and starts them again.
-    lab.task(2, "stopall", "", (181, 188), "OK");
+    lab.task(2, ("stopall", ""), (181, 188), "OK");
     edit(190, &|edit| assert!(edit.lose(2)));
     for seconds in [190, 200, 230, 290] {
         lab.at(&exporter, seconds);
@@ -261,6 +269,21 @@ fn what_somebody_wanted_raises_no_alarm() {
     assert_eq!(listed(&exporter).iter().filter(|(kind, _)| kind == "migration_done").count(), 200);
 }
 
+#[test]
+fn what_lasts_in_a_cluster_ends_when_it_is_not_watched_any_more() {
+    let lab = Lab::new(World::new(1, 3, 40));
+    let exporter = lab.start("");
+    lab.simulated.world.edit(Duration::from_secs(110), |edit| edit.lose(2));
+    lab.at(&exporter, 110);
+    lab.wait_for(&exporter, "PVENodeLost node/pve3");
+    let losses = || listed(&exporter).iter().filter(|(kind, _)| kind == "node_lost").count();
+    assert_eq!(losses(), 1);
+    exporter.rewrite(&lab.config("").replace("name = \"home\"", "name = \"other\""));
+    exporter.hang_up(1);
+    // It began in the other one, too.
+    lab.fake.wait("the end", |_| losses() == 3);
+}
+
 /// Numbers that are the same at each run.
 struct Dice(u64);
 
@@ -271,74 +294,94 @@ impl Dice {
     }
 }
 
-/// Tasks fail all the time, while the process is killed, Alertmanager is away, and nodes hang or return with what they did meanwhile.
+/// A lab in which tasks fail all the time.
+struct Storm {
+    lab: Lab,
+    dice: Dice,
+    /// The UPIDs of all tasks that failed.
+    expected: BTreeSet<String>,
+    number: u64,
+}
+
+impl Storm {
+    fn fail(&mut self, node: usize, (from, to): (u64, u64)) {
+        let ends = i64::try_from(from + 1 + self.dice.below(to - from)).unwrap();
+        // Few of each label, so that Alertmanager is told of all.
+        let kind = ["qmstart", "qmstop", "qmreboot", "qmclone"][usize::try_from(self.number / 200 % 4).unwrap()];
+        let id = (100 + self.number % 200).to_string();
+        self.number += 1;
+        // Whoever looked at `from` has seen all that began by then.
+        let begun = (ends - i64::try_from(self.dice.below(20)).unwrap()).max(i64::try_from(from).unwrap() + 1);
+        let upid = self.lab.task(node, (kind, &id), (begun, ends), "it failed");
+        assert!(self.expected.insert(upid));
+    }
+
+    /// The third node goes away, or comes back with what it did meanwhile. Answers since when it is away.
+    fn turn(&mut self, away: Option<u64>, now: u64) -> Option<u64> {
+        let time = Duration::from_secs(now);
+        let Some(since) = away else {
+            self.lab.simulated.world.edit(time, |edit| edit.lose(2));
+            return Some(now);
+        };
+        for _ in 0..self.dice.below(60) {
+            // Before it booted again.
+            self.fail(2, (since, now - 10));
+        }
+        self.lab.simulated.world.edit(time, |edit| edit.bring_back(2));
+        None
+    }
+
+    /// Until Alertmanager has taken all that failed; then nothing else was found.
+    fn settle(&self, seed: u64, exporter: &Exporter) -> usize {
+        let started = Instant::now();
+        while upids(&self.lab.fake.accepted()) != self.expected {
+            let told = upids(&self.lab.fake.accepted());
+            let missing: Vec<&String> = self.expected.difference(&told).collect();
+            let patience = started.elapsed() < Duration::from_secs(150);
+            assert!(patience, "seed {seed}: {} told, without {missing:?}\n{}", told.len(), exporter.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let found = listed(exporter).into_iter().filter(|(kind, _)| kind == "task_failed").count();
+        assert_eq!(found, self.expected.len(), "seed {seed}: some were found twice");
+        found
+    }
+}
+
+/// Tasks fail while the process is killed, Alertmanager is away, and nodes hang or are away. Answers how many failed.
 fn storm(seed: u64) -> usize {
     let lab = Lab::new(World::new(seed, 3, 200));
-    let (mut dice, mut expected, mut number) = (Dice(seed), BTreeSet::new(), 0_u64);
-    let mut fail = |lab: &Lab, node: usize, (from, to): (u64, u64), dice: &mut Dice| {
-        let ends = i64::try_from(from + 1 + dice.below(to - from)).unwrap();
-        // Few of each label, so that Alertmanager is told of all.
-        let (vmid, kind) =
-            (100 + number % 200, ["qmstart", "qmstop", "qmreboot", "qmclone"][(number / 200 % 4) as usize]);
-        number += 1;
-        // Whoever looked at `from` has seen all that began by then.
-        let begun = (ends - i64::try_from(dice.below(20)).unwrap()).max(i64::try_from(from).unwrap() + 1);
-        let upid = lab.task(node, kind, &vmid.to_string(), (begun, ends), "it failed");
-        assert!(expected.insert(upid));
-    };
-    let (mut exporter, mut now, mut away) = (Some(lab.start("resend = \"1s\"\n")), 100, None);
+    let mut exporter = Some(lab.start("resend = \"1s\"\n"));
+    let mut storm = Storm { lab, dice: Dice(seed), expected: BTreeSet::new(), number: 0 };
+    let (mut now, mut away) = (100, None);
     for _ in 0..14 {
-        let next = now + 20 + dice.below(60);
+        let next = now + 20 + storm.dice.below(60);
         let nodes = if away.is_some() { 2 } else { 3 };
-        for _ in 0..dice.below(12) + if dice.below(4) == 0 { 40 } else { 0 } {
-            let node = usize::try_from(dice.below(nodes)).unwrap();
-            fail(&lab, node, (now, next), &mut dice);
+        for _ in 0..storm.dice.below(12) + if storm.dice.below(4) == 0 { 40 } else { 0 } {
+            let node = usize::try_from(storm.dice.below(nodes)).unwrap();
+            storm.fail(node, (now, next));
         }
-        match (dice.below(6), away) {
-            (0, None) => {
-                lab.simulated.world.edit(Duration::from_secs(next), |edit| edit.lose(2));
-                away = Some(next);
-            }
-            (0 | 1, Some(since)) => {
-                for _ in 0..dice.below(60) {
-                    // Before it booted again.
-                    fail(&lab, 2, (since, next - 10), &mut dice);
-                }
-                lab.simulated.world.edit(Duration::from_secs(next), |edit| edit.bring_back(2));
-                away = None;
-            }
-            (2, _) => drop(exporter.take()),
-            (3, _) => lab.fake.says(503, "away"),
-            (4, _) => lab.fake.says(200, ""),
-            (_, _) => lab
-                .simulated
-                .cluster
-                .set_node_state(1, [NodeState::Hung, NodeState::Well][usize::try_from(dice.below(2)).unwrap()]),
+        match storm.dice.below(7) {
+            0 | 1 => away = storm.turn(away, next),
+            2 => drop(exporter.take()),
+            3 => storm.lab.fake.says(503, "away"),
+            4 => storm.lab.fake.says(200, ""),
+            5 => storm.lab.simulated.cluster.set_node_state(1, NodeState::Hung),
+            _ => storm.lab.simulated.cluster.set_node_state(1, NodeState::Well),
         }
         now = next;
-        lab.simulated.turn_to(now);
-        std::thread::sleep(Duration::from_millis(dice.below(1500)));
-        if dice.below(3) > 0 || exporter.is_none() {
+        storm.lab.simulated.turn_to(now);
+        std::thread::sleep(Duration::from_millis(storm.dice.below(1500)));
+        if storm.dice.below(3) > 0 || exporter.is_none() {
             drop(exporter.take());
-            exporter = Some(Exporter::serve(&lab.config("resend = \"1s\"\n")));
+            exporter = Some(Exporter::serve(&storm.lab.config("resend = \"1s\"\n")));
         }
     }
-    lab.fake.says(200, "");
-    lab.simulated.cluster.set_node_state(1, NodeState::Well);
-    lab.simulated.world.edit(Duration::from_secs(now), |edit| edit.bring_back(2));
-    lab.simulated.turn_to(now + 20);
-    let exporter = exporter.unwrap_or_else(|| Exporter::serve(&lab.config("resend = \"1s\"\n")));
-    let started = Instant::now();
-    while upids(&lab.fake.accepted()) != expected {
-        let told = upids(&lab.fake.accepted());
-        let missing: Vec<&String> = expected.difference(&told).collect();
-        let patience = started.elapsed() < Duration::from_secs(150);
-        assert!(patience, "seed {seed}: {} of {}, without {missing:?}\n{}", told.len(), expected.len(), exporter.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let found = listed(&exporter).into_iter().filter(|(kind, _)| kind == "task_failed").count();
-    assert_eq!(found, expected.len(), "seed {seed}: some were found twice");
-    found
+    storm.lab.fake.says(200, "");
+    storm.lab.simulated.cluster.set_node_state(1, NodeState::Well);
+    storm.lab.simulated.world.edit(Duration::from_secs(now), |edit| edit.bring_back(2));
+    storm.lab.simulated.turn_to(now + 20);
+    let exporter = exporter.unwrap_or_else(|| Exporter::serve(&storm.lab.config("resend = \"1s\"\n")));
+    storm.settle(seed, &exporter)
 }
 
 #[test]

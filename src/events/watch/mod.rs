@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::finding::{Finding, Kind, Span};
 use super::ledger::Ledger;
 use super::notify::Clock;
 use super::rules::{self, Ground, Look, State};
@@ -66,10 +67,12 @@ impl Watch {
         own: &Arc<Own>,
     ) -> Self {
         let mut looks = JoinSet::new();
+        let watched = inventories.iter().map(|inventory| inventory.cluster().to_owned()).collect();
         for inventory in inventories {
             let watcher = Watcher::new(inventory, config.clone(), Arc::clone(ledger), (Arc::clone(clock), own));
             looks.spawn(watcher.run());
         }
+        looks.spawn(end_of_others(watched, Arc::clone(ledger), Arc::clone(clock)));
         looks.spawn(hosts::run(keys, config.clone(), Arc::clone(ledger), Arc::clone(clock)));
         Self { _looks: looks }
     }
@@ -181,6 +184,28 @@ impl Watcher {
         for node in state.cursors.keys().filter(|node| !look.blind.contains(*node)) {
             self.own.events().cursor(&self.cluster, node, look.now);
         }
+    }
+}
+
+/// Nobody would ever see the end of what is true in clusters that are not watched any more.
+async fn end_of_others(watched: Vec<String>, ledger: Arc<Ledger>, clock: Clock) {
+    let mut others: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+    for began in ledger.open_conditions() {
+        // Hosts may be of no cluster, and are looked at on their own.
+        if let Span::Began { since } = began.span
+            && began.kind != Kind::HostKeyChanged
+            && !watched.contains(&began.cluster)
+        {
+            let span = Span::Ended { since, at: clock() };
+            let summary = format!("Not watched any more: {}", began.summary);
+            let ended = Finding { span, summary, ..Finding::clone(&began) };
+            others.entry(ended.cluster.clone()).or_default().push(ended);
+        }
+    }
+    for (cluster, ended) in others {
+        // What was remembered of it would be wrong when it is watched again.
+        let forgotten = ledger.states(&cluster).into_keys().map(|name| (name, String::new())).collect();
+        ledger.record(&cluster, ended, forgotten, clock()).await;
     }
 }
 
