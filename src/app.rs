@@ -6,6 +6,8 @@ mod live;
 mod mint;
 mod reload;
 mod rooms;
+mod sidecar;
+mod state_dir;
 
 use std::future::Future;
 use std::net::SocketAddr;

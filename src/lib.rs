@@ -9,6 +9,7 @@
 //!             checks       TCP and TLS checks of services, without trust and without credentials
 //! 3 knowing   inventory    nodes, guests, storages, pools as one typed snapshot, fetched once for all who ask
 //!             collectors   one file per subject: snapshot → families (pure)
+//!             events       what happened in a cluster: tasks and states, watched → findings (pure), kept on disk and told
 //!             hosts        what a probe answered → node_exporter's families (pure)
 //! 4 saying    metrics      families as plain data, the one page writer, the process' own metrics
 //!             scrape       one round: deadline, which collectors of which clusters and hosts, what failed
@@ -40,6 +41,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod discovery;
+pub mod events;
 pub mod hosts;
 pub mod http;
 pub mod ids;

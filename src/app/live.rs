@@ -7,12 +7,12 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::rooms::LEARNED;
-use crate::config::{self, Config};
+use crate::config::{self, Alertmanager, Config};
 use crate::discovery::{self, Discovery};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::setup::live::{self, FindServices, GuestServices, Line, Named, Verdict};
-use crate::{collectors, control, pve, ssh};
+use crate::{collectors, control, events, pve, ssh};
 
 /// For guests to tell their addresses: silent agents take three seconds each.
 const ADDRESSES: Duration = Duration::from_secs(15);
@@ -38,8 +38,9 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
         enabled,
         host_options: collectors::filters(&config.host_filters),
         now: || super::unix_now().as_secs_f64(),
+        others: config.events.iter().flat_map(|events| &events.alertmanagers).map(alertmanager).collect(),
     };
-    live::check(config, &means, tell).await;
+    live::check(config, means, tell).await;
     Ok(())
 }
 
@@ -83,4 +84,12 @@ fn find_services_of(config: &Config, limits: pve::Limits, own: Arc<Own>) -> Find
         }
         .boxed()
     })
+}
+
+fn alertmanager(config: &Alertmanager) -> live::Other {
+    live::Other {
+        subject: format!("alertmanager {}", config.url),
+        check: "api",
+        found: Box::pin(events::try_alertmanager(config.clone())),
+    }
 }

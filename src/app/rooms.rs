@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 use super::known;
 use super::mint::Minter;
+use super::sidecar::{Prepared, Sidecar, host_keys};
+use super::state_dir::{self, Lock};
 use crate::checks::Checker;
 use crate::collectors::Check;
 use crate::config::{self, Config};
@@ -17,7 +19,7 @@ use crate::discovery::{self, Discovery, Keeper};
 use crate::inventory::Inventory;
 use crate::metrics::Own;
 use crate::scrape::{Asker, CheckMaker, Cluster, GuestServices, Host, Nodes, Scraper, ServiceSource, Services};
-use crate::{api, control, http, pve, ssh};
+use crate::{api, control, events, http, pve, ssh};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -32,7 +34,7 @@ pub(super) struct Rooms {
     hosts: Vec<(config::Host, Arc<Host>)>,
     refusals: Arc<api::Refusals>,
     /// What is known of actions, where any may be asked for.
-    keep: Option<Arc<control::Keep>>,
+    keep: Option<Kept>,
     services: Vec<Arc<Services>>,
     checker: Checker,
     guest_services: Option<Arc<GuestServices>>,
@@ -40,18 +42,24 @@ pub(super) struct Rooms {
     guest_checker: Checker,
     /// With the file that host keys are learned in.
     ssh: Option<(Option<PathBuf>, Asker)>,
+    sidecar: Option<Sidecar>,
 }
 
 /// A cluster, and all that it was made from.
+#[derive(Clone)]
 struct Tenant {
     config: config::Cluster,
     limits: pve::Limits,
+    inventory: Arc<Inventory>,
     cluster: Arc<Cluster>,
     discovered: Arc<discovery::Cluster>,
     acting: Arc<Acting>,
     /// Who gets its token, where that is made over SSH.
     minter: Option<Arc<Minter>>,
 }
+
+/// What is known of actions, and the folder that it is in.
+type Kept = (Arc<control::Keep>, Arc<Lock>);
 
 /// What a new configuration meant for the clusters: their names.
 #[derive(Debug, Default)]
@@ -76,6 +84,7 @@ impl Rooms {
             refusals: Arc::default(),
             keep: None,
             ssh: None,
+            sidecar: None,
         }
     }
 
@@ -92,6 +101,8 @@ impl Rooms {
     ) -> Result<(http::Site, Changes), String> {
         let door = http::Door::new(&config.web)?;
         let control_door = http::Door::of_control(config.control.tls.as_ref())?;
+        let lock = self.lock(config)?;
+        let sidecar = Sidecar::prepare(self.sidecar.as_ref(), config, lock.as_ref(), &self.own)?;
         let learned = config.state_dir.as_ref().map(|folder| folder.join(LEARNED));
         let (same_file, asker) = self.asker(&learned);
         let (clusters, changes) = self.clusters(config, same_file, &asker)?;
@@ -104,10 +115,12 @@ impl Rooms {
         let guest_services = self.guest_services(&discovery);
         let scraper = Scraper::new(shared, asked, services.clone(), config);
         let scraper = Arc::new(scraper.with_guest_services(Arc::clone(&guest_services)));
-        let keep = self.keep(config)?;
+        let keep = self.keep(config, lock)?;
         let machines = Machines::new(&config.hosts, asker.client.clone());
-        let control = self.control(config, &clusters, (machines, keep.as_ref()))?;
-        let desk = self.desk(config, &scraper, (&discovery, &control));
+        let control = self.control(config, &clusters, (machines, keep.as_ref().map(|(keep, _)| keep)))?;
+        let told = sidecar.as_ref().map(|sidecar| events::route(sidecar.ledger()));
+        let desk = self.desk(config, &scraper, (&discovery, &control), told);
+        let keys = host_keys(Arc::clone(&scraper));
         let site = http::Site::new(scraper, Arc::clone(&self.own), VERSION, http::Limits::default());
         // What the one before kept is not kept twice.
         self.keeper = discovery.keep();
@@ -129,6 +142,10 @@ impl Rooms {
             self.keep = keep;
             control.recover();
         }
+        // The one before ends first.
+        self.sidecar = None;
+        let watched = self.clusters.iter().map(|tenant| Arc::clone(&tenant.inventory)).collect();
+        self.sidecar = sidecar.map(|sidecar: Prepared| sidecar.keep(watched, keys));
         self.ssh = Some((learned, asker));
         Ok((if let Some(reloads) = reloads { site.reloading(reloads) } else { site }, changes))
     }
@@ -155,23 +172,38 @@ impl Rooms {
         config: &Config,
         scraper: &Arc<Scraper>,
         (discovery, control): (&Arc<Discovery>, &Arc<Control>),
+        others: Option<api::Route>,
     ) -> api::Desk {
         let mut routes = known::routes(scraper, super::unix_now);
         routes.extend(discovery::routes(discovery));
         routes.extend(control.routes());
+        routes.extend(others);
         let apart = !config.control.listen_addresses.is_empty();
         let rules = api::Rules { allow_plaintext: config.control.allow_plaintext, apart };
         let desk = api::Desk::new(routes, config.control.tokens.clone(), Arc::clone(&self.refusals), VERSION);
         desk.ruled(rules, control.listener())
     }
 
+    /// `state_dir`, where something is kept there that one process must have to itself.
+    fn lock(&self, config: &Config) -> Result<Option<Arc<Lock>>, String> {
+        let folder = config.state_dir.as_ref().filter(|_| config.acts() || config.events.is_some());
+        let Some(folder) = folder else { return Ok(None) };
+        let held = self.keep.iter().map(|(_, lock)| lock).chain(self.sidecar.iter().map(Sidecar::lock));
+        let same = held.into_iter().find(|lock| lock.folder() == folder);
+        same.map_or_else(|| state_dir::lock(folder).map(Arc::new), |lock| Ok(Arc::clone(lock))).map(Some)
+    }
+
     /// What outlives configurations, from the first one on by which anything may be switched.
-    fn keep(&self, config: &Config) -> Result<Option<Arc<control::Keep>>, String> {
-        let Some(folder) = config.state_dir.as_ref().filter(|_| config.acts()) else { return Ok(None) };
+    fn keep(&self, config: &Config, lock: Option<Arc<Lock>>) -> Result<Option<Kept>, String> {
+        let Some(lock) = lock.filter(|_| config.acts()) else { return Ok(None) };
+        let folder = lock.folder();
         match &self.keep {
-            None => control::Keep::open(folder, super::unix_now().as_secs()).map(|keep| Some(Arc::new(keep))),
-            Some(keep) if keep.folder() == folder => Ok(Some(Arc::clone(keep))),
-            Some(keep) => {
+            None => {
+                let keep = control::Keep::open(folder, super::unix_now().as_secs())?;
+                Ok(Some((Arc::new(keep), lock)))
+            }
+            Some((keep, lock)) if keep.folder() == folder => Ok(Some((Arc::clone(keep), Arc::clone(lock)))),
+            Some((keep, _)) => {
                 let (before, folder) = (keep.folder().display(), folder.display());
                 Err(format!("state_dir {folder} needs a restart: what is known of actions is in {before}"))
             }
@@ -249,23 +281,22 @@ impl Rooms {
                 (None, None) => &mut changes.added,
             };
             list.push(told.name.clone());
-            let (cluster, discovered, acting, minter) = match same {
-                Some(Tenant { cluster, discovered, acting, minter, .. }) => {
-                    (Arc::clone(cluster), Arc::clone(discovered), Arc::clone(acting), minter.clone())
-                }
+            let tenant = match same {
+                Some(same) => same.clone(),
                 None => {
                     let writer = pve::Writer::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let client = pve::Client::new(told, limits, &roots, Arc::clone(&self.own))?;
                     let minter = minter(told, &client, asker);
                     let nodes = told.ssh.as_ref().map(|ssh| Nodes::new(&told.name, ssh, asker.clone()));
                     let inventory = Arc::new(Inventory::new(client));
-                    let discovered = discovery::Cluster::new(Arc::clone(&inventory), super::unix_time);
+                    let discovered = Arc::new(discovery::Cluster::new(Arc::clone(&inventory), super::unix_time));
                     let acting = Acting::new(Arc::clone(&inventory), writer);
                     let acting = Arc::new(acting.with_nodes(told.ssh.clone(), told.wakes.clone()));
-                    (Arc::new(Cluster::new(inventory, &self.own, nodes)), Arc::new(discovered), acting, minter)
+                    let cluster = Arc::new(Cluster::new(Arc::clone(&inventory), &self.own, nodes));
+                    Tenant { config: told.clone(), limits, inventory, cluster, discovered, acting, minter }
                 }
             };
-            clusters.push(Tenant { config: told.clone(), limits, cluster, discovered, acting, minter });
+            clusters.push(tenant);
         }
         let gone = self.clusters.iter().map(|tenant| &tenant.config.name);
         let gone = gone.filter(|name| config.clusters.iter().all(|told| told.name != **name));

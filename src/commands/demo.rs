@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use tempfile::TempDir;
 
 use super::demo_hosts::Hosts;
 use super::{Log, demo_stack, listen_address, log, say};
@@ -36,6 +37,9 @@ pub(super) struct Options {
     /// Write files that show this demo in Prometheus, Alertmanager and Grafana by `docker compose`.
     #[arg(long, value_name = "DIR")]
     stack: Option<PathBuf>,
+    /// The address of an Alertmanager to tell of what happens in it, with its scheme and port.
+    #[arg(long, value_name = "URL")]
+    alertmanager: Option<String>,
     #[command(flatten)]
     log: Log,
 }
@@ -51,7 +55,8 @@ pub(super) fn run(options: &Options) -> ExitCode {
         }
         let cannot = |error| format!("the simulated cluster cannot be started: {error}");
         let (sims, hosts) = start(options).await.map_err(cannot)?;
-        let text = config_text(&sims);
+        let state = state(options)?;
+        let text = config_text(&sims, state.as_ref().map(TempDir::path).zip(options.alertmanager.as_deref()));
         let mut config = parse(&text)?;
         config.clusters.iter_mut().for_each(|cluster| cluster.ssh = hosts.config());
         // Its nodes need no sudoers.
@@ -83,18 +88,29 @@ async fn start(options: &Options) -> std::io::Result<(Vec<Sim>, Hosts)> {
     Ok((sims, hosts))
 }
 
+/// Where events are kept until the demo ends, if anybody is told of them.
+fn state(options: &Options) -> Result<Option<TempDir>, String> {
+    let made = options.alertmanager.as_ref().map(|_| tempfile::tempdir()).transpose();
+    made.map_err(|error| format!("a folder for events cannot be made: {error}"))
+}
+
 /// A configuration as an administrator would write it, which the demo itself reads.
-fn config_text(sims: &[Sim]) -> String {
+fn config_text(sims: &[Sim], events: Option<(&Path, &str)>) -> String {
     let quoted = |texts: Vec<String>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
+    let (top, end) = events
+        .map(|(folder, url)| {
+            (format!("state_dir = {folder:?}\n\n"), format!("\n[events]\nalertmanagers = [{{ url = {url:?} }}]\n"))
+        })
+        .unwrap_or_default();
     format!(
-        "[[clusters]]\n\
+        "{top}[[clusters]]\n\
          name = \"demo\"\n\
          endpoints = [{}]\n\
          token_id = \"{TOKEN_ID}\"\n\
          token_secret = \"{TOKEN_SECRET}\"\n\
          tls = {{ fingerprints = [{}] }}\n\
          \n\
-         [discovery]\n",
+         [discovery]\n{end}",
         quoted(sims.iter().map(Sim::url).collect()),
         quoted(sims.iter().map(|sim| sim.fingerprint().to_string()).collect()),
     )

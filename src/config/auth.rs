@@ -99,14 +99,20 @@ pub(super) fn passphrase<'t>(
     sources: Sources,
     report: &mut Report<'_>,
 ) -> Option<RawSecret<'t>> {
-    let is_wanted = sources.into_iter().any(|key| table.has(key));
-    let keys = Keys {
-        name: "",
-        sources,
-        name_expected: "",
-        file_expected: "the path of a file that holds the passphrase",
-        secret: "the key's passphrase",
-    };
+    let words = ("the path of a file that holds the passphrase", "the key's passphrase");
+    secret(table, sources, false, words, report)
+}
+
+/// Reads where any secret comes from, if it is said or must be. The words are those for its file and for itself.
+pub(super) fn secret<'t>(
+    table: &mut Reader<'t, '_>,
+    sources: Sources,
+    must: bool,
+    (file_expected, secret): (&'static str, &'static str),
+    report: &mut Report<'_>,
+) -> Option<RawSecret<'t>> {
+    let is_wanted = must || sources.into_iter().any(|key| table.has(key));
+    let keys = Keys { name: "", sources, name_expected: "", file_expected, secret };
     read_secret(table, &keys, is_wanted, report)
 }
 

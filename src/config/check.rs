@@ -9,8 +9,8 @@ use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Credential, Scrape};
 use super::{
-    callers, credential, endpoint, files, filters, guests, host, mint, modules, power, ssh_check, tls, units, web,
-    words,
+    callers, credential, endpoint, files, filters, guests, host, mint, modules, power, sidecar, ssh_check, tls, units,
+    web, words,
 };
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
@@ -53,6 +53,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let (enabled_collectors, disabled_collectors) = named(&raw.collectors.named, collectors, &mut context.report);
     let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
+    let events = raw.events.as_ref().map(|raw| sidecar::check(raw, state_dir.is_some(), context));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.
@@ -61,6 +62,10 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let control = control.and_then(|control| callers::keeping(control, raw, acts, context));
     let (web, control, scrape) = (web?, control?, scrape?);
     let discovery = match discovery {
+        Some(checked) => Some(checked?),
+        None => None,
+    };
+    let events = match events {
         Some(checked) => Some(checked?),
         None => None,
     };
@@ -74,6 +79,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
         discovery,
         disabled_collectors,
         enabled_collectors,
+        events,
         host_filters,
     })
 }

@@ -114,7 +114,12 @@ fn endpoint(text: &str) -> Result<Endpoint, String> {
 }
 
 /// Reads `host[:port]` and gives the whole URL; the error names what is wrong in it.
-fn host_and_port(authority: &str) -> Result<String, String> {
+fn host_and_port(text: &str) -> Result<String, String> {
+    authority(text, "https", DEFAULT_PORT)
+}
+
+/// The same for any scheme and default port.
+pub(super) fn authority(authority: &str, scheme: &str, default_port: u16) -> Result<String, String> {
     let bracketed = authority.strip_prefix('[').map(|rest| rest.split_once(']').unwrap_or((rest, "]")));
     let (host, port) = match bracketed {
         Some((host, port)) => {
@@ -124,7 +129,9 @@ fn host_and_port(authority: &str) -> Result<String, String> {
         }
         None => {
             if authority.parse::<Ipv6Addr>().is_ok() {
-                return Err(format!("an IPv6 address without brackets; write \"https://[{authority}]:8006\""));
+                return Err(format!(
+                    "an IPv6 address without brackets; write \"{scheme}://[{authority}]:{default_port}\""
+                ));
             }
             let (host, port) =
                 authority.split_at_checked(authority.find(':').unwrap_or(authority.len())).unwrap_or_default();
@@ -132,7 +139,7 @@ fn host_and_port(authority: &str) -> Result<String, String> {
         }
     };
     let port = match port {
-        "" => Some(DEFAULT_PORT),
+        "" => Some(default_port),
         _ => port
             .strip_prefix(':')
             .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -140,7 +147,7 @@ fn host_and_port(authority: &str) -> Result<String, String> {
             .filter(|port| *port != 0),
     };
     let port = port.ok_or_else(|| format!("{}, whose port is not from 1 to 65535", careful(authority)))?;
-    Ok(format!("https://{host}:{port}"))
+    Ok(format!("{scheme}://{host}:{port}"))
 }
 
 /// Checks an IPv4 address or a DNS name; in lower case.

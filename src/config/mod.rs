@@ -10,6 +10,7 @@
 //!             service, units know one kind of value each
 //!   mint      token_from_ssh, typed and checked
 //!   power     control of hosts and mac_address, typed and checked
+//!   sidecar   [events]; alertmanager: one of those who are told
 //!   files     the files that the configuration names
 //!   filters   what is not told of hosts
 //!   guests    [discovery]
@@ -19,6 +20,7 @@
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
 
+mod alertmanager;
 mod auth;
 mod callers;
 mod check;
@@ -44,6 +46,7 @@ mod raw;
 mod reader;
 mod secret;
 mod service;
+mod sidecar;
 mod source;
 mod ssh;
 mod ssh_check;
@@ -66,6 +69,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{Fingerprint, GuestSelection, Scope, SshAddress, TokenHash};
+pub use alertmanager::{Alertmanager, Login};
 pub use callers::token_name;
 pub use control_listen::ControlAddress;
 pub use endpoint::{Target, target};
@@ -76,6 +80,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use sidecar::{EVENT_KINDS, Events, Rule};
 pub use ssh::{ClusterSsh, Host, HostKeys, Power, Service, Ssh, SshKeys, Wake};
 pub use ssh_key::SshKey;
 pub use units::duration;
@@ -83,7 +88,8 @@ pub use units::duration;
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `state_dir`: where host keys are written down that `accept_new` trusts.
+    /// `state_dir`: where host keys are written down that `accept_new` trusts, and where events are kept; set where there is
+    /// [`Config::events`].
     pub state_dir: Option<PathBuf>,
     /// `[web]`: our own listeners.
     pub web: Web,
@@ -101,6 +107,8 @@ pub struct Config {
     pub disabled_collectors: Vec<&'static str>,
     /// `[collectors]`: the names of the collectors that are switched on, `name = true`; the others do as by default.
     pub enabled_collectors: Vec<&'static str>,
+    /// `[events]`: set where events are looked for.
+    pub events: Option<Events>,
     /// `[collectors.host]`: what is not told of hosts.
     pub host_filters: HostFilters,
 }

@@ -11,6 +11,7 @@ use super::host::{self, RawHost};
 use super::mint::{self, RawMint};
 use super::power::{self, RawWake};
 use super::reader::{Reader, as_table, wrong_type};
+use super::sidecar::{self, RawEvents};
 use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
 use super::words;
@@ -36,6 +37,8 @@ pub(super) struct RawConfig<'t> {
     pub(super) hosts: Vec<RawHost<'t>>,
     /// `[discovery]`.
     pub(super) discovery: Option<RawDiscovery<'t>>,
+    /// `[events]`.
+    pub(super) events: Option<RawEvents<'t>>,
     /// `[collectors]`.
     pub(super) collectors: RawCollectors<'t>,
 }
@@ -109,9 +112,10 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let hosts = host::read(&mut root, report);
     let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
     let discovery = root.table("discovery", report).map(|table| guests::read(table, report));
+    let events = root.table("events", report).map(|table| sidecar::read(table, report));
     root.close(report);
     let collectors = collectors.unwrap_or_default();
-    RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, discovery, collectors }
+    RawConfig { state_dir, web, control, scrape, clusters, ssh, hosts, discovery, events, collectors }
 }
 
 fn read_scrape<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawScrape<'t> {

@@ -47,6 +47,12 @@ impl Config {
                 let _ = write!(text, "\ncollectors switched {how}: {}", names.join(", "));
             }
         }
+        if let Some(events) = &self.events {
+            let told: Vec<&str> = events.alertmanagers.iter().map(|one| one.url.as_str()).collect();
+            let told = if told.is_empty() { "nobody".to_owned() } else { told.join(", ") };
+            let _ =
+                write!(text, "\nevents are looked for every {}, and told to {told}", units::written(events.interval));
+        }
         text
     }
 }

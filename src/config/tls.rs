@@ -36,7 +36,8 @@ pub(super) fn tls(raw: &RawTls<'_>, name: &str, context: &mut Context<'_>) -> Op
     }
 }
 
-fn ca_file(found: &At<&str>, context: &mut Context<'_>) -> Option<Tls> {
+/// Checks a file of authorities. `None` only after a fault was reported.
+pub(super) fn ca_file(found: &At<&str>, context: &mut Context<'_>) -> Option<Tls> {
     if found.value.is_empty() {
         context.report.fault(&found.place, "expected the path of a PEM file, found an empty text");
         return None;

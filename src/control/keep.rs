@@ -1,8 +1,6 @@
 //! What outlives a configuration: the lock of `state_dir`, the journal, and the orders under way.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,8 +12,6 @@ use super::machines::Leaving;
 
 /// In `state_dir`: what was begun.
 const JOURNAL: &str = "control.journal";
-/// In `state_dir`: held by the process that uses it.
-const LOCK: &str = "control.lock";
 
 /// What outlives a configuration.
 pub struct Keep {
@@ -23,8 +19,6 @@ pub struct Keep {
     pub(super) journal: Journal,
     pub(super) leaving: Leaving,
     under_way: Mutex<HashMap<String, (String, watch::Receiver<Progress>)>>,
-    /// Unlocked when dropped.
-    _lock: File,
 }
 
 /// How far an order has come.
@@ -56,34 +50,14 @@ pub(super) struct UnderWay {
 }
 
 impl Keep {
-    /// Takes `state_dir` for this process; `now` is in seconds since 1970. Fails with a sentence that names key and path.
+    /// Opens what is in `state_dir`, which this process must have to itself; `now` is in seconds since 1970. Fails with a
+    /// sentence that names key and path.
     pub fn open(folder: &Path, now: u64) -> Result<Self, String> {
         let shown = folder.display();
         let unusable =
             |error: std::io::Error| format!("state_dir {shown} cannot be used: {error}; control writes there");
-        if !folder.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-        }
-        let file = folder.join(LOCK);
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(format!(
-                    "state_dir {shown} is used by another process; stop that one, or give this one a folder of its own"
-                ));
-            }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
-        }
         let journal = Journal::open(&folder.join(JOURNAL), now).map_err(unusable)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            journal,
-            leaving: Leaving::default(),
-            under_way: Mutex::default(),
-            _lock: lock,
-        })
+        Ok(Self { folder: folder.to_owned(), journal, leaving: Leaving::default(), under_way: Mutex::default() })
     }
 
     /// The folder that was taken.
@@ -114,20 +88,6 @@ impl Drop for UnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_process_has_the_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/state");
-        let keep = Keep::open(&path, 0).unwrap();
-        let wrong = Keep::open(&path, 0).err().unwrap();
-        assert!(wrong.starts_with("state_dir ") && wrong.contains("new/state is used by another process"), "{wrong}");
-        drop(keep);
-        assert!(Keep::open(&path, 0).is_ok());
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        assert!(Keep::open(&file, 0).err().unwrap().contains("file cannot be used"));
-    }
 
     #[test]
     fn an_order_is_carried_out_by_one_at_a_time() {

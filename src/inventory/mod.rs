@@ -9,6 +9,8 @@ mod guests;
 mod node;
 mod resources;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod view;
 mod words;

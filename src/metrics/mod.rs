@@ -5,7 +5,7 @@
 //! samples   how many of them are kept: one by one, or in a table; things: told from where they are, without a copy
 //! format    the two text formats: content types, values, HELP lines
 //! page      parts + own metrics → chunks of text
-//! own       counters of this process; process: what /proc says of it
+//! own       counters of this process; sidecar: those of events; process: what /proc says of it
 //! dialect   prometheus-client's text in either format
 //! faults    what is wrong with a set of descriptions; for tests
 //! ```
@@ -20,6 +20,7 @@ mod own;
 mod page;
 mod process;
 mod samples;
+mod sidecar;
 mod things;
 
 pub use family::{About, Desc, Family, Kind, Labels, Part, Sample};
@@ -28,4 +29,5 @@ pub use format::Format;
 pub use own::Own;
 pub use page::{CHUNK, Chunks, Page};
 pub use samples::{Rows, Samples, Table};
+pub use sidecar::Events;
 pub use things::{Say, Things, families};

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use super::Format;
 use super::dialect::rewrite;
 use super::process::ProcessCollector;
+use super::sidecar::Events;
 
 /// Counters and gauges of this process; shared by all who count, and written on the page.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct Own {
     ssh_connections: Family<SshAttempt, Counter>,
     ssh_requests: Family<SshAttempt, Counter>,
     control_actions: Family<ControlAction, Counter>,
+    events: Events,
     clusters: Family<ClusterAddress, Gauge>,
 }
 
@@ -89,6 +91,7 @@ impl Own {
             ssh_connections: Family::default(),
             ssh_requests: Family::default(),
             control_actions: Family::default(),
+            events: Events::default(),
             clusters: Family::default(),
         };
         own.registered(version)
@@ -145,6 +148,7 @@ impl Own {
             "Decisions on actions of guests, nodes and hosts by action and outcome",
             self.control_actions.clone(),
         );
+        self.events.register(registry);
         registry.register(
             "pve_sentinel_cluster_info",
             "Address of the first endpoint of each configured cluster, where its web interface is",
@@ -208,6 +212,11 @@ impl Own {
     /// Counts a decision on an action: `pve_sentinel_control_actions_total`. Both are among few words.
     pub fn control_action(&self, action: &'static str, outcome: &'static str) {
         self.control_actions.get_or_create(&ControlAction { action, outcome }).inc();
+    }
+
+    /// What the sidecar counts.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Tells where the web interface of each configured cluster is, by name: `pve_sentinel_cluster_info`. Those of before

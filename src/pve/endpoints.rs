@@ -294,14 +294,19 @@ impl Endpoints {
         });
     }
 
-    /// How each endpoint does, what is in the way, and which node it is.
-    pub(super) fn seen(&self) -> Vec<(Condition, Option<String>, Option<String>)> {
+    /// How each endpoint does, what is in the way, which node it is, and whether it is its certificate.
+    pub(super) fn seen(&self) -> Vec<(Condition, Option<String>, Option<String>, bool)> {
         let state = self.state();
         let seen = |address: &Address| match (&address.refused, address.health.trouble()) {
-            (Some(words), _) => (Condition::Refused, Some(words.clone()), address.node.clone()),
-            (None, Some((condition, error))) => (condition, Some(error.to_string()), address.node.clone()),
-            (None, None) if address.health.last_good().is_some() => (Condition::Well, None, address.node.clone()),
-            (None, None) => (Condition::Unknown, None, address.node.clone()),
+            (Some(words), _) => (Condition::Refused, Some(words.clone()), address.node.clone(), false),
+            (None, Some((condition, error))) => {
+                let distrusted = matches!(error.reason, Reason::Tls(_));
+                (condition, Some(error.to_string()), address.node.clone(), distrusted)
+            }
+            (None, None) if address.health.last_good().is_some() => {
+                (Condition::Well, None, address.node.clone(), false)
+            }
+            (None, None) => (Condition::Unknown, None, address.node.clone(), false),
         };
         state.addresses.iter().take(self.count).map(seen).collect()
     }

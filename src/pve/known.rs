@@ -13,6 +13,8 @@ pub struct KnownEndpoint {
     pub condition: Condition,
     /// What is in the way of using it, or of some calls.
     pub error: Option<String>,
+    /// Whether its certificate was not trusted when it was last tried.
+    pub distrusted: bool,
     /// Whether it is asked first now.
     pub in_use: bool,
 }
@@ -37,11 +39,12 @@ impl Endpoints {
     pub(super) fn known(&self) -> Vec<KnownEndpoint> {
         let first = self.order("").first().map(|first| first.index);
         let seen = self.seen().into_iter().enumerate();
-        seen.map(|(index, (condition, error, node))| KnownEndpoint {
+        seen.map(|(index, (condition, error, node, distrusted))| KnownEndpoint {
             url: self.url(index).to_owned(),
             node,
             condition,
             error,
+            distrusted,
             in_use: first == Some(index),
         })
         .collect()

@@ -21,6 +21,7 @@
 mod admission;
 mod answer;
 mod asking;
+mod backup_jobs;
 mod body;
 mod certificate;
 mod client;
@@ -33,6 +34,7 @@ mod failure;
 mod fast;
 mod gate;
 mod guest_config;
+mod ha_status;
 mod health;
 mod identity;
 mod interfaces;
@@ -53,6 +55,7 @@ mod slow;
 mod status;
 mod stream;
 mod subscription;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -65,11 +68,13 @@ pub mod wire;
 mod writer;
 
 pub use answer::Answer;
+pub use backup_jobs::{BackupJob, backup_jobs};
 pub use certificate::Details;
 pub use client::{Client, Limits};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};
 pub use guest_config::{GuestConfig, Startup, guest_config};
+pub use ha_status::{HaEntry, ha_status};
 pub use interfaces::{Interface, agent_interfaces, container_interfaces};
 pub use known::{Condition, KnownEndpoint};
 pub use look::{Shown, shown_certificate};
@@ -83,6 +88,7 @@ pub use replication::{ReplicationJob, replication};
 pub use resources::{Resource, Taker, resources};
 pub use status::{StatusEntry, status};
 pub use subscription::{Subscription, subscription};
+pub use tasks::{TaskEntry, task_log, tasks};
 pub use tls::Roots;
 pub use version::{Version, version};
 pub use writer::{Place, Sent, Writer};

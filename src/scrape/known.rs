@@ -21,6 +21,8 @@ pub struct Past {
     pub last_success: Option<Instant>,
     /// The last time that something was wrong, in words for people.
     pub last_failure: Option<Failed>,
+    /// Of a host: what is wrong with its key, where it showed another one than is known the last time that it was reached.
+    pub refused_key: Option<String>,
 }
 
 /// A cluster.

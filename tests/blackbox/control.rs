@@ -571,7 +571,7 @@ fn a_state_dir_of_another_process_ends_the_start() {
     let finished =
         crate::support::run_to_end(&["serve", "--config.file", &path, "--web.listen-address", "127.0.0.1:0"]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("state_dir") && finished.stderr.contains("another process"), "{finished:?}");
+    assert!(finished.stderr.contains("state_dir") && finished.stderr.contains("another one uses"), "{finished:?}");
 }
 
 /// The README's commands do what it says of them.

@@ -102,3 +102,15 @@ fn the_printed_configuration_works() {
     };
     assert_eq!(names(&demo), names(&second));
 }
+
+#[test]
+fn a_demo_tells_an_alertmanager_and_leaves_nothing_behind() {
+    let mut demo = demo(&["--alertmanager", "http://127.0.0.1:1/am"]);
+    let said = demo.wait_for_stdout("Ctrl-C");
+    assert!(said.contains("[events]\nalertmanagers = [{ url = \"http://127.0.0.1:1/am\" }]"), "{said}");
+    let folder = said.split("state_dir = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    assert!(std::path::Path::new(&folder).join("events.journal").exists(), "{folder}");
+    demo.terminate();
+    assert!(demo.wait().success());
+    assert!(!std::path::Path::new(&folder).exists(), "{folder}");
+}

@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "external-programs")]
+mod alertmanager;
 mod alerts;
 mod api;
 mod batch;
@@ -25,12 +27,14 @@ mod door;
 #[cfg(feature = "external-programs")]
 mod drop_in;
 mod endpoints;
+mod events;
 mod failures;
 mod guests;
 mod host_pages;
 mod hosts;
 mod house;
 mod import;
+mod ledger;
 mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
@@ -70,4 +74,5 @@ mod sshd_slow;
 mod stack;
 mod tickets;
 mod tls;
+mod watch;
 mod writer;

@@ -35,7 +35,7 @@ fn cluster(name: &str, past: Past) -> KnownCluster {
 #[test]
 fn health_is_one_word_and_times_are_those_of_the_world() {
     let (clock, then) = clock(30);
-    let past = |answered, last_failure| Past { answered, last_success: Some(then), last_failure };
+    let past = |answered, last_failure| Past { answered, last_success: Some(then), last_failure, refused_key: None };
     let failed = Some((then, "guest: it broke".to_owned()));
     let mut degraded = cluster("b", past(Some(true), failed.clone()));
     degraded.failing.insert("guest");
@@ -44,6 +44,7 @@ fn health_is_one_word_and_times_are_those_of_the_world() {
         node: Some("pve1".to_owned()),
         condition: Condition::Troubled,
         error: Some("it broke".to_owned()),
+        distrusted: false,
         in_use: true,
     });
     let mut down = cluster("c", past(Some(false), failed));
@@ -108,7 +109,12 @@ fn hosts_tell_whether_they_answer() {
         name: id.to_uppercase(),
         cluster: cluster.map(str::to_owned),
         address: "192.0.2.11:22".to_owned(),
-        past: Past { answered, last_success: None, last_failure: answered.map(|_| (then, "broke".to_owned())) },
+        past: Past {
+            answered,
+            last_success: None,
+            last_failure: answered.map(|_| (then, "broke".to_owned())),
+            refused_key: None,
+        },
     };
     let all =
         [host("nas", None, None), host("home-pve1", Some("home"), Some(true)), host("lab-x", Some("lab"), Some(false))];

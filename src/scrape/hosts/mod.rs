@@ -24,7 +24,7 @@ use crate::collectors::{Collector, Failure, Heard, HostOptions, Lane, OverSsh, f
 use crate::config::{self, HostFilters, Ssh};
 use crate::ids::SshAddress;
 use crate::metrics::{Family, Labels, Part};
-use crate::ssh::{Client, Output, Session};
+use crate::ssh::{self, Client, HostKeyKind, Output, Session};
 use log::Log;
 pub use nodes::Nodes;
 use pages::Pages;
@@ -186,6 +186,14 @@ impl Host {
             Some(error) => Some((now, error.to_string())),
             None => past.last_failure.take(),
         };
+        match &heard.error {
+            Some(Failure::Ssh(ssh::Error { reason: ssh::Reason::HostKey(key), .. })) => {
+                let is_other = !matches!(key.kind, HostKeyKind::Unknown | HostKeyKind::Unreadable);
+                past.refused_key = is_other.then(|| key.message.clone());
+            }
+            _ if answered => past.refused_key = None,
+            _ => {}
+        }
     }
 
     /// What the answer to the quick question tells.

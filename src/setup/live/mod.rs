@@ -63,11 +63,24 @@ pub struct Means {
     pub named: Vec<Named>,
     /// Seconds since 1970.
     pub now: fn() -> f64,
+    /// What other rooms try.
+    pub others: Vec<Other>,
+}
+
+/// What another room tries.
+pub struct Other {
+    /// What is looked at, such as `alertmanager http://127.0.0.1:9093`.
+    pub subject: String,
+    /// What about it.
+    pub check: &'static str,
+    /// What was found, or what is wrong.
+    pub found: BoxFuture<'static, Result<String, String>>,
 }
 
 /// Tries everything; each line is told as soon as it is known.
-pub async fn check(config: &Config, means: &Means, mut tell: impl FnMut(Line)) {
+pub async fn check(config: &Config, mut means: Means, mut tell: impl FnMut(Line)) {
     let mut said = |lines: Vec<Line>| lines.into_iter().for_each(&mut tell);
+    let (others, means) = (std::mem::take(&mut means.others), &means);
     for (told, client) in config.clusters.iter().zip(&means.clients) {
         let answers = check_cluster((config, told), client, means, &mut said).await;
         named(told, answers, means, &mut said).await;
@@ -80,6 +93,15 @@ pub async fn check(config: &Config, means: &Means, mut tell: impl FnMut(Line)) {
         let mut lines = Vec::new();
         let subject = format!("host {}, services at {}", host.id, host.address.host());
         service::of_host(host, &checker, &mut Lines::new(subject, &mut lines)).await;
+        said(lines);
+    }
+    for Other { subject, check, found } in others {
+        let mut lines = Vec::new();
+        let mut about = Lines::new(subject, &mut lines);
+        match found.await {
+            Ok(found) => about.ok(check, found),
+            Err(wrong) => about.fail(check, wrong, ""),
+        }
         said(lines);
     }
 }

@@ -13,7 +13,7 @@ use super::noise::Shuffle;
 use super::server::Rights;
 use super::source::Reply;
 use super::workers::{NodeState, Work};
-use super::world::{Kind, Page, World};
+use super::world::{Kind, Page, World, second};
 use crate::ids::Fingerprint;
 
 /// One call, its caller known.
@@ -116,6 +116,8 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         | "/cluster/replication"
         | "/cluster/tasks"
         | "/cluster/config/nodes"
+        | "/cluster/backup"
+        | "/cluster/ha/status/current"
         | "/cluster/config/qdevice" => &[],
         _ => return Err(not_implemented(call)),
     };
@@ -127,6 +129,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
             | "/cluster/backup-info/not-backed-up"
             | "/cluster/config/nodes"
             | "/cluster/config/qdevice"
+            | "/cluster/ha/status/current"
     ) {
         audit(call, "/", "Sys.Audit")?;
     }
@@ -140,6 +143,9 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/config/nodes" => protected(cluster.voters(call.order())),
         "/cluster/config/qdevice" => protected(cluster.qdevice(call.order())),
         "/cluster/tasks" => tasks::of_cluster(world, call),
+        "/cluster/backup" if call.rights.holds("Sys.Audit") => ok(cluster.backup_jobs(second(call.now), call.order())),
+        "/cluster/backup" => ok("{\"data\":[]}".to_owned()),
+        "/cluster/ha/status/current" => ok(cluster.ha_status(second(call.now), call.node, call.order())),
         "/nodes" => ok(world.node_list(call)),
         _ => ok(permissions(call.rights, cluster.old, call.order())),
     }))

@@ -97,6 +97,13 @@ impl<'a> Edit<'a> {
         true
     }
 
+    /// The guest's process begins anew.
+    pub fn boot(&mut self, vmid: u64) -> bool {
+        let is_there = self.find(vmid).is_ok();
+        self.cluster.apply(vmid, vec![Step { at: self.now, life: Life::Running { since: self.now }, lock: None }]);
+        is_there
+    }
+
     /// Whether HA manages the guest.
     pub fn manage(&mut self, vmid: u64, ha: bool) -> bool {
         let Ok(place) = self.find(vmid) else { return false };

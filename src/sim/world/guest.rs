@@ -12,7 +12,7 @@ pub(super) struct Guest {
     pub(super) node: usize,
     pub(super) status: &'static str,
     pub(super) lock: Option<&'static str>,
-    hastate: Option<&'static str>,
+    pub(super) hastate: Option<&'static str>,
     /// `None`: its node has been away for so long that PVE has forgotten.
     pub(super) figures: Option<Figures>,
 }

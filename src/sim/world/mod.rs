@@ -1,7 +1,8 @@
 //! The simulated cluster: a seed, a time and the edits made so far give all facts.
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
-//! there, `plot` what happens when, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network` and `replication` what PVE says of it.
+//! there, `plot` what happens when, `happenings` the tasks that
+//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network`, `ha` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod cluster;
@@ -9,6 +10,8 @@ mod edit;
 mod export;
 mod extras;
 mod guest;
+mod ha;
+mod happenings;
 mod machine;
 mod network;
 mod node;

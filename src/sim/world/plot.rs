@@ -88,13 +88,29 @@ impl Cycle {
         self.latest(now).filter(|begin| now < begin + self.lasts)
     }
 
+    /// When the first of them begins.
+    pub(super) fn first(self) -> i64 {
+        self.first
+    }
+
+    /// From the beginning of one to that of the next.
+    pub(super) fn every(self) -> i64 {
+        self.every
+    }
+
+    /// From the beginning of one to its end.
+    pub(super) fn lasts(self) -> i64 {
+        self.lasts
+    }
+
     /// How many are over, and when the latest of those ended.
     pub(super) fn over(self, now: i64) -> (i64, Option<i64>) {
         let count = self.begun(now - self.lasts);
         (count, self.latest(now - self.lasts).map(|begin| begin + self.lasts))
     }
 
-    fn begun(self, now: i64) -> i64 {
+    /// How many have begun.
+    pub(super) fn begun(self, now: i64) -> i64 {
         if now < self.first { 0 } else { (now - self.first) / self.every + 1 }
     }
 }
@@ -194,9 +210,29 @@ impl Plot {
         if place >= BACKUPS_PER_RUN {
             return self.fails_to_back_up;
         }
-        let turn = (BACKUP.begun(now) - 1) * BACKUPS_PER_RUN + place;
+        self.backed_up_at((BACKUP.begun(now) - 1) * BACKUPS_PER_RUN + place)
+    }
+
+    fn backed_up_at(&self, turn: i64) -> Option<u64> {
         let count = i64::try_from(self.backed_up.len()).ok().filter(|count| *count > 0)?;
         self.backed_up.get(usize::try_from(turn % count).ok()?).copied()
+    }
+
+    /// The guests of a run of the backup job, counted from 0; none where it never runs.
+    pub(super) fn backup_run(&self, run: i64) -> Vec<u64> {
+        let turns = (run * BACKUPS_PER_RUN..(run + 1) * BACKUPS_PER_RUN).filter(|_| self.backs_up);
+        let fails = self.fails_to_back_up.filter(|_| self.backs_up);
+        turns.filter_map(|turn| self.backed_up_at(turn)).chain(fails).collect()
+    }
+
+    /// Whether the backup of a guest fails.
+    pub(super) fn is_backed_up_in_vain(&self, vmid: u64) -> bool {
+        self.fails_to_back_up == Some(vmid)
+    }
+
+    /// Whether the backup job is on.
+    pub(super) fn backs_up(&self) -> bool {
+        self.backs_up
     }
 
     /// Whether the backup job is to back a guest up, be it in vain.

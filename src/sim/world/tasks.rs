@@ -51,6 +51,13 @@ pub(in super::super) struct Filter {
     pub(in super::super) by: Option<String>,
 }
 
+impl Numbered {
+    /// Numbers are never used twice.
+    pub(super) fn new(task: Task, number: u64) -> Self {
+        Self { task, number }
+    }
+}
+
 impl Cluster {
     /// A task begins; answers its UPID.
     pub(super) fn begin(&mut self, task: Task) -> String {
@@ -60,8 +67,8 @@ impl Cluster {
         upid
     }
 
-    fn upid(&self, Numbered { task, number }: &Numbered) -> String {
-        let (pid, pstart) = worker(*number);
+    fn upid(&self, numbered: &Numbered) -> String {
+        let (Numbered { task, .. }, (pid, pstart)) = (numbered, self.worker(numbered));
         let (node, begun) = (self.node_name(task.node), self.unix(task.begun));
         format!("UPID:{node}:{pid:08X}:{pstart:08X}:{begun:08X}:{}:{}:{}:", task.kind, task.id, task.by)
     }
@@ -69,9 +76,11 @@ impl Cluster {
     /// The body of `GET /cluster/tasks`; of one only, for a caller who may not see all.
     pub(in super::super) fn all_tasks(&self, now: i64, by: Option<&str>, order: Shuffle) -> String {
         let mut list = List::new(order, 1 << 12);
+        let happenings = self.happenings(now);
+        let all = self.newest_first(&happenings, now);
         for node in 0..self.nodes.len() {
             let of_node = |entry: &&Numbered| entry.task.node == node && by.is_none_or(|by| entry.task.by == by);
-            let mine: Vec<&Numbered> = self.newest_first(now).into_iter().filter(of_node).collect();
+            let mine: Vec<&Numbered> = all.iter().copied().filter(of_node).collect();
             let running = mine.iter().filter(|entry| now < entry.task.ends).count();
             let finished = SHOWN.saturating_sub(running);
             let is_running = |entry: &&&Numbered| now < entry.task.ends;
@@ -96,11 +105,12 @@ impl Cluster {
     /// The body of `GET /nodes/N/tasks`.
     pub(in super::super) fn node_tasks(&self, node: usize, now: i64, filter: &Filter, order: Shuffle) -> String {
         let wanted = |entry: &&Numbered| entry.task.node == node && self.passes(entry, now, filter);
-        let found: Vec<&Numbered> = self.newest_first(now).into_iter().filter(wanted).collect();
+        let happenings = self.happenings(now);
+        let found: Vec<&Numbered> = self.newest_first(&happenings, now).into_iter().filter(wanted).collect();
         let mut list = List::new(order, 1 << 12);
         for entry in found.iter().skip(filter.start).take(filter.limit) {
             let upid = self.upid(entry);
-            let (pid, pstart) = worker(entry.number);
+            let (pid, pstart) = self.worker(entry);
             let mut fields = self.common(entry, &upid, self.unix(entry.task.begun));
             fields.extend([("pid", Value::Whole(pid)), ("pstart", Value::Whole(pstart))]);
             if now < entry.task.ends {
@@ -118,7 +128,8 @@ impl Cluster {
     /// The body of `GET /nodes/N/tasks/UPID/status`; `None`: no such task.
     pub(in super::super) fn task_status(&self, upid: &str, now: i64, order: Shuffle) -> Option<String> {
         let entry = self.task(upid, now)?;
-        let (pid, pstart) = worker(entry.number);
+        let entry = &entry;
+        let (pid, pstart) = self.worker(entry);
         let mut fields = self.common(entry, upid, self.unix(entry.task.begun));
         fields.extend([("pid", Value::Whole(pid)), ("pstart", Value::Whole(pstart))]);
         if now < entry.task.ends {
@@ -147,12 +158,14 @@ impl Cluster {
     }
 
     /// Who began a task; `None`: no such task.
-    pub(in super::super) fn task_owner(&self, upid: &str, now: i64) -> Option<&str> {
-        self.task(upid, now).map(|entry| &*entry.task.by)
+    pub(in super::super) fn task_owner(&self, upid: &str, now: i64) -> Option<String> {
+        self.task(upid, now).map(|entry| entry.task.by)
     }
 
-    fn task(&self, upid: &str, now: i64) -> Option<&Numbered> {
-        self.tasks.iter().find(|entry| entry.task.begun <= now && self.upid(entry) == upid)
+    fn task(&self, upid: &str, now: i64) -> Option<Numbered> {
+        let happenings = self.happenings(now);
+        let mut all = self.tasks.iter().chain(&happenings);
+        all.find(|entry| entry.task.begun <= now && self.upid(entry) == upid).cloned()
     }
 
     fn common<'a>(&'a self, entry: &'a Numbered, upid: &'a str, begun: u64) -> Vec<Field<'a>> {
@@ -172,10 +185,19 @@ impl Cluster {
         fields
     }
 
-    fn newest_first(&self, now: i64) -> Vec<&Numbered> {
-        let mut known: Vec<&Numbered> = self.tasks.iter().filter(|entry| entry.task.begun <= now).collect();
+    fn newest_first<'a>(&'a self, happenings: &'a [Numbered], now: i64) -> Vec<&'a Numbered> {
+        let mut known: Vec<&Numbered> =
+            self.tasks.iter().chain(happenings).filter(|entry| entry.task.begun <= now).collect();
         known.sort_by_key(|entry| std::cmp::Reverse((entry.task.begun, entry.number)));
         known
+    }
+
+    /// Process number, and start in hundredths of a second since the node has booted; they differ from task to task.
+    fn worker(&self, Numbered { task, number }: &Numbered) -> (u64, u64) {
+        let bought = || self.nodes.get(task.node).map_or(0, |node| node.booted);
+        let booted = self.plot.return_of(task.node, task.begun).unwrap_or_else(bought);
+        let since = u64::try_from(task.begun.saturating_sub(booted)).unwrap_or(0);
+        (1000 + number % 4_000_000, since.saturating_mul(100).saturating_add(number % 100))
     }
 
     fn passes(&self, Numbered { task, .. }: &Numbered, now: i64, filter: &Filter) -> bool {
@@ -188,9 +210,4 @@ impl Cluster {
             && (!filter.errors || (!is_running && task.outcome != "OK" && !task.outcome.starts_with("WARNINGS:")))
             && filter.by.as_ref().is_none_or(|by| task.by == *by)
     }
-}
-
-/// Process number and start, which differ from task to task.
-fn worker(number: u64) -> (u64, u64) {
-    (1000 + number % 4_000_000, 200_000 + number * 7)
 }

@@ -1,0 +1,165 @@
+//! The file `events.journal` in `state_dir`: what happened, and who was told of it. Only ever appended to, and replaced as a
+//! whole by a shorter one.
+
+mod frame;
+mod record;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+pub(super) use record::Record;
+
+/// Its name in `state_dir`.
+const NAME: &str = "events.journal";
+/// The format that is written; what is newer is left alone.
+const VERSION: u32 = 1;
+
+/// The open file.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Up to here everything is whole, in bytes.
+    length: u64,
+}
+
+/// What was read at the start.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// All records that are whole and understood, in order.
+    pub(super) records: Vec<Record>,
+    /// What to say of the rest, one sentence each.
+    pub(super) troubles: Vec<String>,
+}
+
+/// Reads the journal of a folder; one that is not there is empty. Nothing is changed, but that a file of a newer format is put
+/// aside. Fails with the reason of the operating system.
+pub(super) fn read(folder: &Path) -> io::Result<Found> {
+    let path = folder.join(NAME);
+    let mut bytes = Vec::new();
+    match File::open(&path) {
+        Ok(mut file) => file.read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
+        Err(error) => return Err(error),
+    };
+    let found = understood(&bytes);
+    let newer = |record: &Record| match record {
+        Record::Format { version } if *version > VERSION => Some(*version),
+        _ => None,
+    };
+    let Some(version) = found.records.iter().find_map(newer) else { return Ok(found) };
+    let aside = folder.join(format!("{NAME}.version-{version}"));
+    std::fs::rename(&path, &aside)?;
+    let aside = aside.display();
+    let trouble =
+        format!("the journal was written by a newer pve-sentinel; it was moved to {aside}, and a new one begins");
+    Ok(Found { records: Vec::new(), troubles: vec![trouble] })
+}
+
+fn understood(bytes: &[u8]) -> Found {
+    let scan = frame::scan(bytes);
+    let (mut records, mut unknown) = (Vec::new(), 0_usize);
+    for payload in scan.payloads {
+        match serde_json::from_slice(bytes.get(payload).unwrap_or_default()) {
+            Ok(record) => records.push(record),
+            Err(_) => unknown += 1,
+        }
+    }
+    let torn = bytes.len() - scan.end;
+    let told = [
+        (scan.broken, format!("{} broken places in the journal were passed over", scan.broken)),
+        (unknown, format!("{unknown} records of the journal make no sense and were passed over")),
+        (torn, format!("the last {torn} bytes of the journal are no whole record and were cut off")),
+    ];
+    let troubles = told.into_iter().filter(|(count, _)| *count > 0).map(|(_, trouble)| trouble).collect();
+    Found { records, troubles }
+}
+
+impl Journal {
+    /// Puts a journal with these records in the place of the one that is there. Fails with the reason of the operating
+    /// system; then the old one is still there.
+    pub(super) fn create<'a>(folder: &Path, records: impl Iterator<Item = &'a Record>) -> io::Result<Self> {
+        let (path, fresh) = (folder.join(NAME), folder.join(format!("{NAME}.new")));
+        let written = write_all(&fresh, records);
+        let (file, length) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                // What it took of a full disk is given back; another reason than the first would not help.
+                let _ = std::fs::remove_file(&fresh);
+                return Err(error);
+            }
+        };
+        std::fs::rename(&fresh, &path)?;
+        // The new name must be on the disk too.
+        File::open(folder)?.sync_all()?;
+        Ok(Self { path, file, length })
+    }
+
+    /// Writes records behind the others; they are on the disk when this returns. After a failure, nothing of them is read
+    /// again, or this says that the journal is unusable.
+    pub(super) fn append<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> Result<(), Fault> {
+        let bytes = encoded(records).map_err(|error| Fault { error, usable: true })?;
+        if let Err(error) = self.file.write_all(&bytes) {
+            let usable = self.cut().is_ok();
+            return Err(Fault { error, usable });
+        }
+        // After a failed sync nobody knows what the disk holds.
+        self.file.sync_data().map_err(|error| Fault { error, usable: false })?;
+        self.length = self.length.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.seek(SeekFrom::Start(self.length))?;
+        Ok(())
+    }
+
+    /// From now on it writes elsewhere.
+    #[cfg(test)]
+    pub(super) fn break_with(&mut self, file: File) {
+        self.file = file;
+    }
+
+    /// Its length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Why nothing was written.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// The reason of the operating system.
+    pub(super) error: io::Error,
+    /// Whether it can be appended to again.
+    pub(super) usable: bool,
+}
+
+fn write_all<'a>(path: &Path, records: impl Iterator<Item = &'a Record>) -> io::Result<(File, u64)> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let format = [Record::Format { version: VERSION }];
+    let mut bytes = encoded(format.iter())?;
+    bytes.append(&mut encoded(records)?);
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    Ok((file, bytes.len() as u64))
+}
+
+fn encoded<'a>(records: impl Iterator<Item = &'a Record>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for record in records {
+        frame::write(&mut bytes, &serde_json::to_vec(record)?);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

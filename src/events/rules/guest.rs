@@ -1,0 +1,207 @@
+//! Guests that stopped or restarted although nobody asked for it, restart again and again, or are in an error state.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ground, State, kind_word, plain};
+use crate::events::finding::{Finding, Kind, Span};
+use crate::events::tasks::Task;
+use crate::inventory::Guest;
+
+/// A node that was told to stop its guests has so long to reboot; servers with much memory take their time.
+const REBOOT: i64 = 900;
+
+/// Uptimes are samples of ten seconds, and a busy node is late with them.
+const TOLERANCE: i64 = 30;
+
+/// So many restarts that nobody asked for, within [`LOOP`] seconds, are a loop.
+const RESTARTS: usize = 3;
+
+const LOOP: i64 = 900;
+
+/// PVE's words for guests that need somebody.
+const ERRORS: [&str; 4] = ["internal-error", "io-error", "guest-panicked", "watchdog"];
+
+/// States of HA in which it is at work on a guest, or has been told to stop it.
+const HA_AT_WORK: [&str; 12] = [
+    "request_start",
+    "request_start_balance",
+    "starting",
+    "request_stop",
+    "stopped",
+    "disabled",
+    "fence",
+    "recovery",
+    "migrate",
+    "relocate",
+    "freeze",
+    "queued",
+];
+
+/// Tasks on all guests of a node; their own tasks follow one by one.
+const ON_ALL: [&str; 5] = ["vzdump", "stopall", "startall", "migrateall", "suspendall"];
+
+/// A guest as it was last told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::events) struct GuestMemory {
+    /// The node it was on.
+    pub(in crate::events) node: String,
+    /// When it was started, in unix seconds; absent while it did not run.
+    pub(in crate::events) begun: Option<i64>,
+    /// When it was first seen stopped without anyone having asked, while that is not told yet.
+    pub(in crate::events) stopped: Option<i64>,
+    /// Restarts that nobody asked for, within the time of a loop.
+    pub(in crate::events) restarts: VecDeque<i64>,
+}
+
+/// Remembers of whom something was asked.
+pub(super) fn note_tasks(ground: &Ground<'_>, state: &mut State) {
+    let now = ground.look.now;
+    // Long enough for a guest whose last task has ended to be seen stopped by a late sample.
+    let keep = now - grace(ground) - TOLERANCE;
+    state.asked.retain(|_, at| *at >= keep);
+    state.asked_nodes.retain(|_, at| *at >= keep);
+    state.stopping.retain(|_, at| now.saturating_sub(*at) < REBOOT);
+    let tasks = ground.look.running.iter().map(|task| (task, now));
+    // By our clock: that of the task may be wrong, and the archive of a node that was away comes late.
+    let ended = ground.look.ended.iter().map(|task| (task, task.ended.map_or(now, |end| end.min(now))));
+    for (task, at) in tasks.chain(ended.map(|(task, at)| (task, if now - at <= 2 * LOOP { now } else { at }))) {
+        if ON_ALL.contains(&task.kind.as_str()) {
+            state.asked_nodes.insert(task.node.clone(), at);
+        }
+        if task.kind == "stopall" {
+            // A node that is lost meanwhile leaves it running for ever.
+            state.stopping.insert(task.node.clone(), task.ended.unwrap_or(task.begun).min(now));
+        }
+        if task.id.parse::<u64>().is_ok() && moves(task) {
+            state.asked.insert(task.id.clone(), at);
+        }
+    }
+}
+
+/// Whether a task may stop or start its guest.
+fn moves(task: &Task) -> bool {
+    let kind = task.kind.as_str();
+    let of_a_guest = ["qm", "vz", "ha"].iter().any(|prefix| kind.starts_with(prefix));
+    of_a_guest && !matches!(kind, "qmconfig" | "qmclone" | "vzclone" | "qmsnapshot" | "vzsnapshot")
+}
+
+fn grace(ground: &Ground<'_>) -> i64 {
+    2 * ground.interval
+}
+
+pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
+    let Some(resources) = ground.look.resources.as_ref().filter(|resources| !resources.guests.is_empty()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for guest in resources.guests.iter().filter(|guest| guest.identity.template != Some(true)) {
+        let id = guest.identity.id();
+        let Some(status) = guest.status.as_deref() else {
+            // Its node is lost, which is told; where it is and how it does is seen anew.
+            state.guests.remove(&id);
+            continue;
+        };
+        seen.insert(id.clone());
+        if ground.look.blind.contains(&*guest.node) {
+            continue;
+        }
+        let error = ERRORS.contains(&status);
+        found.extend(
+            ground
+                .condition(state, (Kind::GuestInError, &id), Some(error), || {
+                    format!("{} is in the state {}", named(guest), plain(status))
+                })
+                .map(|finding| on(finding, guest)),
+        );
+        found.extend(changed(ground, state, guest, status));
+    }
+    // Guests that were removed, or that the token may not see any more, did not stop.
+    state.guests.retain(|id, _| seen.contains(id));
+    found
+}
+
+fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) -> Vec<Finding> {
+    let (id, now) = (guest.identity.id(), ground.look.now);
+    #[expect(clippy::cast_possible_truncation, reason = "seconds; the cast saturates")]
+    let uptime = guest.usage.uptime.get().map_or(0, |seconds| seconds as i64);
+    let begun = (status != "stopped").then(|| now.saturating_sub(uptime));
+    let fresh = GuestMemory { node: guest.node.to_string(), begun, stopped: None, restarts: VecDeque::default() };
+    let asked = is_asked(state, guest);
+    let Some(known) = state.guests.get_mut(&id).filter(|known| known.node == *guest.node) else {
+        // Seen for the first time here: where it moved, somebody or HA moved it.
+        state.guests.insert(id, fresh);
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    match (known.begun, begun) {
+        (Some(_), None) if asked => *known = GuestMemory { restarts: std::mem::take(&mut known.restarts), ..fresh },
+        (Some(_), None) => {
+            let since = *known.stopped.get_or_insert(now);
+            if now - since >= grace(ground) {
+                known.begun = None;
+                known.stopped = None;
+                let summary = format!("{} on node {} stopped although nobody asked", named(guest), guest.node);
+                let span = Span::Occurred { at: since };
+                found.push(on(ground.finding(Kind::GuestStoppedUnexpectedly, &id, span, summary), guest));
+            }
+        }
+        (Some(before), Some(after)) => {
+            known.stopped = None;
+            if after - before > TOLERANCE {
+                known.begun = Some(after);
+                if !asked {
+                    found.extend(restarted(ground, &mut known.restarts, guest, after));
+                }
+            }
+        }
+        (None, _) => {
+            known.begun = begun;
+            known.stopped = None;
+        }
+    }
+    found
+}
+
+fn restarted(ground: &Ground<'_>, restarts: &mut VecDeque<i64>, guest: &Guest, at: i64) -> Vec<Finding> {
+    let id = guest.identity.id();
+    restarts.retain(|earlier| at - earlier < LOOP);
+    restarts.push_back(at);
+    let summary = format!("{} on node {} restarted although nobody asked", named(guest), guest.node);
+    let span = Span::Occurred { at };
+    let mut found = vec![on(ground.finding(Kind::GuestRestartedUnexpectedly, &id, span, summary), guest)];
+    if restarts.len() >= RESTARTS {
+        let summary = format!("{} on node {} restarts again and again", named(guest), guest.node);
+        found.push(on(ground.finding(Kind::GuestRebootLoop, &id, span, summary), guest));
+        restarts.clear();
+    }
+    found
+}
+
+/// Whether what becomes of the guest is somebody's will: a task of it or on all of its node, a backup that stops it, or
+/// HA at work.
+fn is_asked(state: &State, guest: &Guest) -> bool {
+    let at_work = guest.ha_state.as_deref().is_some_and(|ha| HA_AT_WORK.contains(&ha));
+    at_work
+        || guest.lock.is_some()
+        || state.asked.contains_key(&guest.identity.vmid.to_string())
+        || state.asked_nodes.contains_key(&*guest.node)
+}
+
+fn named(guest: &Guest) -> String {
+    let word = kind_word(guest.identity.kind);
+    match guest.identity.name.as_deref() {
+        Some(name) => format!("{word} {} ({})", guest.identity.vmid, plain(name)),
+        None => format!("{word} {}", guest.identity.vmid),
+    }
+}
+
+fn on(mut finding: Finding, guest: &Guest) -> Finding {
+    finding.details.insert("on_node".to_owned(), guest.node.to_string());
+    if let Some(name) = guest.identity.name.as_deref() {
+        finding.details.insert("name".to_owned(), plain(name));
+    }
+    finding
+}
