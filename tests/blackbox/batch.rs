@@ -74,7 +74,7 @@ fn nothing_is_sent_unless_the_number_is_right() {
     // Each guest has its lines, and the batch its own.
     let lines = lab.audit();
     let of = |line: &Value| {
-        ["event", "action", "vmid", "outcome"].map(|key| line[key].as_str().unwrap().to_owned()).join(" ")
+        ["event", "action", "vmid", "outcome"].map(|key| line[key].as_str().unwrap_or_default()).join(" ")
     };
     let lines: Vec<String> = lines.iter().map(of).collect();
     assert_eq!(lines[..2], ["decision batch  dry_run", "decision batch  bad_request"], "{lines:?}");
