@@ -34,6 +34,8 @@ pub(super) async fn page(site: Arc<Site>, request: Parts) -> Response<Body> {
     let discovered = round.discovered;
     parts.extend(site.discovery.parts(|cluster| discovered.iter().any(|name| name == cluster)));
     let mut response = body(&site, parts, own, format, &request.headers);
+    // Those who joined the round last come to the same page before it is on its way, and share its compression.
+    tokio::task::yield_now().await;
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     response
 }
