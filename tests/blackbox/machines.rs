@@ -475,6 +475,39 @@ fn nothing_is_sent_that_cannot_be_written_down() {
 }
 
 #[test]
+fn guests_of_which_nobody_knows_whether_they_run_are_not_taken_down() {
+    let lab = Lab::start();
+    // The node's pvestatd hangs: the cluster sees the node, and knows nothing of what is on it.
+    for status in ["unknown", "running"] {
+        let nodes = ["pve1", "pve2", "pve3"].map(|node| {
+            let state = if node == "pve2" { "unknown" } else { "online" };
+            json!({"type": "node", "node": node, "status": state, "mem": 1, "maxmem": 2, "uptime": 3})
+        });
+        let guest = json!({"type": "qemu", "vmid": 100, "node": "pve2", "status": status, "name": "web"});
+        let data: Vec<Value> = nodes.into_iter().chain([guest]).collect();
+        let body = json!({"data": data}).to_string();
+        lab.pve.cluster.sims[0].set_fault("/cluster/resources", Fault::Status { code: 200, reason: "OK".into(), body });
+        for action in ["shutdown", "reboot"] {
+            let answer = lab.act(&format!("nodes/home/pve2/{action}"), "");
+            assert_eq!(told(&answer), "409 running_guests", "{status}: {}", answer.1);
+        }
+    }
+    // Nor those that the reading credential may not see.
+    lab.pve.cluster.sims[0].clear_faults();
+    for rights in
+        [json!({"/nodes": {"Sys.Audit": 1}}), json!({"/nodes": {"Sys.Audit": 1}, "/pool/lab": {"VM.Audit": 1}})]
+    {
+        let body = json!({"data": rights}).to_string();
+        lab.pve.cluster.sims[0]
+            .set_fault("/access/permissions", Fault::Status { code: 200, reason: "OK".into(), body });
+        let answer = lab.act("nodes/home/pve2/shutdown", "");
+        assert_eq!(told(&answer), "502 pve_unreachable", "{}", answer.1);
+        assert!(message(&answer).contains("VM.Audit on /vms"), "{}", answer.1);
+    }
+    assert!(lab.orders().is_empty());
+}
+
+#[test]
 fn without_means_nothing_is_ever_sent() {
     let (machine, table) = host(|_| SshReply::default(), "shutdown = \"poweroff\"");
     let lab = Lab::start_with(Rights::Administrator, "", &table);
