@@ -142,6 +142,10 @@ impl Rooms {
             self.keep = keep;
             control.recover();
         }
+        if let Some((keep, _)) = &self.keep {
+            let acting = config.clusters.iter().filter(|told| told.control.is_some());
+            keep.comes_into_force(&config.control.tokens, acting.map(|told| told.name.clone()).collect());
+        }
         // The one before ends first.
         self.sidecar = None;
         let watched = self.clusters.iter().map(|tenant| Arc::clone(&tenant.inventory)).collect();

@@ -3,14 +3,16 @@
 //!
 //! The file is opened for each line: whoever moves it away, as logrotate does, finds the next line in a new one.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use super::lines;
 
 /// The file of decisions.
 pub(super) struct Audit {
@@ -59,19 +61,16 @@ impl Audit {
                 "audit_file {path} cannot be written: {error}; without it nothing may be switched, so name another one"
             )
         };
-        let file = append(path).map_err(what)?;
+        let file = lines::open(path).map_err(what)?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(what)?;
         Ok(Self { path: path.to_owned(), turn: Mutex::default() })
     }
 
     /// Writes a line; it is on disk when this returns.
     pub(super) fn write(&self, entry: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
+        let line = serde_json::to_vec(entry)?;
         let _turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut file = append(&self.path)?;
-        file.write_all(&line)?;
-        file.sync_all()
+        lines::append(&self.path, line)
     }
 }
 
@@ -100,10 +99,6 @@ impl Entry {
             "decided on an action"
         );
     }
-}
-
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::batches::{Batch, BatchClaim, BatchLine, Batches};
+use super::lines;
 
 /// So long an ended order is remembered, in seconds.
 const REMEMBERED: u64 = 3600;
@@ -181,11 +182,7 @@ impl Journal {
     }
 
     fn append(&self, state: &mut State, line: Line) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(&line)?;
-        bytes.push(b'\n');
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
+        lines::append(&self.path, serde_json::to_vec(&line)?)?;
         state.take(line);
         Ok(())
     }
@@ -306,6 +303,18 @@ mod tests {
         assert_eq!(later.claim("ops", "k1", "start", 4600), Claim::New);
         assert_eq!(later.open_records().len(), 1);
         assert!(Journal::open(&path, 1000 + LOOKED_FOR).unwrap().open_records().is_empty());
+    }
+
+    #[test]
+    fn what_a_full_disk_cut_off_costs_no_other_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.journal");
+        let journal = Journal::open(&path, 1000).unwrap();
+        let torn = "{\"intent\":{\"id\":\"0\",";
+        std::fs::write(&path, torn).unwrap();
+        journal.intend(intent("1", "k1", 1000)).unwrap();
+        let known = Journal::open(&path, 1000).unwrap().claim("ops", "k1", "start", 1000);
+        assert!(matches!(known, Claim::Open(_)), "the order would be given twice: {known:?}");
     }
 
     #[test]

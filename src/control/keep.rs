@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use super::journal::Journal;
 use super::machines::Leaving;
+use crate::api::{Caller, Code, Error};
+use crate::config::ApiToken;
+use crate::ids::Scope;
 
 /// In `state_dir`: what was begun.
 const JOURNAL: &str = "control.journal";
@@ -19,6 +22,15 @@ pub struct Keep {
     pub(super) journal: Journal,
     pub(super) leaving: Leaving,
     under_way: Mutex<HashMap<String, (String, watch::Receiver<Progress>)>>,
+    in_force: Mutex<InForce>,
+}
+
+/// What the configuration allows now, for what was begun by one before.
+#[derive(Default)]
+struct InForce {
+    tokens: Vec<ApiToken>,
+    /// Those with an acting credential.
+    clusters: Vec<String>,
 }
 
 /// How far an order has come.
@@ -57,12 +69,39 @@ impl Keep {
         let unusable =
             |error: std::io::Error| format!("state_dir {shown} cannot be used: {error}; control writes there");
         let journal = Journal::open(&folder.join(JOURNAL), now).map_err(unusable)?;
-        Ok(Self { folder: folder.to_owned(), journal, leaving: Leaving::default(), under_way: Mutex::default() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            journal,
+            leaving: Leaving::default(),
+            under_way: Mutex::default(),
+            in_force: Mutex::default(),
+        })
     }
 
     /// The folder that was taken.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Another configuration is in force: with these tokens, and an acting credential in these clusters.
+    pub fn comes_into_force(&self, tokens: &[ApiToken], clusters: Vec<String>) {
+        let in_force = InForce { tokens: tokens.to_vec(), clusters };
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = in_force;
+    }
+
+    /// Who gives orders to guests for long, as the configuration that is in force knows them.
+    pub(super) fn still(&self, caller: &Caller, cluster: &str) -> Result<Caller, Error> {
+        let in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = in_force.tokens.iter().find(|token| token.name == caller.name);
+        let Some(token) = same.filter(|token| token.scopes.contains(&Scope::Power)) else {
+            let message = format!("the token {} may not switch guests any more", caller.name);
+            return Err(Error::new(Code::Forbidden, message));
+        };
+        if !in_force.clusters.iter().any(|name| name == cluster) {
+            let message = format!("nothing is switched in {cluster} any more: the configuration has changed");
+            return Err(Error::new(Code::ControlDisabled, message));
+        }
+        Ok(Caller { scopes: token.scopes.clone(), guests: token.guests.clone(), ..caller.clone() })
     }
 
     /// The order of this name, where the wish is the same.

@@ -14,6 +14,7 @@
 //! keep       what outlives a configuration: the lock of state_dir, the journal, orders under way
 //! refused    orders that were refused before anybody looked at them
 //! audit      the file of decisions          upid   names of tasks          docs   for the OpenAPI document
+//! lines      files that grow by whole lines
 //! rights     what an acting credential may do, for those who set it up
 //! ```
 //!
@@ -32,6 +33,7 @@ mod guests;
 mod job;
 mod journal;
 mod keep;
+mod lines;
 mod machines;
 mod refused;
 mod rights;

@@ -255,6 +255,38 @@ fn a_key_is_one_batch_also_after_a_kill() {
 }
 
 #[test]
+fn whose_token_is_taken_away_switches_nobody_more() {
+    let lab = lab();
+    assert!(lab.edit(|edit| edit.deafen(VM)));
+    let body = json!({"action": "shutdown", "select": {"vmids": [VM, 902, 903], "status": "running"},
+        "confirm": 3, "parallel": 1, "timeout": "60s"});
+    assert_eq!(post(&lab.exporter, ALL, PATH, &[], &body.to_string()).status, 202);
+    while lab.orders().is_empty() {
+        std::thread::yield_now();
+    }
+    // It may still switch one of the two that are left.
+    let less = "name = \"ops\", guests = [\"!903\", \"1-999\"]";
+    lab.exporter.rewrite(&lab.config.replace("name = \"ops\"", less));
+    lab.exporter.hang_up(1);
+    let line = lab.exporter.wait_for_log("outcome=partly_failed");
+    assert!(line.contains("home/903 (forbidden)") && !line.contains("home/902"), "{line}");
+    assert_eq!(sent(&lab), ["900 shutdown timeout=60", "902 shutdown timeout=60"]);
+    // Or none at all.
+    assert!(lab.edit(|edit| edit.deafen(903)));
+    let body = json!({"action": "shutdown", "select": {"vmids": [VM, 903, 901]}, "confirm": 3, "parallel": 1});
+    lab.exporter.rewrite(&lab.config);
+    lab.exporter.hang_up(2);
+    assert_eq!(post(&lab.exporter, ALL, PATH, &[], &body.to_string()).status, 202);
+    while lab.orders().len() < 3 {
+        std::thread::yield_now();
+    }
+    lab.exporter.rewrite(&lab.config.replace("name = \"ops\"", "name = \"others\""));
+    lab.exporter.hang_up(3);
+    lab.exporter.wait_for_logs("outcome=partly_failed", 2);
+    assert_eq!(lab.orders().len(), 3);
+}
+
+#[test]
 fn bodies_that_do_not_come_and_those_that_never_end_are_refused_and_told() {
     let lab = Lab::start();
     let mut slow = connect(lab.exporter.address);

@@ -333,6 +333,25 @@ fn nothing_that_is_answered_is_obeyed_by_a_terminal() {
 }
 
 #[test]
+fn another_service_behind_the_address_is_not_believed() {
+    for (status, answer) in [
+        (200, json!({"status": "ok"})),
+        (202, json!({})),
+        (307, json!({"changed": true})),
+        (502, json!({"error": "no"})),
+    ] {
+        for form in ["--table", "--json"] {
+            let fake = Fake::json(status, &answer);
+            let told = fake.ctl(&["stop", "home/100", form]);
+            assert!(told.code == Some(1) && told.stderr.contains("whether it was done is not known"), "{told:?}");
+            assert_eq!(fake.seen().len(), 1);
+            let told = fake.ctl(&["ls", form]);
+            assert!(told.code == Some(1) && told.stdout.is_empty() && !told.stderr.is_empty(), "{told:?}");
+        }
+    }
+}
+
+#[test]
 fn an_order_whose_answer_is_lost_is_not_given_again() {
     let cut = Fake::new("");
     let lost = cut.ctl(&["reboot", "home/100"]);

@@ -274,3 +274,17 @@ fn first_words_of_group(group: &str) -> Vec<String> {
     words.push(current);
     words.iter().map(|entry| word(entry.trim())).collect()
 }
+
+#[test]
+fn each_code_of_the_api_is_in_the_readme_with_its_status() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    for code in pve_sentinel::api::Code::ALL {
+        let (word, status) = (format!("`{}`", code.as_str()), code.status().as_u16().to_string());
+        let told = readme.lines().any(|line| {
+            let mut cells = line.split('|').skip(1);
+            let statuses = cells.next().unwrap_or_default();
+            statuses.split(',').any(|one| one.trim() == status) && cells.any(|cell| cell.contains(&word))
+        });
+        assert!(told, "{word} with {status} is not in the README");
+    }
+}

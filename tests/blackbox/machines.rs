@@ -16,6 +16,10 @@ const MACHINES: &str = "pvs_machinesmachinesmachinesmachinesmachines123";
 const GUESTS: &str = "pvs_guestsguestsguestsguestsguestsguestsguests1";
 /// May read.
 const READ: &str = "pvs_readreadreadreadreadreadreadreadreadread123";
+/// May switch nodes.
+const NODES: &str = "pvs_nodesnodesnodesnodesnodesnodesnodesnodes1234";
+/// May switch hosts.
+const HOSTS: &str = "pvs_hostshostshostshostshostshostshostshosts1234";
 /// A card.
 const CARD: &str = "02:11:22:33:44:55";
 
@@ -49,6 +53,8 @@ impl Lab {
         let tokens = [
             token("machines", MACHINES, "\"node-power\", \"host-power\""),
             token("guests", GUESTS, "\"read\", \"power\""),
+            token("nodes", NODES, "\"node-power\""),
+            token("hosts", HOSTS, "\"host-power\""),
             token("grafana", READ, "\"read\""),
         ];
         let config = format!(
@@ -211,6 +217,13 @@ fn senseless_and_forbidden_requests_send_nothing() {
         (READ, "nodes/home/pve2/wake", "", 403),
         (GUESTS, "hosts/nas/shutdown", "", 403),
         (READ, "hosts/nas/wake", "", 403),
+        (NODES, "hosts/nas/shutdown", "", 403),
+        (HOSTS, "nodes/home/pve2/shutdown", RUNNING, 403),
+        (MACHINES, "guests/home/100/stop", "", 403),
+        (MACHINES, "batch", "{\"action\":\"stop\",\"select\":{\"vmids\":[100]},\"confirm\":1}", 403),
+        (MACHINES, "nodes/home/pve2%00/shutdown", RUNNING, 400),
+        (MACHINES, "nodes/home/%2e%2e/shutdown", RUNNING, 400),
+        (MACHINES, "hosts/nas%0d%0aX-Y:%20z/shutdown", "", 400),
         ("pvs_wrongwrongwrongwrongwrongwrongwrongwrong123", "hosts/nas/shutdown", "", 401),
         (MACHINES, "nodes/home/pve2/shutdown", "{\"allow-running\":true}", 400),
         (MACHINES, "nodes/home/pve2/shutdown", "{\"allow_running\":1}", 400),
@@ -400,6 +413,11 @@ fn an_order_is_sent_once_whatever_is_repeated_or_killed() {
     let body = json(&again);
     assert_eq!((again.status, &body["changed"], &body["status"]), (200, &json!(true), &json!("offline")));
     assert_eq!(order(&lab, "{}").status, 400);
+    for path in ["nodes/home/pve2/wake", "nodes/home/pve2/reboot", "nodes/home/pve3/shutdown"] {
+        let reply = post(&lab.exporter, MACHINES, &format!("/api/v1/{path}"), &[("Idempotency-Key", "night")], "");
+        assert_eq!(reply.status, 400, "{path}: {}", reply.text());
+        assert!(reply.text().contains("Idempotency-Key"), "{path}: {}", reply.text());
+    }
     assert_eq!(lab.orders(), ["pve2/status command=shutdown"]);
 }
 
@@ -408,6 +426,104 @@ fn kill(lab: &mut Lab) {
     let id = lab.exporter.id().to_string();
     assert!(std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
     lab.exporter.wait();
+}
+
+#[test]
+fn two_at_once_are_one_and_a_reload_takes_nothing_back_that_was_sent() {
+    let lab = Lab::start();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(lab.post("nodes/home/pve2/shutdown", RUNNING).status, 202));
+        }
+    });
+    let kept: Vec<&str> = lab.config.lines().filter(|line| !line.starts_with("control = ")).collect();
+    lab.exporter.rewrite(&kept.join("\n").replace("name = \"machines\"", "name = \"others\"").replace(
+        &pve_sentinel::ids::TokenHash::of(MACHINES).hex(),
+        &pve_sentinel::ids::TokenHash::of("another").hex(),
+    ));
+    lab.exporter.hang_up(1);
+    assert_eq!(lab.post("nodes/home/pve3/shutdown", RUNNING).status, 401);
+    lab.exporter.wait_for_log("outcome=done");
+    assert_eq!(lab.orders(), ["pve2/status command=shutdown"]);
+    let done = || lab.audit().into_iter().filter(|line| line["outcome"] == "done").count();
+    wait_until("its end is not written down", || done() > 0);
+    assert_eq!(done(), 1);
+}
+
+#[test]
+fn nothing_is_sent_that_cannot_be_written_down() {
+    let (machine, table) = host(|_| SshReply::default(), "shutdown = \"poweroff\"");
+    let lab = Lab::start_with(Rights::Administrator, "", &table);
+    let refused = || {
+        for (path, body) in [("nodes/home/pve2/shutdown", RUNNING), ("hosts/nas/shutdown", "")] {
+            let answer = lab.act(path, body);
+            assert_eq!(told(&answer), "500 internal", "{path}: {}", answer.1);
+            assert!(message(&answer).contains("nothing was asked for"), "{path}: {}", answer.1);
+        }
+        assert!(lab.orders().is_empty() && told_by_power(&machine).is_empty());
+    };
+    let state = lab.folder.path().join("state");
+    std::fs::rename(state.join("audit.log"), state.join("audit.before")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", state.join("audit.log")).unwrap();
+    refused();
+    std::fs::remove_file(state.join("audit.log")).unwrap();
+    std::fs::remove_file(state.join("control.journal")).unwrap();
+    std::fs::create_dir(state.join("control.journal")).unwrap();
+    refused();
+    std::fs::remove_dir(state.join("control.journal")).unwrap();
+    assert_eq!(told(&lab.act("nodes/home/pve2/shutdown", RUNNING)), "200 changed offline");
+}
+
+#[test]
+fn guests_of_which_nobody_knows_whether_they_run_are_not_taken_down() {
+    let lab = Lab::start();
+    // The node's pvestatd hangs: the cluster sees the node, and knows nothing of what is on it.
+    for status in ["unknown", "running"] {
+        let nodes = ["pve1", "pve2", "pve3"].map(|node| {
+            let state = if node == "pve2" { "unknown" } else { "online" };
+            json!({"type": "node", "node": node, "status": state, "mem": 1, "maxmem": 2, "uptime": 3})
+        });
+        let guest = json!({"type": "qemu", "vmid": 100, "node": "pve2", "status": status, "name": "web"});
+        let data: Vec<Value> = nodes.into_iter().chain([guest]).collect();
+        let body = json!({"data": data}).to_string();
+        lab.pve.cluster.sims[0].set_fault("/cluster/resources", Fault::Status { code: 200, reason: "OK".into(), body });
+        for action in ["shutdown", "reboot"] {
+            let answer = lab.act(&format!("nodes/home/pve2/{action}"), "");
+            assert_eq!(told(&answer), "409 running_guests", "{status}: {}", answer.1);
+        }
+    }
+    // Nor those that the reading credential may not see.
+    lab.pve.cluster.sims[0].clear_faults();
+    for rights in
+        [json!({"/nodes": {"Sys.Audit": 1}}), json!({"/nodes": {"Sys.Audit": 1}, "/pool/lab": {"VM.Audit": 1}})]
+    {
+        let body = json!({"data": rights}).to_string();
+        lab.pve.cluster.sims[0]
+            .set_fault("/access/permissions", Fault::Status { code: 200, reason: "OK".into(), body });
+        let answer = lab.act("nodes/home/pve2/shutdown", "");
+        assert_eq!(told(&answer), "502 pve_unreachable", "{}", answer.1);
+        assert!(message(&answer).contains("VM.Audit on /vms"), "{}", answer.1);
+    }
+    assert!(lab.orders().is_empty());
+}
+
+#[test]
+fn without_means_nothing_is_ever_sent() {
+    let (machine, table) = host(|_| SshReply::default(), "shutdown = \"poweroff\"");
+    let lab = Lab::start_with(Rights::Administrator, "", &table);
+    let config: Vec<&str> = lab.config.lines().filter(|line| !line.starts_with("control = ")).collect();
+    let off = Exporter::serve(&config.join("\n").replace("/state\"", "/other\""));
+    for action in ["shutdown", "reboot", "suspend", "wake"] {
+        for target in ["nodes/home/pve2", "hosts/nas"] {
+            for body in ["", "{\"dry_run\":true}"] {
+                let reply = post(&off, MACHINES, &format!("/api/v1/{target}/{action}"), &[], body);
+                let code = json(&reply)["error"]["code"].clone();
+                assert_eq!((reply.status, code), (503, json!("control_disabled")), "{target} {action}");
+            }
+        }
+    }
+    assert!(lab.orders().is_empty() && machine.sim.commands().is_empty());
+    assert!(lab.pve.cluster.sims[0].requests().iter().all(|seen| seen.method == "GET"));
 }
 
 #[test]

@@ -104,12 +104,10 @@ impl Client {
         let ended = timeout(question.patience, exchange).await;
         let ended = ended.unwrap_or_else(|_| Err(format!("no answer within {} s", question.patience.as_secs())));
         let (status, body): (u16, Bytes) = ended.map_err(lost)?;
-        let Ok(json @ Value::Object(_)) = serde_json::from_slice(&body) else {
-            return Err(lost(format!(
-                "expected the JSON of pve-sentinel's API, found something else (status {status})"
-            )));
-        };
-        Ok(Answer { status, json })
+        match serde_json::from_slice(&body) {
+            Ok(json @ Value::Object(_)) if is_ours(&question.method, status, &json) => Ok(Answer { status, json }),
+            _ => Err(lost(format!("expected the JSON of pve-sentinel's API, found something else (status {status})"))),
+        }
     }
 
     fn request(&self, question: &Question<'_>) -> Result<Request<Full<Bytes>>, Failure> {
@@ -181,6 +179,16 @@ impl Answer {
             (None, _) if !(200..300).contains(&self.status) => Some(("unexpected", "the answer has no reason")),
             (None, _) => None,
         }
+    }
+}
+
+/// Whether it is an answer of the API: another service behind the address may say 200 to everything.
+fn is_ours(method: &Method, status: u16, json: &Value) -> bool {
+    match status {
+        200..=299 if *method == Method::GET => true,
+        202 => json["action"].is_string() || json["task"].is_object(),
+        200..=299 => json["changed"].is_boolean(),
+        _ => json["error"]["code"].is_string(),
     }
 }
 

@@ -192,11 +192,11 @@ pub(super) async fn task(context: &Context, asked: &Task) -> Result<(), Failure>
 
 async fn show(context: &Context, target: &str, name: &'static str, columns: &[Column]) -> Result<(), Failure> {
     let told = context.client.read(target).await?;
-    if !context.table {
-        return context.deliver(&json(&told));
-    }
     let Value::Array(entries) = &told[name] else {
         return Err(Failure::Runtime(format!("expected {name} in the answer, found none; is this pve-sentinel?")));
     };
+    if !context.table {
+        return context.deliver(&json(&told));
+    }
     context.deliver(&list(columns, entries, context.now))
 }

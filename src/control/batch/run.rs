@@ -155,7 +155,10 @@ impl Run {
     async fn order(&self, id: &str, (index, chosen): (usize, &Chosen), (board, under_way): (&Board, &UnderWay)) {
         let put = |progress: &Progress| board.put(index, progress, Some(&under_way.progress));
         let refuse = |error: &Error| put(&Progress::Ended(error.code.status().as_u16(), failed(error, json!({}))));
-        let mut progress = match self.job(id, index, chosen).and_then(guests::give) {
+        // Begun long ago, perhaps by another configuration.
+        let still = self.books.keep.still(&self.caller, &chosen.cluster);
+        let job = still.and_then(|caller| Ok(Job { caller, ..self.job(id, index, chosen)? }));
+        let mut progress = match job.and_then(guests::give) {
             Ok(progress) => progress,
             Err(error) => return refuse(&error),
         };

@@ -91,7 +91,8 @@ impl Job {
     async fn decide(&self, under_way: &UnderWay) -> Result<Ending, Error> {
         let (cluster, name) = self.target.names();
         let (plan, _leaving) = {
-            let _turn = self.books.keep.leaving.turn.lock().await;
+            // Nobody else waits for a cluster that does not answer.
+            let _turn = if self.takes_away() { Some(self.books.keep.leaving.turn(cluster).await) } else { None };
             let plan = self.plan().await?;
             let leaves = self.takes_away() && plan.already.is_none();
             (plan, leaves.then(|| OnItsWay::new(&self.books.keep, cluster, name)))

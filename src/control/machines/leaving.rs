@@ -1,14 +1,17 @@
 //! Nodes that are on their way out: two that go at once may cost a quorum that neither of them would cost alone.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
 
 use super::super::keep::Keep;
 
 /// Nodes that somebody switches off now.
 #[derive(Default)]
 pub(in super::super) struct Leaving {
-    /// Who decides whether a node may go: one at a time.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Who decides whether a node may go: one at a time in each cluster.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Clusters and nodes, one for each order.
     nodes: Mutex<Vec<(String, String)>>,
 }
@@ -20,6 +23,15 @@ pub(super) struct OnItsWay {
 }
 
 impl Leaving {
+    /// Waits until nobody else decides about a node of a cluster; others wait until this is dropped.
+    pub(super) async fn turn(&self, cluster: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(cluster.to_owned()).or_default())
+        };
+        turn.lock_owned().await
+    }
+
     /// Those of a cluster.
     pub(super) fn of(&self, cluster: &str) -> Vec<String> {
         let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +62,19 @@ impl Drop for OnItsWay {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_decides_in_one_cluster_keeps_nobody_of_another_waiting() {
+        let leaving = Leaving::default();
+        let first = leaving.turn("home").await;
+        let other = tokio::time::timeout(Duration::ZERO, leaving.turn("lab")).await;
+        assert!(other.is_ok() && tokio::time::timeout(Duration::ZERO, leaving.turn("home")).await.is_err());
+        drop(first);
+        assert!(tokio::time::timeout(Duration::ZERO, leaving.turn("home")).await.is_ok());
+    }
 
     #[test]
     fn a_node_is_on_its_way_as_long_as_somebody_sends_it() {

@@ -12,7 +12,7 @@ use super::settle::Seen;
 use crate::api::{Code, Error};
 use crate::config::Host;
 use crate::inventory::{ClusterStatus, Member, Resources};
-use crate::pve::Reason;
+use crate::pve::{self, Reason};
 
 /// The reading credential is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,14 +49,27 @@ pub(super) fn unread(acting: &Acting, what: &str, why: &str) -> Error {
     Error::new(Code::PveUnreachable, message)
 }
 
-/// The guests that run on a node, by number.
+/// The guests that run on a node, by number; those too of which nobody knows whether they do, as where its `pvestatd` hangs.
 pub(super) fn running(acting: &Acting, resources: &Resources, node: &str) -> Result<Vec<u64>, Error> {
     if !resources.tells_of_guests() {
         return Err(unread(acting, "its guests", "the reading credential may not see them (VM.Audit on /vms)"));
     }
-    let runs = |status: &str| status != "stopped";
-    let here = resources.guests.iter().filter(|guest| &*guest.node == node);
-    Ok(here.filter(|guest| guest.status.as_deref().is_some_and(runs)).map(|guest| guest.identity.vmid).collect())
+    let here = resources.guests.iter().filter(|guest| &*guest.node == node && guest.identity.template != Some(true));
+    Ok(here.filter(|guest| guest.status.as_deref() != Some("stopped")).map(|guest| guest.identity.vmid).collect())
+}
+
+/// Fails where the reading credential may not see every guest: those it does not see may run.
+pub(super) async fn sees_all_guests(acting: &Acting) -> Result<(), Error> {
+    let told = timeout(PATIENCE, acting.inventory.client().get("/access/permissions")).await;
+    let told = told.map_err(|_| unread(acting, "the rights of its reading credential", "no answer in time"))?;
+    let held = told.and_then(|answer| pve::permissions(&answer));
+    let held = held.map_err(|error| unread(acting, "the rights of its reading credential", &error.to_string()))?;
+    if held.held("VM.Audit", "/vms") == pve::Held::Wholly {
+        return Ok(());
+    }
+    let why =
+        "the reading credential may not see all of them (VM.Audit on /vms); grant it, or say \"allow_running\": true";
+    Err(unread(acting, "its guests", why))
 }
 
 /// How long a node has been running, in seconds; 0 where that is not told.

@@ -72,6 +72,7 @@ impl Job {
         let resources = look::resources(acting).await;
         if !self.wish.allow_running {
             let resources = resources.as_ref().map_err(Clone::clone)?;
+            look::sees_all_guests(acting).await?;
             guard_guests(node, &look::running(acting, resources, node)?)?;
         }
         if !self.wish.force_quorum && status.cluster.is_some() {
