@@ -28,6 +28,8 @@ mod door;
 mod drop_in;
 mod endpoints;
 mod events;
+mod events_recorded;
+mod events_tail;
 mod failures;
 mod guests;
 mod host_pages;
