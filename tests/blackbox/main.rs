@@ -29,6 +29,7 @@ mod drop_in;
 mod endpoints;
 mod events;
 mod events_recorded;
+mod events_refused;
 mod events_tail;
 mod failures;
 mod guests;
