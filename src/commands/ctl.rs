@@ -27,8 +27,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+pub(super) use self::address::target;
 use self::address::{Address, Place};
-use self::client::Client;
+pub(super) use self::client::{Answer, Client};
+pub(super) use self::table::json;
 use super::{USAGE, complain};
 use crate::setup::plain;
 use crate::{app, config};
@@ -51,6 +53,19 @@ pub(super) struct Options {
 /// Where to ask, and how to print.
 #[derive(Args)]
 struct Way {
+    #[command(flatten)]
+    reach: Reach,
+    /// Print JSON, one line for each answer, as is done where the output is no terminal.
+    #[arg(long, global = true, conflicts_with = "table", help_heading = "Output")]
+    json: bool,
+    /// Print a table, as is done on a terminal.
+    #[arg(long, global = true, help_heading = "Output")]
+    table: bool,
+}
+
+/// Where to ask, and with which token.
+#[derive(Args)]
+pub(super) struct Reach {
     #[arg(long, global = true, value_name = "URL", help_heading = "Connection", help = ABOUT_URL)]
     url: Option<String>,
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection", help = ABOUT_TOKEN)]
@@ -61,12 +76,6 @@ struct Way {
     /// Send the token over plain HTTP to another machine, too: whoever is on the way can read it.
     #[arg(long, global = true, help_heading = "Connection")]
     allow_plaintext: bool,
-    /// Print JSON, one line for each answer, as is done where the output is no terminal.
-    #[arg(long, global = true, conflicts_with = "table", help_heading = "Output")]
-    json: bool,
-    /// Print a table, as is done on a terminal.
-    #[arg(long, global = true, help_heading = "Output")]
-    table: bool,
 }
 
 #[derive(Subcommand)]
@@ -116,7 +125,7 @@ struct Context {
 
 /// What ends the command early. Printed as a line for people.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// It was called in a way in which it does nothing.
     Usage(String),
     /// Something did not work.
@@ -136,24 +145,29 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Context {
+impl Reach {
     /// Reads what was typed and the environment; nothing is asked yet.
-    fn new(way: &Way) -> Result<Self, Failure> {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
         let env = config::Env::new(&app::environment);
-        let (place, url) = match (&way.url, env.get(URL).filter(|url| !url.is_empty())) {
+        let (place, url) = match (&self.url, env.get(URL).filter(|url| !url.is_empty())) {
             (Some(url), _) => ("--url", url.clone()),
             (None, Some(url)) => (URL, url),
             (None, None) => ("--url", address::DEFAULT.to_owned()),
         };
         let address = Address::parse(&url).map_err(|wrong| Failure::Usage(format!("{place}: {wrong}")))?;
-        let token = login::token(way.token_file.as_deref(), &env).map_err(Failure::Usage)?;
+        let token = login::token(self.token_file.as_deref(), &env).map_err(Failure::Usage)?;
         let tls = match address.place {
-            Place::Tls { .. } => Some(login::trust(way.ca_file.as_deref()).map_err(Failure::Usage)?),
+            Place::Tls { .. } => Some(login::trust(self.ca_file.as_deref()).map_err(Failure::Usage)?),
             Place::Plain { .. } | Place::Unix(_) => None,
         };
-        let client = Client { address, token, tls, allow_plaintext: way.allow_plaintext };
+        Ok(Client { address, token, tls, allow_plaintext: self.allow_plaintext })
+    }
+}
+
+impl Context {
+    fn new(way: &Way) -> Result<Self, Failure> {
         let table = way.table || (!way.json && stdout().is_terminal());
-        Ok(Self { client, table, now: app::unix_time() })
+        Ok(Self { client: way.reach.client()?, table, now: app::unix_time() })
     }
 
     fn deliver(&self, text: &str) -> Result<(), Failure> {
@@ -162,9 +176,14 @@ impl Context {
 }
 
 pub(super) fn run(options: &Options) -> ExitCode {
+    to_its_end(ask(options))
+}
+
+/// Runs `work`, and tells why it failed.
+pub(super) fn to_its_end(work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let mut outcome = Ok(());
     let ran = super::run(async {
-        outcome = ask(options).await;
+        outcome = work.await;
         Ok(())
     });
     let Err(failure) = outcome else { return ran };

@@ -6,6 +6,7 @@ mod ctl;
 mod demo;
 mod demo_hosts;
 mod demo_stack;
+mod events;
 mod hash_token;
 mod import;
 mod log;
@@ -57,6 +58,8 @@ enum Command {
     /// Needs a token of [control] in its configuration. Prints tables on a terminal and JSON elsewhere. Exit code 0: done, or
     /// asked for without --wait; 1: refused, failed, or not ended within --wait; 2: wrong usage, or no token.
     Ctl(ctl::Options),
+    /// Tell of what happens in the clusters, through the API of a pve-sentinel that serves and has [events].
+    Events(events::Options),
     /// Print a new token for the API once, and the line with its hash to put in the configuration.
     HashToken(hash_token::Options),
     /// Print the configuration that serves the same targets as prometheus-pve-exporter does.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Completions(options) => completions::run(&options),
         Command::Ctl(options) => ctl::run(&options),
+        Command::Events(options) => events::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
         Command::Setup(options) => setup::run(options),
@@ -176,12 +180,16 @@ fn print(text: &str) {
 /// Writes to stdout what a command is there to give. A file that could not take all of it would be taken for whole; a
 /// closed pipe is no reason to fail. Fails with a sentence for people.
 fn deliver(text: &str) -> Result<(), String> {
+    deliver_more(text).map(|_| ())
+}
+
+/// The same for a part; false where nobody reads any more.
+fn deliver_more(text: &str) -> Result<bool, String> {
     let mut stdout = std::io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(format!("what is printed was not written in full: {error}; make room, and print it again"))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("what is printed was not written in full: {error}; make room, and print it again")),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Alertmanager notifies people of each event once: Debian's own, with a receiver of our own. Times are a hundredth of the
 //! defaults, on both sides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use pve_sentinel::config;
 use pve_sentinel::events::{Clock, Finding, Keeper, Kind, Ledger, Limits, Notifier, Severity, Span, try_alertmanager};
 use pve_sentinel::metrics::Own;
+use pve_sentinel::sim::World;
 use serde_json::Value;
 
 use super::ledger::failed_task;
 use super::programs::{missing, program};
-use crate::support::Pki;
+use super::watch::{Lab, listed, look};
+use crate::support::{Exporter, Pki};
 
 /// Of 15 min, 1 min, and Alertmanager's `group_interval` of 5 min.
 const HOLD: u64 = 9;
@@ -343,6 +345,31 @@ fn a_restart_in_the_middle_tells_nobody_twice() {
     drop(sender);
     let _sender = Sender::start_in(folder.path(), &[alertmanager.url()]);
     assert_told_once(&told, &names(&events));
+}
+
+/// The whole program twice, before one cluster.
+#[test]
+fn two_exporters_side_by_side_are_one_alert_for_each_event() {
+    let (told, hook) = Told::start();
+    let alertmanager = Alertmanager::start(hook, "['...']");
+    let lab = Lab::new(World::new(1, 3, 40));
+    let member = format!("{{ url = \"{}\" }}", alertmanager.url());
+    let times = format!("interval = \"1s\"\nhold = \"{HOLD}s\"\nresend = \"{RESEND}s\"\n");
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let exporters = folders.each_ref().map(|folder| {
+        let config = super::events::config(folder.path(), &lab.simulated.cluster, &member);
+        Exporter::serve(&config.replace("hold = \"1h\"\n", &times))
+    });
+    exporters.iter().for_each(look);
+    for id in ["110", "111", "112"] {
+        lab.task(0, ("qmstart", id), (95, 101), "start failed");
+    }
+    lab.simulated.turn_to(110);
+    exporters.iter().for_each(look);
+    let found = exporters.each_ref().map(|exporter| listed(exporter).into_iter().collect::<BTreeSet<_>>());
+    assert_eq!((found[0].len(), &found[0]), (3, &found[1]));
+    let names: Vec<String> = found[0].iter().map(|(_, id)| format!("PVETaskFailed {id}")).collect();
+    assert_told_once(&told, &names);
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn help_texts_are_as_they_were_read() {
         &["ctl", "ls", "--help"],
         &["ctl", "shutdown", "--help"],
         &["ctl", "node", "--help"],
+        &["events", "tail", "--help"],
         &["hash-token", "--help"],
         &["import", "--help"],
         &["setup", "--help"],

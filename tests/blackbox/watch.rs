@@ -13,20 +13,20 @@ use crate::support::{Exporter, Page, Simulated};
 const BEGUN: i64 = 1_795_208_400;
 
 /// A simulated cluster, somebody who is told, and the folder between them.
-struct Lab {
-    simulated: Simulated,
-    folder: tempfile::TempDir,
+pub struct Lab {
+    pub simulated: Simulated,
+    pub folder: tempfile::TempDir,
     fake: Fake,
 }
 
 impl Lab {
-    fn new(world: World) -> Self {
+    pub fn new(world: World) -> Self {
         let simulated = Simulated::start(world, 2);
         simulated.turn_to(100);
         Self { simulated, folder: tempfile::tempdir().unwrap(), fake: Fake::start() }
     }
 
-    fn config(&self, more: &str) -> String {
+    pub fn config(&self, more: &str) -> String {
         let member = format!("{{ url = \"http://{}/prefix\" }}", self.fake.address);
         let config = super::events::config(self.folder.path(), &self.simulated.cluster, &member);
         config.replace("[events]\n", &format!("[events]\ninterval = \"1s\"\n{more}"))
@@ -35,32 +35,22 @@ impl Lab {
     /// Starts, and waits until the cluster was looked at.
     fn start(&self, more: &str) -> Exporter {
         let exporter = Exporter::serve(&self.config(more));
-        self.look(&exporter);
+        look(&exporter);
         exporter
     }
 
-    /// Until what there is at this time of the cluster was looked at.
-    fn look(&self, exporter: &Exporter) {
-        let asked = || {
-            let page = Page::parse(&exporter.page("/metrics?collect[]=process"));
-            let requests = page.samples.get("pve_sentinel_api_requests_total");
-            let tasks = requests.into_iter().flatten().filter(|(labels, _)| labels["path"] == "/cluster/tasks");
-            tasks.map(|(_, count)| *count).sum::<f64>()
-        };
-        // The first was under way, the second is whole when the third is asked.
-        let (before, started) = (asked(), Instant::now());
-        while asked() < before + 3.0 {
-            assert!(started.elapsed() < Duration::from_secs(60), "no look: {}", exporter.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn at(&self, exporter: &Exporter, seconds: u64) {
+    pub fn at(&self, exporter: &Exporter, seconds: u64) {
         self.simulated.turn_to(seconds);
-        self.look(exporter);
+        look(exporter);
     }
 
-    fn task(&self, node: usize, (kind, id): (&'static str, &str), (begun, ends): (i64, i64), outcome: &str) -> String {
+    pub fn task(
+        &self,
+        node: usize,
+        (kind, id): (&'static str, &str),
+        (begun, ends): (i64, i64),
+        outcome: &str,
+    ) -> String {
         self.begin(Task {
             node,
             kind,
@@ -93,6 +83,22 @@ impl Lab {
     }
 }
 
+/// Until what there is at this time of the cluster was looked at.
+pub fn look(exporter: &Exporter) {
+    let asked = || {
+        let page = Page::parse(&exporter.page("/metrics?collect[]=process"));
+        let requests = page.samples.get("pve_sentinel_api_requests_total");
+        let tasks = requests.into_iter().flatten().filter(|(labels, _)| labels["path"] == "/cluster/tasks");
+        tasks.map(|(_, count)| *count).sum::<f64>()
+    };
+    // The first was under way, the second is whole when the third is asked.
+    let (before, started) = (asked(), Instant::now());
+    while asked() < before + 3.0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "no look: {}", exporter.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The UPIDs of alerts: each has the last ten of its labels.
 fn upids(alerts: &[Value]) -> BTreeSet<String> {
     let text = |alert: &Value, name: &str| alert["annotations"][name].as_str().unwrap_or_default().to_owned();
@@ -103,7 +109,7 @@ fn upids(alerts: &[Value]) -> BTreeSet<String> {
 }
 
 /// Keys of the events that the API lists, in order.
-fn listed(exporter: &Exporter) -> Vec<(String, String)> {
+pub fn listed(exporter: &Exporter) -> Vec<(String, String)> {
     let answer = events(exporter, "?since=0");
     let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
     answer["events"].as_array().unwrap().iter().map(|event| (text(event, "kind"), text(event, "id"))).collect()

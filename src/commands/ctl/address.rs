@@ -99,7 +99,7 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// A path with what is asked of it.
-pub(super) fn target(path: &str, query: &[(&str, &str)]) -> String {
+pub(in crate::commands) fn target(path: &str, query: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }

@@ -32,7 +32,7 @@ const LARGEST: usize = 256 << 20;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Asks the API at one address.
-pub(super) struct Client {
+pub(in crate::commands) struct Client {
     pub(super) address: Address,
     pub(super) token: Secret,
     /// Needed for https.
@@ -54,9 +54,9 @@ pub(super) struct Question<'a> {
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) json: Value,
+pub(in crate::commands) struct Answer {
+    pub(in crate::commands) status: u16,
+    pub(in crate::commands) json: Value,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Client {
     /// Asks with GET. An answer that is an error of the API is an answer.
-    pub(super) async fn get(&self, target: &str) -> Result<Answer, Failure> {
+    pub(in crate::commands) async fn get(&self, target: &str) -> Result<Answer, Failure> {
         self.ask(Question { method: Method::GET, target, body: None, key: None, patience: ANSWER }).await
     }
 
@@ -172,7 +172,7 @@ impl Client {
 
 impl Answer {
     /// Code and message, where it is an error.
-    pub(super) fn error(&self) -> Option<(&str, &str)> {
+    pub(in crate::commands) fn error(&self) -> Option<(&str, &str)> {
         let error = &self.json["error"];
         match (error["code"].as_str(), error["message"].as_str()) {
             (Some(code), message) => Some((code, message.unwrap_or_default())),

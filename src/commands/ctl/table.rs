@@ -56,7 +56,7 @@ pub(super) fn aligned(heads: &[String], rows: &[Vec<String>]) -> String {
 }
 
 /// A value on one line of JSON, with every character escaped that a terminal would obey.
-pub(super) fn json(value: &Value) -> String {
+pub(in crate::commands) fn json(value: &Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {
         if is_plain(c) {

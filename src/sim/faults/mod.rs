@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::server::lock;
+use super::source::Reply;
 pub(super) use play::{Flow, play, until_closed};
 
-/// A way for an answer to fail. All but `Status` and `Body` spoil the answer that would otherwise have been given.
+/// A way for an answer to fail. All but `Status`, `Body` and `Answer` spoil the answer that would otherwise have been given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// Another status with its reason phrase; an empty body has no `Content-Type`. A 401 is held back as all of them are,
@@ -43,6 +44,8 @@ pub enum Fault {
     Truncate,
     /// Status 200, typed as JSON, with these bytes.
     Body(Bytes),
+    /// Another answer, such as one recorded at another time, with its own date.
+    Answer(Reply),
     /// Valid JSON of exactly this length, nearly all of it blanks; without `Content-Length`, so that only counting helps.
     BigBody {
         /// At least 11; `u64::MAX` never ends.

@@ -36,6 +36,9 @@ where
             let head = wire::head(&Reply::json(200, "OK", ""), false, Some(body.len() as u64), false);
             send(stream, &head, &body).await?;
         }
+        Fault::Answer(other) => {
+            send(stream, &wire::head(&other, false, Some(other.body.len() as u64), false), &other.body).await?;
+        }
         Fault::Truncate => {
             let half = &reply.body[..reply.body.len() / 2];
             send(stream, &wire::head(reply, false, length, false), half).await?;

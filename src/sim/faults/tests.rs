@@ -97,6 +97,15 @@ async fn a_body_is_sent_as_it_is() {
 }
 
 #[tokio::test]
+async fn another_answer_has_its_own_date() {
+    let date = "Fri, 20 Nov 2026 21:09:28 GMT";
+    let other = Reply { date: Some(date.to_owned()), ..Reply::json(200, "OK", "{\"data\":[]}") };
+    let (_sim, mut client) = with(Fault::Answer(other)).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((&*answer.body, answer.values("Date")), (&b"{\"data\":[]}"[..], vec![date]));
+}
+
+#[tokio::test]
 async fn a_big_body_is_valid_json_without_a_length() {
     let (_sim, mut client) = with(Fault::BigBody { bytes: 1_000_000 }).await;
     assert_eq!(length(&client.head().await.unwrap()), None);

@@ -13,8 +13,8 @@ pub fn dashboard() -> Dashboard {
         title: "Proxmox VE / Exporter",
         description: "The exporter itself: whether it is told all it asks, how old that is, and what it costs.",
         variables: vec![clusters()],
-        marks: "max by (alertname, cluster) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Exporter|Cluster|Collector|Config|Data|Slow|Privilege).+\", cluster=~\"$cluster|\"})",
-        rows: vec![now(), collectors(), requests(), itself()],
+        marks: "max by (alertname, cluster) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Exporter|Cluster|Collector|Config|Data|Slow|Privilege|Events).+\", cluster=~\"$cluster|\"})",
+        rows: vec![now(), collectors(), requests(), events(), itself()],
     }
 }
 
@@ -114,6 +114,51 @@ fn requests() -> Row {
                     "{{action}} {{outcome}}",
                 )
                 .size(8, 8),
+        ],
+    }
+}
+
+/// Two exporters side by side find the same.
+fn events() -> Row {
+    let grown = |by: &str, metric: &str| {
+        format!("topk(20, max by ({by}) (increase(pve_sentinel_events_{metric}_total[$__rate_interval])))")
+    };
+    let waits = |metric: &str| format!("topk(20, max by (alertmanager) (pve_sentinel_events_{metric}))");
+    let behind = "topk(20, min by (cluster, node) (time() - pve_sentinel_events_cursor_timestamp_seconds{cluster=~\"$cluster\"}))";
+    Row {
+        title: "Events",
+        panels: vec![
+            series(
+                "Events found",
+                "What happened in the clusters, by kind; empty where there are no [events].",
+                "short",
+            )
+            .query(&grown("kind", "found"), "{{kind}}")
+            .size(8, 8),
+            series("Events sent", "Events that each Alertmanager has taken.", "short")
+                .query(&grown("alertmanager", "sent"), "{{alertmanager}}")
+                .size(8, 8),
+            series("Posts that failed", "Posts that an Alertmanager did not take; they are tried again.", "short")
+                .query(&grown("alertmanager", "failed"), "{{alertmanager}}")
+                .size(8, 8),
+            series(
+                "Events waiting",
+                "Events that an Alertmanager has not taken yet, and those that a crash would lose.",
+                "short",
+            )
+            .query(&waits("pending"), "{{alertmanager}}")
+            .query("max(pve_sentinel_events_at_risk)", "in memory only")
+            .size(8, 8),
+            series("Waiting for", "How long the oldest event waits for each Alertmanager.", "s")
+                .query(&waits("oldest_pending_seconds"), "{{alertmanager}}")
+                .size(8, 8),
+            series(
+                "Tasks known up to",
+                "How long ago all tasks of a node were known; the twenty longest at each time.",
+                "s",
+            )
+            .query(behind, "{{cluster}} {{node}}")
+            .size(8, 8),
         ],
     }
 }

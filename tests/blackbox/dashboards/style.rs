@@ -9,10 +9,16 @@ use crate::alerts;
 use crate::support::{Exporter, Page, binary, repository};
 
 /// Labels of what neither a golden nor the demo has.
-const SELDOM: [(&str, &[&str]); 3] = [
+const SELDOM: [(&str, &[&str]); 9] = [
     ("pve_sentinel_privilege_missing", &["cluster", "collector", "path", "privilege"]),
     ("pve_sentinel_control_actions_total", &["action", "outcome"]),
     ("pve_scrape_collector_errors_total", &["cluster", "collector", "reason", "host"]),
+    ("pve_sentinel_events_found_total", &["kind"]),
+    ("pve_sentinel_events_sent_total", &["alertmanager"]),
+    ("pve_sentinel_events_failed_total", &["alertmanager"]),
+    ("pve_sentinel_events_pending", &["alertmanager"]),
+    ("pve_sentinel_events_oldest_pending_seconds", &["alertmanager"]),
+    ("pve_sentinel_events_cursor_timestamp_seconds", &["cluster", "node"]),
 ];
 
 pub fn files() -> Vec<(String, Value)> {
