@@ -53,6 +53,9 @@ pub(in crate::events) struct GuestMemory {
     pub(in crate::events) stopped: Option<i64>,
     /// Restarts that nobody asked for, within the time of a loop.
     pub(in crate::events) restarts: VecDeque<i64>,
+    /// How long it had been running at the last look, in seconds. It is another at each, and thus not kept.
+    #[serde(skip)]
+    pub(in crate::events) uptime: Option<i64>,
 }
 
 /// Remembers of whom something was asked.
@@ -128,7 +131,8 @@ fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) 
     #[expect(clippy::cast_possible_truncation, reason = "seconds; the cast saturates")]
     let uptime = guest.usage.uptime.get().map_or(0, |seconds| seconds as i64);
     let begun = (status != "stopped").then(|| now.saturating_sub(uptime));
-    let fresh = GuestMemory { node: guest.node.to_string(), begun, stopped: None, restarts: VecDeque::default() };
+    let node = guest.node.to_string();
+    let fresh = GuestMemory { node, begun, stopped: None, restarts: VecDeque::default(), uptime: Some(uptime) };
     let asked = is_asked(state, guest);
     let Some(known) = state.guests.get_mut(&id).filter(|known| known.node == *guest.node) else {
         // Seen for the first time here: where it moved, somebody or HA moved it.
@@ -136,6 +140,7 @@ fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) 
         return Vec::new();
     };
     let mut found = Vec::new();
+    let last = known.uptime.replace(uptime);
     match (known.begun, begun) {
         (Some(_), None) if asked => *known = GuestMemory { restarts: std::mem::take(&mut known.restarts), ..fresh },
         (Some(_), None) => {
@@ -150,11 +155,15 @@ fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) 
         }
         (Some(before), Some(after)) => {
             known.stopped = None;
-            if after - before > TOLERANCE {
+            // A clock that jumps moves the start, but makes no uptime shorter.
+            let is_later = after - before > TOLERANCE;
+            let is_far_shorter = last.is_some_and(|last| uptime.saturating_add(TOLERANCE) < last);
+            if is_later || is_far_shorter {
                 known.begun = Some(after);
-                if !asked {
-                    found.extend(restarted(ground, &mut known.restarts, guest, after));
-                }
+            }
+            let is_restarted = is_far_shorter || (is_later && last.is_none_or(|last| uptime < last));
+            if is_restarted && !asked {
+                found.extend(restarted(ground, &mut known.restarts, guest, after));
             }
         }
         (None, _) => {

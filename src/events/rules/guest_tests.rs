@@ -18,6 +18,22 @@ fn a_stop_that_nobody_asked_for_is_told_once_after_the_grace() {
 }
 
 #[test]
+fn a_clock_that_jumps_restarts_nobody() {
+    for jump in [60, 3600, -3600] {
+        let mut scene = Scene { goes_on: true, ..Scene::new() };
+        scene.look(&[(100, "pve1", "running", 500, None, None)]);
+        scene.look(&[(100, "pve1", "running", 510, None, None)]);
+        scene.look.now += jump;
+        scene.look(&[(100, "pve1", "running", 520, None, None)]);
+        scene.look(&[(100, "pve1", "running", 530, None, None)]);
+        assert!(scene.told.is_empty(), "{jump}: {:?}", scene.told);
+        // A restart afterwards is seen as ever.
+        scene.look(&[(100, "pve1", "running", 3, None, None)]);
+        assert_eq!(scene.told, ["guest_restarted_unexpectedly qemu/100"], "{jump}");
+    }
+}
+
+#[test]
 fn no_answer_is_no_news() {
     let mut scene = Scene::new();
     scene.look(&[(100, "pve1", "running", 500, None, None)]);

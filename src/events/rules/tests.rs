@@ -14,6 +14,8 @@ pub(super) struct Scene {
     pub(super) state: State,
     pub(super) look: Look,
     pub(super) told: Vec<String>,
+    /// Whether it is one life of the exporter; else each look is another one's.
+    pub(super) goes_on: bool,
 }
 
 /// A guest as `/cluster/resources` tells it: number, node, status, uptime, lock, state of HA.
@@ -44,7 +46,7 @@ fn task(kind: &str, id: &str, node: &str, (begun, ended): (i64, Option<i64>), st
 impl Scene {
     pub(super) fn new() -> Self {
         let look = Look { now: START, ..Look::default() };
-        Self { state: State::default(), look, told: Vec::new() }
+        Self { state: State::default(), look, told: Vec::new(), goes_on: false }
     }
 
     /// The next look; what is told goes to `told` as `kind id`.
@@ -66,8 +68,10 @@ impl Scene {
         self.look.ended.clear();
         self.look.running.clear();
         self.look.now += 10;
-        // A restart goes on from what was written down.
-        self.state = serde_json::from_str(&serde_json::to_string(&self.state).unwrap()).unwrap();
+        if !self.goes_on {
+            // A restart goes on from what was written down.
+            self.state = serde_json::from_str(&serde_json::to_string(&self.state).unwrap()).unwrap();
+        }
         self
     }
 

@@ -113,6 +113,7 @@ mod tests {
             begun: Some(7),
             stopped: None,
             restarts: VecDeque::from([1, 2]),
+            uptime: None,
         };
         let state = State {
             cursors: BTreeMap::from([("pve1".to_owned(), Cursor::new(5))]),
