@@ -120,7 +120,7 @@ fn filled_in(expr: &str) -> String {
         ("$__rate_interval", "2m"),
         ("$__range", "20m"),
         ("$__interval", "30s"),
-        ("$cluster", ".+"),
+        ("$cluster", "home"),
         ("$node", "pve1"),
         ("$guest", "qemu/101"),
         ("$storage", ".+"),
