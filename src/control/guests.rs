@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -15,7 +14,7 @@ use super::docs;
 use super::dry;
 use super::ending::Ending;
 use super::job::{self, Job};
-use super::journal::Claim;
+use super::journal::{Claim, Record};
 use super::keep::{Joined, Progress, UnderWay};
 use super::{Books, Control};
 use crate::api::{Caller, Code, Error, Reply, Request, Route, handler};
@@ -113,20 +112,30 @@ pub(super) fn give(job: Job) -> Result<watch::Receiver<Progress>, Error> {
 
 /// Only who carries an order of this name out asks what the name stood for: nobody else can then begin it in between.
 fn begin(job: Job, wish: &str, under_way: UnderWay) -> Result<watch::Receiver<Progress>, Error> {
+    let (books, token, key) = (job.books.clone(), job.caller.name.clone(), job.key.clone());
     let now = (job.control.now)().as_secs();
-    let claim = match &job.key {
-        None => Claim::New,
-        Some(key) => job.books.keep.journal.claim(&job.caller.name, key, wish, now),
-    };
+    start(&books, (&token, key.as_deref(), wish), now, under_way, |before, under_way| match before {
+        None => drop(tokio::spawn(job.run(under_way))),
+        Some(record) => drop(tokio::spawn(Job { id: record.intent.id.clone(), ..job }.resume(record, under_way))),
+    })
+}
+
+/// Begins an order of a token, by its key and what it wishes, unless it was carried out before. `go` carries it out, or
+/// finds out what became of the one that was begun before.
+pub(super) fn start(
+    books: &Books,
+    (token, key, wish): (&str, Option<&str>, &str),
+    now: u64,
+    under_way: UnderWay,
+    go: impl FnOnce(Option<Record>, UnderWay),
+) -> Result<watch::Receiver<Progress>, Error> {
+    let claim = key.map_or(Claim::New, |key| books.keep.journal.claim(token, key, wish, now));
     let progress = under_way.progress.subscribe();
     match claim {
         Claim::Other => return Err(other()),
         Claim::Ended(status, body) => drop(under_way.progress.send_replace(Progress::Ended(status, body))),
-        Claim::Open(record) => {
-            let id = record.intent.id.clone();
-            tokio::spawn(Job { id, ..job }.resume(*record, under_way));
-        }
-        Claim::New => drop(tokio::spawn(job.run(under_way))),
+        Claim::Open(record) => go(Some(*record), under_way),
+        Claim::New => go(None, under_way),
     }
     Ok(progress)
 }
@@ -172,7 +181,7 @@ fn read(
     began: Instant,
 ) -> Result<(Job, Body, Option<Duration>), Error> {
     let wait = request.query_all("wait").first().map(|text| wait(text)).transpose()?;
-    let body: Body = object(request)?;
+    let body: Body = request.json()?;
     let wish = Wish::read(action, body.timeout.as_deref(), body.force)?;
     let acting = control.cluster(request.path("cluster"))?;
     let vmid = vmid(request.path("vmid"))?;
@@ -200,15 +209,6 @@ impl Wish {
         }
         Ok(Self { action, timeout, force })
     }
-}
-
-/// The body, which is an object and no list of its fields.
-pub(super) fn object<T: DeserializeOwned>(request: &Request) -> Result<T, Error> {
-    let trimmed = request.body.trim_ascii_start();
-    if !trimmed.is_empty() && !trimmed.starts_with(b"{") {
-        return Err(Error::bad_request("the body is not as expected: expected a JSON object"));
-    }
-    request.json()
 }
 
 /// How long a caller waits.

@@ -6,7 +6,6 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
 use super::super::action::{Action, Wish};
-use super::super::guests;
 use crate::api::{Error, Request};
 use crate::inventory::Guest;
 use crate::pve::wire::Object;
@@ -99,7 +98,7 @@ pub(super) struct Select {
 impl Spec {
     /// Reads a request strictly.
     pub(super) fn read(request: &Request) -> Result<Self, Error> {
-        let body: Body = guests::object(request)?;
+        let body: Body = request.json()?;
         let wrong = |what: &str| Error::bad_request(format!("expected {what}"));
         let action = Action::parse(&body.action).ok_or_else(|| {
             let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();

@@ -31,7 +31,6 @@ use tokio::time::{Instant, timeout};
 
 use super::audit::Entry;
 use super::guests::{self, LONGEST_WAIT};
-use super::journal::Claim;
 use super::keep::{Joined, Progress, UnderWay};
 use super::{Acting, Control, Machines};
 use crate::api::{Caller, Code, Error, Reply, Request, Route, handler};
@@ -162,32 +161,19 @@ async fn answer(control: Arc<Control>, (action, of_node): (Action, bool), reques
     let mut progress = match job.books.keep.join(&name, &wish) {
         Joined::Other => return Err(guests::other()),
         Joined::Theirs(progress) => progress,
-        Joined::Mine(under_way) => match begin(job, &wish, under_way) {
-            Ok(progress) => progress,
-            Err(reply) => return reply,
-        },
+        Joined::Mine(under_way) => begin(job, &wish, under_way)?,
     };
     Ok(guests::told(&mut progress, wait).await)
 }
 
-/// The order that its caller may wait for, or the answer of one that was carried out before.
-fn begin(job: Job, wish: &str, under_way: UnderWay) -> Result<watch::Receiver<Progress>, Result<Reply, Error>> {
+/// As of guests.
+fn begin(job: Job, wish: &str, under_way: UnderWay) -> Result<watch::Receiver<Progress>, Error> {
+    let (books, token, key) = (job.books.clone(), job.caller.name.clone(), job.key.clone());
     let now = (job.control.now)().as_secs();
-    let claim = match &job.key {
-        None => Claim::New,
-        Some(key) => job.books.keep.journal.claim(&job.caller.name, key, wish, now),
-    };
-    let progress = under_way.progress.subscribe();
-    match claim {
-        Claim::Other => return Err(Err(guests::other())),
-        Claim::Ended(status, body) => return Err(Ok(guests::reply(status, &body))),
-        Claim::Open(record) => {
-            let id = record.intent.id.clone();
-            tokio::spawn(Job { id, ..job }.resume(*record, under_way));
-        }
-        Claim::New => drop(tokio::spawn(job.run(under_way))),
-    }
-    Ok(progress)
+    guests::start(&books, (&token, key.as_deref(), wish), now, under_way, |before, under_way| match before {
+        None => drop(tokio::spawn(job.run(under_way))),
+        Some(record) => drop(tokio::spawn(Job { id: record.intent.id.clone(), ..job }.resume(record, under_way))),
+    })
 }
 
 /// What is wished, and how long its caller waits.
@@ -198,10 +184,6 @@ fn read(
     began: Instant,
 ) -> Result<(Job, bool, Option<Duration>), Error> {
     let wait = request.query_all("wait").first().map(|text| guests::time("wait", text, LONGEST_WAIT)).transpose()?;
-    let trimmed = request.body.trim_ascii_start();
-    if !trimmed.is_empty() && !trimmed.starts_with(b"{") {
-        return Err(Error::bad_request("the body is not as expected: expected a JSON object"));
-    }
     let body: NodeBody = if target.is_node() {
         request.json()?
     } else {
