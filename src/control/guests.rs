@@ -242,7 +242,7 @@ async fn dry_run(job: Job) -> Result<Reply, Error> {
     let mut entry = job.entry("decision", ending.outcome);
     (entry.dry_run, entry.node, entry.message) = (true, ending.node.clone(), ending.message.clone());
     job.control.own.control_action(job.wish.action.as_str(), ending.outcome);
-    write(&job.books, entry).await;
+    job.books.note(entry).await;
     Ok(reply(ending.status, &ending.body))
 }
 
@@ -273,16 +273,7 @@ async fn refuse(
         duration_seconds: 0.0,
     };
     match &control.books {
-        Some(books) => write(books, entry).await,
+        Some(books) => books.note(entry).await,
         None => entry.log(),
-    }
-}
-
-/// Tells the log and the file.
-pub(super) async fn write(books: &Books, entry: super::audit::Entry) {
-    entry.log();
-    let audit = Arc::clone(&books.audit);
-    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || audit.write(&entry)).await {
-        tracing::error!(%error, "a decision cannot be written down");
     }
 }

@@ -176,20 +176,7 @@ impl Job {
     async fn write_down(&self, intent: &Intent) -> Result<(), Error> {
         let mut entry = self.entry("intent", "intended");
         entry.node = Some(intent.node.clone());
-        entry.log();
-        let (books, intent) = (self.books.clone(), intent.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            books.audit.write(&entry)?;
-            books.keep.journal.intend(intent)
-        });
-        let written = written.await.unwrap_or_else(|_| Err(std::io::Error::other("interrupted")));
-        written.map_err(|error| {
-            tracing::error!(%error, id = self.id, "an action cannot be written down, and was not asked for");
-            Error::new(
-                Code::Internal,
-                format!("nothing was asked for, as it could not be written down before: {error}"),
-            )
-        })
+        self.books.intend(entry, intent.clone()).await
     }
 
     /// Tells and writes down how it ended.
@@ -197,14 +184,7 @@ impl Job {
         let mut entry = self.entry("decision", ending.outcome);
         (entry.node, entry.upid, entry.message) = (ending.node.clone(), ending.upid.clone(), ending.message.clone());
         self.control.own.control_action(self.wish.action.as_str(), ending.outcome);
-        entry.log();
-        let (books, id, told) = (self.books.clone(), self.id.clone(), (ending.status, ending.body.clone()));
-        let written = tokio::task::spawn_blocking(move || {
-            books.keep.journal.ended(&id, told.0, &told.1).and(books.audit.write(&entry))
-        });
-        if let Ok(Err(error)) = written.await {
-            tracing::error!(%error, id = self.id, "the end of an action cannot be written down");
-        }
+        self.books.end(entry, ending.status, &ending.body).await;
         under_way.progress.send_replace(Progress::Ended(ending.status, ending.body));
     }
 

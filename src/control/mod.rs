@@ -13,6 +13,7 @@
 //!   ending   what is answered and written down (pure)
 //! keep       what outlives a configuration: the lock of state_dir, the journal, orders under way
 //! refused    orders that were refused before anybody looked at them
+//! books      what is written down, and when
 //! audit      the file of decisions          upid   names of tasks          docs   for the OpenAPI document
 //! lines      files that grow by whole lines
 //! rights     what an acting credential may do, for those who set it up
@@ -24,6 +25,7 @@ mod action;
 mod audit;
 mod batch;
 mod batches;
+mod books;
 mod docs;
 mod dry;
 mod ending;
@@ -54,6 +56,7 @@ use crate::ssh;
 
 pub use action::Action;
 use audit::Audit;
+use books::Books;
 pub use keep::Keep;
 use refused::Refused;
 pub use rights::{Finding, State, check};
@@ -87,13 +90,6 @@ pub struct Control {
     refused: Refused,
     /// Since 1970.
     now: fn() -> Duration,
-}
-
-/// Where it is written down.
-#[derive(Clone)]
-struct Books {
-    keep: Arc<Keep>,
-    audit: Arc<Audit>,
 }
 
 impl Acting {

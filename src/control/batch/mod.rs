@@ -99,7 +99,7 @@ async fn dry_run(run: &Run) -> Reply {
         }
     };
     run.control.own.control_action("batch", outcome);
-    guests::write(&run.books, run.entry(outcome, message)).await;
+    run.books.note(run.entry(outcome, message)).await;
     guests::reply(status, &body)
 }
 
@@ -116,7 +116,7 @@ impl Asked<'_> {
         self.control.own.control_action("batch", error.code.as_str());
         let entry = self.entry(error.code.as_str(), Some(error.message.clone()));
         match &self.control.books {
-            Some(books) => guests::write(books, entry).await,
+            Some(books) => books.note(entry).await,
             None => entry.log(),
         }
     }

@@ -208,7 +208,7 @@ impl Run {
             }
         }
         let message = ended.err().map(|error| error.message.clone());
-        guests::write(&self.books, self.entry(outcome, message)).await;
+        self.books.note(self.entry(outcome, message)).await;
     }
 
     /// A line about it as it is now.

@@ -84,7 +84,7 @@ impl Job {
         let mut entry = self.entry("decision", ending.outcome);
         (entry.dry_run, entry.message) = (true, ending.message.clone());
         self.control.own.control_action(self.counted(), ending.outcome);
-        guests::write(&self.books, entry).await;
+        self.books.note(entry).await;
         guests::reply(ending.status, &ending.body)
     }
 
@@ -294,19 +294,7 @@ impl Job {
             since: now,
             uptime,
         };
-        let entry = self.entry("intent", "intended");
-        entry.log();
-        let books = self.books.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            books.audit.write(&entry)?;
-            books.keep.journal.intend(intent)
-        });
-        let written = written.await.unwrap_or_else(|_| Err(std::io::Error::other("interrupted")));
-        written.map_err(|error| {
-            tracing::error!(%error, id = self.id, "an action cannot be written down, and was not asked for");
-            let message = format!("nothing was asked for, as it could not be written down before: {error}");
-            Error::new(Code::Internal, message)
-        })
+        self.books.intend(self.entry("intent", "intended"), intent).await
     }
 
     /// It was sent, or may have been.
@@ -324,14 +312,7 @@ impl Job {
         let mut entry = self.entry("decision", ending.outcome);
         entry.message.clone_from(&ending.message);
         self.control.own.control_action(self.counted(), ending.outcome);
-        entry.log();
-        let (books, id, told) = (self.books.clone(), self.id.clone(), (ending.status, ending.body.clone()));
-        let written = tokio::task::spawn_blocking(move || {
-            books.keep.journal.ended(&id, told.0, &told.1).and(books.audit.write(&entry))
-        });
-        if let Ok(Err(error)) = written.await {
-            tracing::error!(%error, id = self.id, "the end of an action cannot be written down");
-        }
+        self.books.end(entry, ending.status, &ending.body).await;
         under_way.progress.send_replace(Progress::Ended(ending.status, ending.body));
     }
 

@@ -265,7 +265,7 @@ async fn refuse(control: &Control, (action, of_node): (Action, bool), request: &
         duration_seconds: 0.0,
     };
     match &control.books {
-        Some(books) => guests::write(books, entry).await,
+        Some(books) => books.note(entry).await,
         None => entry.log(),
     }
 }
