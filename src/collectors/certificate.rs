@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::shared::{self, Column};
 use super::{Ask, Asking, Collector, Lane, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Certificate};
 
@@ -16,8 +17,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &[CALL],
     families: &[&NOT_AFTER, &INFO],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Node,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static NOT_AFTER: Desc = Desc {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::shared::{self, Column, flag};
 use super::{Ask, Asking, Collector, Lane, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, NodeInterface};
 
@@ -17,8 +18,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &[CALL],
     families: &[&UP, &INFO, &MEMBER_UP],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Node, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(5),
+        per: Per::Node,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static UP: Desc = Desc {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::shared::{Column, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, SdnZone};
 
@@ -19,8 +20,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "SDN.Audit", before_9: None, path: "/sdn" }],
     calls: &[CALL, TYPES_CALL],
     families: &[&STATE, &INFO],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Node, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(5),
+        per: Per::Node,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static STATE: Desc = Desc {

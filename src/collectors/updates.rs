@@ -22,8 +22,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     calls: &[CALL, REPOSITORIES_CALL],
     families: &[&PENDING, &REPOSITORY_ERRORS, &REPOSITORY_WARNINGS, &REPOSITORY],
-    default: false,
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: true, in_turn: false, fetch }),
+    preset: None,
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Node,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static PENDING: Desc = Desc {

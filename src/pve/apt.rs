@@ -41,8 +41,7 @@ struct Row<'a> {
     standard: Option<List<Standard<'a>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 struct Anything {}
 
 #[derive(Debug, Default, Deserialize)]

@@ -50,12 +50,12 @@ impl NodeInterface<'_> {
 
     /// The names of the interfaces that it consists of.
     pub fn members(&self) -> impl Iterator<Item = &str> {
-        let lists = match self.kind.filled() {
-            Some("bridge") => [&self.bridge_ports],
-            Some("OVSBridge") => [&self.ovs_ports],
-            Some("OVSBond") => [&self.ovs_bonds],
-            _ => [&self.slaves],
+        let list = match self.kind.filled() {
+            Some("bridge") => &self.bridge_ports,
+            Some("OVSBridge") => &self.ovs_ports,
+            Some("OVSBond") => &self.ovs_bonds,
+            _ => &self.slaves,
         };
-        lists.into_iter().filter_map(Text::filled).flat_map(str::split_whitespace)
+        list.filled().unwrap_or_default().split_whitespace()
     }
 }

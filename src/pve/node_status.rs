@@ -65,7 +65,7 @@ pub struct Cpu<'a> {
     pub cpus: Number,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Row<'a> {
     #[serde(borrow)]

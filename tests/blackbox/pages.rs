@@ -152,12 +152,15 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
     assert!(page.samples.values().flat_map(|series| series.keys()).all(|labels| labels["cluster"] == "lab"));
     assert_eq!(page.samples["pve_scrape_collector_success"].len(), 2);
     let before = cluster.sims[0].requests().len();
+    let by_default = pve_sentinel::config::Collectors::default();
+    let on = pve_sentinel::collectors::ALL.iter().filter(|collector| collector.is_on(&by_default));
+    let on: Vec<&str> = on.map(|collector| collector.name).collect();
     for (path, words) in [
         ("/metrics?cluster=hmoe", "hmoe"),
         ("/metrics?cluster=hmoe", "home, lab"),
         (
             "/metrics?collect[]=guests",
-            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, host, host_updates, service, discovery, process",
+            &format!("{}, discovery, process", on.join(", ")),
         ),
     ] {
         let reply = exporter.get(path);

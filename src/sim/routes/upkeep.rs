@@ -11,7 +11,8 @@ pub(super) fn answer(
     (node, what): (&str, &str),
     parameters: &Parameters<'_>,
 ) -> Result<Answer, Reply> {
-    check_names(parameters, if what == "rrddata" { &["cf", "timeframe"] } else { &[] })?;
+    let known: &[&str] = if what == "rrddata" { &["cf", "timeframe"] } else { &[] };
+    check_names(parameters, known)?;
     let privilege = match what {
         "apt/update" => Some("Sys.Modify"),
         "status" | "rrddata" | "services" | "apt/repositories" => Some("Sys.Audit"),

@@ -94,8 +94,8 @@ impl Cluster {
                 "avail": (spec.disk - figures.disk).saturating_sub(spec.disk / 20),
             },
         });
-        if self.old {
-            status["memory"].as_object_mut().map(|memory| memory.remove("available"));
+        if self.old && let Some(memory) = status["memory"].as_object_mut() {
+            memory.remove("available");
         }
         said(status, call.order())
     }
@@ -111,7 +111,7 @@ impl Cluster {
         let newest = second(call.now).div_euclid(MINUTE) * MINUTE - MINUTE;
         let point = |at: i64| {
             let mut point = json!({ "time": self.unix(at) });
-            let there = self.plot.outage(node, at).is_none_or(|outage| outage.end.is_some_and(|end| end <= at));
+            let there = self.plot.outage_of(node, at).is_none();
             if there {
                 self.push_graph(&mut point, node, at);
             }
@@ -226,8 +226,9 @@ impl Cluster {
 
     /// The body of `GET /cluster/sdn/zones`.
     pub(in super::super) fn zones(&self, call: &Call<'_>) -> String {
-        let zone = json!({ "zone": "lan", "type": "simple", "ipam": "pve" });
-        said(if call.rights.holds("SDN.Audit") { vec![zone] } else { Vec::new() }.into(), call.order())
+        let mut zones = vec![json!({ "zone": "lan", "type": "simple", "ipam": "pve" })];
+        zones.retain(|_| call.rights.holds("SDN.Audit"));
+        said(zones.into(), call.order())
     }
 
     /// The body of `GET /nodes/N/sdn/zones`.
