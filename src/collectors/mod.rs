@@ -8,6 +8,7 @@
 //! over SSH at each scrape, or now and then, as these two; services are connected to.
 
 mod backup_coverage;
+mod certificate;
 mod cluster;
 mod cost;
 mod guest;
@@ -18,20 +19,26 @@ mod host_smart;
 mod host_updates;
 mod host_zpool;
 mod lock;
+mod network;
 mod node;
 mod node_load;
+mod node_pressure;
+mod node_status;
 mod over_ssh;
 mod pool;
 mod qdevice;
 pub mod reference;
 mod replication;
+mod sdn;
 pub mod service;
+mod services;
 mod shared;
 mod slow;
 mod storage;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod updates;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -63,6 +70,13 @@ pub const ALL: &[&Collector] = &[
     &replication::COLLECTOR,
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
+    &node_status::COLLECTOR,
+    &node_pressure::COLLECTOR,
+    &services::COLLECTOR,
+    &network::COLLECTOR,
+    &sdn::COLLECTOR,
+    &certificate::COLLECTOR,
+    &updates::COLLECTOR,
     &host::COLLECTOR,
     &host_updates::COLLECTOR,
     &host_smart::COLLECTOR,

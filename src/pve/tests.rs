@@ -12,8 +12,9 @@ use super::error::{Error, Reason};
 use super::failure::refused;
 use super::testing::any_json;
 use super::{
-    backup_jobs, guest_config, ha_status, node_metrics, not_backed_up, qdevice, replication, resources, status,
-    subscription, task_log, tasks, version,
+    backup_jobs, certificates, guest_config, ha_status, node_metrics, node_network, node_pressure, node_status,
+    not_backed_up, qdevice, replication, repositories, resources, sdn_zones, services, status, subscription, task_log,
+    tasks, updates, version,
 };
 
 #[derive(Deserialize)]
@@ -85,6 +86,12 @@ fn parsed(path: &str, answer: &Answer) -> Result<usize, Error> {
         ["cluster", "ha", "status", "current"] => ha_status(answer).map(|entries| told(entries.is_empty())),
         ["cluster", "backup"] => backup_jobs(answer).map(|jobs| told(jobs.is_empty())),
         ["nodes", _, "subscription"] => subscription(answer).map(|_| 1),
+        ["nodes", _, "status"] => node_status(answer).map(|_| 1),
+        ["nodes", _, "certificates", "info"] => certificates(answer).map(|found| told(found.is_empty())),
+        ["nodes", _, "services"] => services(answer).map(|found| told(found.is_empty())),
+        ["nodes", _, "network"] => node_network(answer).map(|found| told(found.is_empty())),
+        ["nodes", _, "rrddata"] => node_pressure(answer).map(|pressure| told(pressure.is_none())),
+        ["nodes", _, "apt", "update"] => updates(answer).map(|found| told(found.is_empty())),
         _ => Ok(0),
     }
 }
@@ -132,6 +139,13 @@ fn parse_all(body: &str) {
     let _ = task_log(&answer);
     let _ = ha_status(&answer).map(|entries| entries.iter().filter(|entry| entry.is_dead()).count());
     let _ = backup_jobs(&answer);
+    let _ = node_status(&answer).map(|status| (status.version().is_some(), status.kernel_release().is_some()));
+    let _ = certificates(&answer);
+    let _ = services(&answer).map(|found| found.iter().filter(|service| service.active().is_some()).count());
+    let _ = node_network(&answer).map(|found| found.iter().map(|interface| interface.members().count()).sum::<usize>());
+    let _ = node_pressure(&answer);
+    let _ = sdn_zones(&answer);
+    let _ = (updates(&answer), repositories(&answer));
 }
 
 proptest! {

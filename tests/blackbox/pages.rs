@@ -3,6 +3,9 @@
 use flate2::read::GzDecoder;
 use std::io::Read;
 
+use pve_sentinel::collectors::{ALL, Lane};
+use pve_sentinel::config::Collectors;
+
 use crate::support::{Cluster, Exporter, Page, check_golden, of_clusters, recorded_body, request};
 
 /// The page without what differs from run to run.
@@ -23,13 +26,26 @@ fn the_recorded_cluster_is_told_whole() {
     let names = of_clusters();
     let page = exporter.settled_page("/metrics?cluster=home", &names);
     check_golden("metrics.pve-9.2-cluster.prom", &masked(&page));
-    for collector in pve_sentinel::collectors::ALL.iter().filter(|collector| names.contains(&collector.name)) {
+    for collector in ALL.iter().filter(|collector| names.contains(&collector.name)) {
         let page = exporter.settled_page(&format!("/metrics?collect[]={}", collector.name), &[collector.name]);
         check_golden(&format!("collectors/{}.prom", collector.name), &masked(&page));
         let told = Page::parse(&page);
         for family in told.samples.keys().filter(|name| !name.starts_with("pve_scrape_")) {
             assert!(collector.families.iter().any(|desc| desc.name == family), "{} brings {family}", collector.name);
         }
+    }
+}
+
+/// What needs more than everybody has is off where it is not named.
+#[test]
+fn what_is_off_is_told_where_it_is_wanted() {
+    let by_default = Collectors::default();
+    let off = ALL.iter().filter(|one| matches!(one.lane, Lane::Slow(_)) && !one.is_on(&by_default));
+    for name in off.map(|collector| collector.name) {
+        let cluster = Cluster::recorded();
+        let exporter = Exporter::serve(&format!("{}\n[collectors]\n{name} = true\n", cluster.config("home")));
+        let page = exporter.settled_page(&format!("/metrics?collect[]={name}"), &[name]);
+        check_golden(&format!("collectors/{name}.prom"), &masked(&page));
     }
 }
 
@@ -152,12 +168,15 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
     assert!(page.samples.values().flat_map(|series| series.keys()).all(|labels| labels["cluster"] == "lab"));
     assert_eq!(page.samples["pve_scrape_collector_success"].len(), 2);
     let before = cluster.sims[0].requests().len();
+    let by_default = Collectors::default();
+    let on = ALL.iter().filter(|collector| collector.is_on(&by_default));
+    let on: Vec<&str> = on.map(|collector| collector.name).collect();
     for (path, words) in [
         ("/metrics?cluster=hmoe", "hmoe"),
         ("/metrics?cluster=hmoe", "home, lab"),
         (
             "/metrics?collect[]=guests",
-            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, host, host_updates, service, discovery, process",
+            &format!("{}, discovery, process", on.join(", ")),
         ),
     ] {
         let reply = exporter.get(path);

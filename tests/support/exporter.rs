@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pve_sentinel::collectors;
+use pve_sentinel::config::Collectors;
 
 use super::http::{self, Reply};
 use super::page::Page;
@@ -262,7 +263,8 @@ fn completed(config: &str) -> String {
 /// The names of the collectors that ask clusters.
 pub fn of_clusters() -> Vec<&'static str> {
     let of_clusters = |collector: &&&collectors::Collector| {
-        !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services)
+        let of_clusters = !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services);
+        of_clusters && collector.is_on(&Collectors::default())
     };
     collectors::ALL.iter().filter(of_clusters).map(|collector| collector.name).collect()
 }

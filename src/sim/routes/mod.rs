@@ -3,6 +3,7 @@
 mod nodes;
 mod power;
 mod tasks;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -68,7 +69,11 @@ pub(super) fn work(path: &str) -> Work {
         "/cluster/resources" | "/cluster/status" | "/version" | "/nodes" => Work::Fast,
         "/cluster/metrics/export" => Work::Blocking,
         _ if node_of(path).is_none() => Work::Quick,
-        _ if path.split('/').skip(3).any(|part| matches!(part, "agent" | "storage" | "disks" | "replication")) => {
+        _ if path
+            .split('/')
+            .skip(3)
+            .any(|part| matches!(part, "agent" | "storage" | "disks" | "replication" | "services" | "apt")) =>
+        {
             Work::Blocking
         }
         _ => Work::Quick,
@@ -119,6 +124,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         | "/cluster/backup"
         | "/cluster/ha/status/current"
         | "/cluster/config/qdevice" => &[],
+        "/cluster/sdn/zones" if !cluster.old => &[],
         _ => return Err(not_implemented(call)),
     };
     check_names(parameters, known)?;
@@ -141,6 +147,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/backup-info/not-backed-up" => protected(cluster.not_backed_up(call.order())),
         "/cluster/replication" => ok(cluster.replication_jobs(call.now, call.rights, call.order())),
         "/cluster/config/nodes" => protected(cluster.voters(call.order())),
+        "/cluster/sdn/zones" => ok(cluster.zones(call)),
         "/cluster/config/qdevice" => protected(cluster.qdevice(call.order())),
         "/cluster/tasks" => tasks::of_cluster(world, call),
         "/cluster/backup" if call.rights.holds("Sys.Audit") => ok(cluster.backup_jobs(second(call.now), call.order())),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::workers::NodeState;
 use super::super::world::{Silent, World, second};
-use super::{Answer, Call, Parameters, Reply, tasks};
+use super::{Answer, Call, Parameters, Reply, tasks, upkeep};
 use super::{audit, check_names, failed, forbidden, invalid, not_implemented, ok, protected};
 
 /// After so long pveproxy gives up on another node.
@@ -54,6 +54,14 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             let vmid = vmid_of("vmid", vmid)?;
             audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
             pass_on(world, call, node, |node| guest_status(world, call, (node, *kind == "lxc", vmid)))
+        }
+        [_, "sdn", "zones"] if world.facts().old => Err(not_implemented(call)),
+        [node, "status" | "rrddata" | "services" | "network"]
+        | [node, "certificates", "info"]
+        | [node, "sdn", "zones"]
+        | [node, "apt", "update" | "repositories"] => {
+            let what = path.split_once('/').map_or("", |(_, what)| what);
+            upkeep::answer(world, call, (node, what), parameters)
         }
         [node, "tasks", rest @ ..] => tasks::of_node(world, call, node, rest, parameters),
         _ => Err(not_implemented(call)),

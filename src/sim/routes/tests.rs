@@ -76,6 +76,14 @@ fn what_goes_by_way_of_pvedaemon_is_known() {
         ("/nodes/pve1/replication", true),
         ("/nodes/pve2/replication/102-0/status", true),
         ("/nodes/pve1/subscription", false),
+        ("/nodes/pve2/status", false),
+        ("/nodes/pve2/rrddata?timeframe=hour", false),
+        ("/nodes/pve2/services", true),
+        ("/nodes/pve2/network", false),
+        ("/nodes/pve2/certificates/info", false),
+        ("/nodes/pve2/sdn/zones", true),
+        ("/cluster/sdn/zones", false),
+        ("/nodes/pve2/apt/repositories", false),
     ] {
         let reply = asker(&world).answer(path).reply;
         assert_eq!((reply.status, reply.protected), (200, protected), "{path}");
@@ -93,9 +101,18 @@ fn without_rights_each_call_answers_as_it_was_seen() {
         ("/nodes/pve1/qemu/100/config", "Permission check failed (/vms/100, VM.Audit)"),
         ("/nodes/nope/lxc/99999/config", "Permission check failed (/vms/99999, VM.Audit)"),
         ("/nodes/pve2/replication/102-0/status", "Permission check failed (/vms/102, VM.Audit)"),
+        ("/nodes/pve2/status", "Permission check failed (/nodes/pve2, Sys.Audit)"),
+        ("/nodes/pve2/services", "Permission check failed (/nodes/pve2, Sys.Audit)"),
+        ("/nodes/pve2/apt/repositories", "Permission check failed (/nodes/pve2, Sys.Audit)"),
     ] {
         assert_eq!(powerless.failure(path), (403, reason.to_owned(), Duration::ZERO), "{path}");
     }
+    assert_eq!(
+        asker(&world).failure("/nodes/pve1/apt/update").1,
+        "Permission check failed (/nodes/pve1, Sys.Modify)",
+        "which only administrators have"
+    );
+    assert_eq!(powerless.data("/cluster/sdn/zones"), json!([]));
     assert_eq!(powerless.data("/cluster/replication"), json!([]));
     assert_eq!(powerless.data("/nodes/pve2/replication"), json!([]));
     let recorded = recorded("NOACL_GET_nodes__pve-lab__subscription.json").2;
@@ -160,6 +177,9 @@ fn parameters_are_checked() {
         "/cluster/metrics/export?foo=1",
         "/cluster/config/qdevice?foo=1",
         "/nodes/pve1/subscription?foo=1",
+        "/nodes/pve1/status?foo=1",
+        "/nodes/pve1/rrddata",
+        "/nodes/pve1/rrddata?timeframe=eon",
         "/nodes/pve1/qemu/abc/config",
         "/nodes/pve1/replication?guest=abc",
         "/nodes/pve1/replication/102-0/status?guest=102",
@@ -306,10 +326,77 @@ fn calls_that_can_block_their_worker_are_told_from_the_others() {
         ("/nodes/pve1/qemu/100/agent/info", Work::Blocking),
         ("/nodes/pve1/storage/nas/status", Work::Blocking),
         ("/nodes/pve1/disks/list", Work::Blocking),
+        ("/nodes/pve1/services", Work::Blocking),
         ("/nodes/storage/subscription", Work::Quick),
         ("/nodes/pve1/qemu/100/config", Work::Quick),
         ("/cluster/replication", Work::Quick),
     ] {
         assert_eq!(work(path), expected, "{path}");
     }
+}
+
+#[test]
+fn a_nodes_condition_is_told_as_recorded() {
+    let world = demo();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    let data = |path: &str| asker(&world).data(path);
+    let recorded = |file: &str| recorded(file).2["data"].take();
+    let status = recorded("GET_nodes__pve-lab__status.json");
+    let ours = data("/nodes/pve2/status");
+    assert_eq!(keys(&ours), keys(&status));
+    for part in ["rootfs", "memory", "cpuinfo", "current-kernel", "ksm", "swap"] {
+        assert_eq!(shape(&ours[part]), shape(&status[part]), "{part}");
+    }
+    for (path, file) in [
+        ("/nodes/pve1/services", "GET_nodes__pve-lab__services.json"),
+        ("/nodes/pve1/rrddata?timeframe=hour", "GET_nodes__pve-lab__rrddata__timeframe=hour.json"),
+    ] {
+        let (ours, theirs) = (data(path), recorded(file));
+        assert_eq!(ours.as_array().unwrap().len(), theirs.as_array().unwrap().len(), "{path}");
+        let (ours, theirs) = (ours.as_array().unwrap().last().unwrap(), theirs.as_array().unwrap().last().unwrap());
+        assert!(keys(ours).is_subset(&keys(theirs)), "{path}: {ours}");
+    }
+    let files = |path: &str| data(path).as_array().unwrap().len();
+    assert_eq!((files("/nodes/pve1/certificates/info"), files("/nodes/pve2/certificates/info")), (2, 3));
+}
+
+/// What happens to the second node, and to no other.
+#[test]
+fn a_node_has_its_troubles_now_and_then() {
+    let world = demo();
+    let at = |now: u64, path: &str| Asker { now, ..asker(&world) }.data(path).to_string();
+    for (path, sign, begins, ends) in [
+        ("/services", "failed", 400, 1600),
+        ("/sdn/zones", "error", 700, 1600),
+    ] {
+        for (now, expected) in [(begins - 1, false), (begins, true), (ends - 1, true), (ends, false)] {
+            assert_eq!(at(now, &format!("/nodes/pve2{path}")).contains(sign), expected, "{path} {now}");
+            assert!(!at(now, &format!("/nodes/pve1{path}")).contains(sign), "{path} {now}");
+        }
+    }
+    let up = |now: u64, node: &str| at(now, &format!("/nodes/{node}/network")).matches("\"active\":1").count();
+    assert_eq!((up(599, "pve2"), up(600, "pve2"), up(1500, "pve2"), up(600, "pve1")), (6, 5, 6, 6));
+    // A node that was away drew nothing meanwhile.
+    let drawn = at(1000, "/nodes/pve3/rrddata?timeframe=hour");
+    assert_eq!(drawn.matches("pressureiofull").count(), 54, "{drawn}");
+}
+
+#[test]
+fn an_old_node_knows_no_pressure_and_no_zones() {
+    let world = demo().old();
+    assert!(!asker(&world).data("/nodes/pve2/rrddata?timeframe=hour").to_string().contains("pressure"));
+    assert!(asker(&world).data("/nodes/pve2/status")["memory"].get("available").is_none());
+    for path in ["/nodes/pve2/sdn/zones", "/cluster/sdn/zones"] {
+        assert_eq!(asker(&world).answer(path).reply.status, 501, "{path}");
+    }
+}
+
+#[test]
+fn packages_wait_for_administrators_to_see_them() {
+    let world = demo();
+    let administrator = Asker { rights: Rights::Administrator, ..asker(&world) };
+    let updates = administrator.data("/nodes/pve2/apt/update");
+    assert_eq!(updates.as_array().unwrap().len(), 5);
+    assert_eq!(updates[1]["Origin"], "Debian");
+    assert!(administrator.data("/nodes/pve2/apt/repositories")["standard-repos"].is_array());
 }

@@ -87,7 +87,7 @@ impl Cluster {
                 self.push_storages(scene, &mut list);
             }
             if wanted(Kind::Sdn) {
-                self.push_networks(kind, &mut list);
+                self.push_networks(kind, scene.now, &mut list);
             }
         }
         list.finish()

@@ -48,15 +48,20 @@ impl Cluster {
     }
 
     fn updates(&self, index: usize, now: i64) -> String {
-        // Nodes are not upgraded at the same time.
-        let round = now.div_euclid(NEWS) + 4 * index as i64;
-        let pending = 1 + usize::try_from(round.rem_euclid(ROUNDS)).unwrap_or_default();
         let mut text = format!("lists {}\n", self.unix(now.div_euclid(NEWS) * NEWS));
-        for (number, package) in PACKAGES.iter().take(pending).enumerate() {
-            let archive = if number % 3 == 1 { "Debian-Security:13/stable-security" } else { "Proxmox:13/stable" };
+        for package in self.pending(index, now) {
+            let archive = if is_debians(package) { "Debian-Security:13/stable-security" } else { "Proxmox:13/stable" };
             let _ = writeln!(text, "Inst {package} [1.0-1] (1.0-2 {archive} [amd64])");
         }
         text
+    }
+
+    /// The packages that wait on a node.
+    pub(super) fn pending(&self, index: usize, now: i64) -> &'static [&'static str] {
+        // Nodes are not upgraded at the same time.
+        let round = now.div_euclid(NEWS) + 4 * index as i64;
+        let pending = 1 + usize::try_from(round.rem_euclid(ROUNDS)).unwrap_or_default();
+        PACKAGES.get(..pending).unwrap_or(PACKAGES)
     }
 
     fn smart(&self, figures: &NodeFigures, index: usize, now: i64) -> String {
@@ -89,4 +94,9 @@ impl Cluster {
              \t    sdb     ONLINE       0     0     {checksums}\n\nerrors: No known data errors\n"
         )
     }
+}
+
+/// Every third one.
+pub(super) fn is_debians(package: &str) -> bool {
+    PACKAGES.iter().position(|known| *known == package).is_some_and(|number| number % 3 == 1)
 }

@@ -19,6 +19,12 @@ pub(super) const CRASH: Cycle = Cycle { first: 150, every: 420, lasts: 50 };
 /// The backup job runs.
 pub(super) const BACKUP: Cycle = Cycle { first: 50, every: 300, lasts: 140 };
 
+/// A service of the unlucky node is dead, a slave of its bond is gone, and its zone of the software-defined network does not
+/// work.
+pub(super) const SERVICE_DEAD: Cycle = Cycle { first: 400, every: 1800, lasts: 1200 };
+pub(super) const SLAVE_GONE: Cycle = Cycle { first: 600, every: 1800, lasts: 900 };
+pub(super) const ZONE_ERROR: Cycle = Cycle { first: 700, every: 3600, lasts: 900 };
+
 /// The part of a crash in which the process still exists.
 pub(super) const CRASH_HANGS: i64 = 20;
 /// From the loss of a node on: its guests are fenced, recovered elsewhere, and running there.

@@ -69,8 +69,8 @@ impl Cluster {
     }
 
     /// The network and SDN entries, and one of a type that a later PVE may invent.
-    pub(super) fn push_networks(&self, kind: Option<Kind>, list: &mut List) {
-        for node in self.nodes.iter() {
+    pub(super) fn push_networks(&self, kind: Option<Kind>, now: i64, list: &mut List) {
+        for (index, node) in self.nodes.iter().enumerate() {
             let id = format!("network/{}/zone/localnetwork", node.name);
             if kind.is_none() && !self.old {
                 list.push(vec![
@@ -88,7 +88,7 @@ impl Cluster {
                 ("type", Value::Text("sdn")),
                 ("sdn", Value::Text("lan")),
                 ("node", Value::Text(&node.name)),
-                ("status", Value::Text("ok")),
+                ("status", Value::Text(if self.is_zone_broken(index, now) { "error" } else { "ok" })),
             ]);
         }
         if kind.is_none() {

@@ -17,6 +17,7 @@ const EMPTY_BY_DESIGN: &[(&str, &str)] = &[
     ("exporter: Events sent", "nobody takes them here"),
     ("hosts: Services", "the demo checks no services"),
     ("hosts: How fast services answer A", "the demo checks no services"),
+    ("node: Services that should run", "all of them run in the demo's first minutes"),
     ("fleet: Clusters K", "alerts of a cluster wait for minutes before they fire"),
 ];
 /// Nothing is wrong in the demo's first minutes.

@@ -1,11 +1,13 @@
 //! One node: Proxmox VE's figures, its system's own where it is read over SSH, and its guests.
 
-use super::grafana::{Dashboard, Row, Variable, series, stat, timeline};
+use super::grafana::{Dashboard, Row, Variable, base, label, series, stat, table, timeline, value};
 use super::{ONLINE, POWER, TO_HOST, busiest, changed, cluster, firing, guests, limits, search, top};
 
 const NODE: &str = "cluster=\"$cluster\", id=\"node/$node\"";
 /// The node as a host over SSH.
 const HOST: &str = "cluster=\"$cluster\", host=\"$cluster-$node\"";
+/// Whether a port is there.
+const UP: super::grafana::Names = &[(1, "yes", super::FINE), (0, "no", super::WARNING)];
 const ITS_GUESTS: &str = "cluster=\"$cluster\", node=\"$node\"";
 const CHOSEN: &str = "cluster=\"$cluster\", node=\"$node\", name=~\".*($search).*\"";
 
@@ -24,7 +26,7 @@ pub fn dashboard() -> Dashboard {
         variables: vec![cluster(), node, search(), top()],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", severity=~\"critical|warning\", cluster=\"$cluster\", node=\"$node\"})",
         events: "cluster=\"$cluster\", kind=~\"node_.+|quorum_.+|ha_.+\"",
-        rows: vec![now(), load(), system(), its_guests()],
+        rows: vec![now(), load(), condition(), system(), its_guests()],
     }
 }
 
@@ -62,6 +64,47 @@ fn load() -> Row {
                 .query(&of("pve_memory_usage_bytes"), "used").query(&of("pve_memory_size_bytes"), "there is").query(&of("pve_node_swap_usage_bytes"), "swap used"),
             series("Network", "What the node's physical network cards receive (up) and send (down).", "Bps")
                 .query(&rate("pve_node_network_receive_bytes_total"), "receives").below(&rate("pve_node_network_transmit_bytes_total"), "sends"),
+        ],
+    }
+}
+
+fn condition() -> Row {
+    let pressure = |resource: &str, kind: &str| {
+        format!("max(pve_node_pressure_ratio{{{NODE}, resource=\"{resource}\", kind=\"{kind}\"}})")
+    };
+    let services = vec![
+        label("service", "Service"),
+        label("state", "State"),
+        base(&format!("max by (service, state) (pve_node_service_state{{{NODE}, state!=\"active\"}}) and on (service) max by (service) (pve_node_service_enabled{{{NODE}}}) == 1")),
+    ];
+    let ports = vec![
+        label("device", "Bridge or bond"),
+        label("member", "Port"),
+        value("Set up", "none", &format!("max by (device, member) (pve_node_network_member_up{{{NODE}}})")).names(UP),
+    ];
+    let certificates = vec![
+        label("file", "Certificate"),
+        label("kind", "Signed by"),
+        base(&format!("max by (file, kind) (pve_node_certificate_info{{{NODE}}})")),
+        value("Ends in", "s", &format!("max by (file) (pve_node_certificate_not_after_timestamp_seconds{{{NODE}}}) - time()")),
+    ];
+    let software = vec![
+        label("version", "Proxmox VE"),
+        label("kernel", "Kernel"),
+        label("boot_mode", "Boots by"),
+        base(&format!("max by (version, kernel, boot_mode) (pve_node_software_info{{{NODE}}})")),
+    ];
+    Row {
+        title: "Its condition",
+        panels: vec![
+            series("Waiting", "Share of the time in which some processes wait, or all of them stall, as Proxmox VE measures it, averaged over a minute. Needs Proxmox VE 9. The dashed line is where the alert begins, for stalled memory or disks.", "percentunit")
+                .query(&pressure("cpu", "some"), "waits for CPU").query(&pressure("memory", "full"), "stalled by memory").query(&pressure("io", "full"), "stalled by disks").limit("host_pressure_ratio").size(12, 7),
+            series("Memory left", "Memory that new processes could have without swapping, and what equal pages of guests save (KSM). Needs Proxmox VE 9.", "bytes")
+                .query(&format!("max(pve_node_memory_available_bytes{{{NODE}}})"), "available").query(&format!("max(pve_node_ksm_shared_bytes{{{NODE}}})"), "saved by KSM").size(12, 7),
+            table("Services that should run", "Services of Proxmox VE that start with the node and do not run; empty where all is well.", services).size(6, 6),
+            table("Ports of bridges and bonds", "Whether each exists and is set up; a cable that is out does not show here.", ports).size(6, 6),
+            table("Certificates", "How long each certificate of the node is valid.", certificates).size(6, 6),
+            table("Software", "What runs on the node.", software).size(6, 6),
         ],
     }
 }
