@@ -8,7 +8,9 @@
 //! over SSH at each scrape, or now and then, as these two; services are connected to.
 
 mod backup_coverage;
+mod ceph;
 mod cluster;
+mod disk;
 mod guest;
 mod guest_config;
 mod ha;
@@ -17,6 +19,7 @@ mod host_smart;
 mod host_updates;
 mod host_zpool;
 mod lock;
+mod lvm;
 mod node;
 mod node_load;
 mod over_ssh;
@@ -28,9 +31,11 @@ pub mod service;
 mod shared;
 mod slow;
 mod storage;
+mod storage_detail;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod zfs;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -60,6 +65,11 @@ pub const ALL: &[&Collector] = &[
     &replication::COLLECTOR,
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
+    &disk::COLLECTOR,
+    &zfs::COLLECTOR,
+    &lvm::COLLECTOR,
+    &storage_detail::COLLECTOR,
+    &ceph::COLLECTOR,
     &host::COLLECTOR,
     &host_updates::COLLECTOR,
     &host_smart::COLLECTOR,
