@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn real_disks_tell_health_and_wear() {
-        let smart = recorded("hand-made/GET_nodes__pve-lab__disks__smart__nvme0n1.json");
+        let smart = recorded("hand-made/GET_nodes__pve-lab__disks__smart__disk=__dev__nvme0n1.json");
         let smart = pve::smart(&smart).expect("SMART");
         let smart = BTreeMap::from([("nvme0n1".to_owned(), (smart.temperature(), smart.power_on()))]);
         let lines = told(&recorded("hand-made/GET_nodes__pve-lab__disks__list.json"), &smart);

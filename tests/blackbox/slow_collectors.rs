@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pve_sentinel::collectors::{self, Ask, Collector, Lane, Per, Subject};
 use pve_sentinel::config::{self, Env};
-use pve_sentinel::inventory::GuestKind;
+use pve_sentinel::inventory::{GuestKind, Inventory};
 use pve_sentinel::metrics::{Family, Own};
 use pve_sentinel::pve::{Client, Error, Limits, Reason, Roots};
 use pve_sentinel::sim::{Certificate, Fault, Source};
@@ -14,21 +14,31 @@ use crate::support::{Cluster, recorded, recorded_body};
 
 /// Asks as the lane does.
 fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error> {
+    asked_with(cluster, collector, "")
+}
+
+/// The same with a table of `[collectors]`.
+fn asked_with(cluster: &Cluster, collector: &Collector, table: &str) -> Result<Vec<Family>, Error> {
     let Lane::Slow(slow) = &collector.lane else { panic!("{} is fast", collector.name) };
-    let text = cluster.config("home");
-    let config = config::parse(&text, Path::new("home.toml"), &Env::new(&|_| None), &[]).unwrap().config;
+    let text = format!("{}\n{table}\n", cluster.config("home"));
+    let env = Env::new(&|_| None);
+    let config = config::parse(&text, Path::new("home.toml"), &env, &collectors::known()).unwrap().config;
     let own = Arc::new(Own::new("test"));
     let limits = Limits { max_body: 1 << 20 };
     let client = Client::new(&config.clusters[0], limits, &Roots::default(), own).unwrap();
     let subject = match slow.per {
         Per::Cluster => Subject::Cluster,
         Per::Node => Subject::Node("pve-lab".into()),
-        Per::Guest => Subject::Guest { kind: GuestKind::Qemu, vmid: 100, node: "pve-lab".into() },
+        Per::Guest | Per::Running => Subject::Guest { kind: GuestKind::Qemu, vmid: 100, node: "pve-lab".into() },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let inventory = Arc::new(Inventory::new(client));
+    let resources = slow.sees_all.then(|| runtime.block_on(inventory.view().resources()).unwrap());
+    let client = inventory.client();
     let place = if slow.per == Per::Cluster { client.entry_node() } else { "pve-lab".to_owned() };
     let permit = client.gate().try_enter(&place, slow.blocks).unwrap();
-    runtime.block_on((slow.fetch)(&Ask::new(&client, &subject, &permit)))
+    let settings = config.collectors.of(collector.name);
+    runtime.block_on((slow.fetch)(&Ask::new(&inventory, &subject, &permit, &settings, resources.as_deref())))
 }
 
 fn slow_ones() -> impl Iterator<Item = &'static Collector> {
@@ -58,15 +68,93 @@ fn they_ask_what_they_announce() {
     for collector in slow_ones() {
         let cluster = Cluster::recorded();
         let families = asked(&cluster, collector).unwrap();
-        // The recorded cluster has no quorum device, and then its name is of no interest.
-        let (calls, told) = if collector.name == "qdevice" { (1, false) } else { (collector.calls.len(), true) };
+        let (calls, told) = match collector.name {
+            // The recorded cluster has none of these, and then the rest is of no interest.
+            "qdevice" | "zfs" | "lvm" | "ceph" => (1, false),
+            // SMART is asked of each disk only where that is wished.
+            "disk" => (1, true),
+            _ => (collector.calls.len(), true),
+        };
         let filled = |call: &&str| call.replace("{node}", "pve-lab").replace("{type}/{vmid}", "qemu/100");
         let expected: Vec<String> = collector.calls.iter().take(calls).map(filled).collect();
         assert_eq!(targets(&cluster), expected, "{}", collector.name);
         assert_eq!(samples(&families) > 0, told, "{}", collector.name);
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 11);
+}
+
+/// The recorded cluster with what was made by hand in place of what it does not have.
+fn completed() -> Cluster {
+    let Source::Recorded(mut replies) = recorded("pve-9.2-cluster", "GET_") else { panic!("no recordings") };
+    let Source::Recorded(hand_made) = recorded("hand-made", "GET_") else { panic!("nothing made by hand") };
+    replies.0.extend(hand_made.0);
+    Cluster::start(1, Source::Recorded(replies), Certificate::Good)
+}
+
+#[test]
+fn disks_pools_and_ceph_are_told_where_they_are() {
+    let smart = "[collectors.disk]\nsmart = true";
+    for (name, table, expected, told) in [
+        ("disk", "", &["/nodes/pve-lab/disks/list"][..], 10),
+        (
+            "disk",
+            smart,
+            &[
+                "/nodes/pve-lab/disks/list",
+                "/nodes/pve-lab/disks/smart?disk=/dev/nvme0n1",
+                "/nodes/pve-lab/disks/smart?disk=/dev/sda",
+                "/nodes/pve-lab/disks/smart?disk=/dev/sdb",
+            ],
+            14,
+        ),
+        (
+            "zfs",
+            "",
+            &[
+                "/nodes/pve-lab/disks/zfs",
+                "/nodes/pve-lab/time",
+                "/nodes/pve-lab/disks/zfs/tank",
+                "/nodes/pve-lab/disks/zfs/rpool",
+            ],
+            24,
+        ),
+        ("lvm", "", &["/nodes/pve-lab/disks/lvmthin"], 5),
+        ("ceph", "", &["/cluster/ceph/status", "/nodes/localhost/ceph/osd", "/nodes/localhost/ceph/pool"], 63),
+    ] {
+        let cluster = completed();
+        let families = asked_with(&cluster, named(name), table).unwrap();
+        assert_eq!(targets(&cluster), expected, "{name}");
+        assert_eq!(samples(&families), told, "{name} {table}");
+    }
+}
+
+#[test]
+fn what_one_pool_cannot_tell_hides_nothing_of_the_others() {
+    let cluster = completed();
+    let words = "command '/sbin/zpool status -P tank' failed: exit code 1";
+    cluster.sims[0].set_fault("/nodes/pve-lab/disks/zfs/tank", refusal(500, words));
+    let families = asked(&cluster, named("zfs")).unwrap();
+    let states = families.iter().find(|family| family.desc.view().name == "pve_zfs_pool_state").unwrap();
+    assert_eq!(states.samples.iter().count(), 2, "the list tells of both");
+    let scans = families.iter().find(|family| family.desc.view().name == "pve_zfs_pool_scanning").unwrap();
+    assert_eq!(scans.samples.iter().count(), 1, "and zpool status of one");
+}
+
+#[test]
+fn no_zfs_and_no_ceph_are_no_failure() {
+    for (name, words) in [
+        ("zfs", "zfsutils-linux not installed"),
+        ("ceph", "binary not installed: /usr/bin/ceph-mon"),
+        ("ceph", "pveceph configuration not initialized"),
+    ] {
+        let cluster = completed();
+        let call = named(name).calls[0].replace("{node}", "pve-lab");
+        cluster.sims[0].set_fault(&call, refusal(500, words));
+        assert_eq!(asked(&cluster, named(name)), Ok(Vec::new()), "{words}");
+        cluster.sims[0].set_fault(&call, refusal(500, "got timeout"));
+        assert!(asked(&cluster, named(name)).is_err(), "{name}: another failure is one");
+    }
 }
 
 #[test]
@@ -87,7 +175,7 @@ fn a_quorum_device_is_told_with_the_name_of_its_cluster() {
 
 #[test]
 fn what_an_older_release_does_not_have_is_absent() {
-    for name in ["node_load", "backup_coverage", "qdevice"] {
+    for name in ["node_load", "backup_coverage", "qdevice", "ceph"] {
         let cluster = Cluster::recorded();
         let call = named(name).calls[0];
         cluster.sims[0].set_fault(call, refusal(501, &format!("Method 'GET {call}' not implemented")));
