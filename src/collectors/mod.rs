@@ -8,9 +8,11 @@
 //! over SSH at each scrape, or now and then, as these two; services are connected to.
 
 mod backup_coverage;
+mod ceph;
 mod certificate;
 mod cluster;
 mod cost;
+mod disk;
 mod guest;
 mod guest_config;
 mod ha;
@@ -19,6 +21,7 @@ mod host_smart;
 mod host_updates;
 mod host_zpool;
 mod lock;
+mod lvm;
 mod network;
 mod node;
 mod node_load;
@@ -35,10 +38,12 @@ mod services;
 mod shared;
 mod slow;
 mod storage;
+mod storage_detail;
 mod subscription;
 #[cfg(test)]
 mod testing;
 mod updates;
+mod zfs;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -77,6 +82,11 @@ pub const ALL: &[&Collector] = &[
     &sdn::COLLECTOR,
     &certificate::COLLECTOR,
     &updates::COLLECTOR,
+    &disk::COLLECTOR,
+    &zfs::COLLECTOR,
+    &lvm::COLLECTOR,
+    &storage_detail::COLLECTOR,
+    &ceph::COLLECTOR,
     &host::COLLECTOR,
     &host_updates::COLLECTOR,
     &host_smart::COLLECTOR,

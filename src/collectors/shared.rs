@@ -4,7 +4,7 @@
 use super::Subject;
 use crate::inventory::{Figure, Usage};
 use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
-use crate::pve::{Answer, Error};
+use crate::pve::{Answer, Error, Reason};
 
 pub(super) static UP: Desc = Desc {
     name: "pve_up",
@@ -91,6 +91,27 @@ pub(super) fn if_known(answer: Result<Answer, Error>) -> Result<Option<Answer>, 
     }
 }
 
+/// The answer, or none where the node says in one of these words that it has nothing of the kind, or is too old to know it.
+pub(super) fn if_there(answer: Result<Answer, Error>, words: &[&str]) -> Result<Option<Answer>, Error> {
+    match if_known(answer) {
+        Err(Error { reason: Reason::Status(_, said), .. }) if words.iter().any(|word| said.contains(word)) => Ok(None),
+        answer => answer,
+    }
+}
+
+/// The answer, or none where the node answers that it cannot tell: what others tell stands.
+pub(super) fn if_told(answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
+    match answer {
+        Err(Error { reason: Reason::Status(..), .. }) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// The node that was asked about; empty where it is no node.
+pub(super) fn node_of(subject: &Subject) -> &str {
+    if let Subject::Node(node) = subject { node } else { "" }
+}
+
 /// The families of [`Usage`], which nodes and guests have in common.
 pub(super) const USAGE: [&Desc; 7] = [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &DISK, &DISK_SIZE, &UPTIME];
 
@@ -98,4 +119,24 @@ pub(super) const USAGE: [&Desc; 7] = [&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_S
 pub(super) fn usage(usage: &Usage) -> [Option<f64>; 7] {
     [usage.cpu_ratio, usage.cpu_limit, usage.memory, usage.memory_size, usage.disk, usage.disk_size, usage.uptime]
         .map(Figure::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absence_is_told_from_failure() {
+        let failed = |reason| Err(Error { endpoint: String::new(), path: String::new(), reason });
+        let status = |code, words: &str| failed(Reason::Status(code, words.to_owned()));
+        let words = &["not installed"];
+        assert!(if_there(status(500, "zfsutils-linux not installed"), words).is_ok_and(|answer| answer.is_none()));
+        assert!(if_there(status(501, "Method not implemented"), words).is_ok_and(|answer| answer.is_none()));
+        assert!(if_there(status(500, "command failed"), words).is_err());
+        assert!(if_there(failed(Reason::Forbidden("not installed".to_owned())), words).is_err());
+        assert!(if_there(Ok(Answer::of("{}")), words).is_ok_and(|answer| answer.is_some()));
+        assert!(if_told(status(500, "command failed")).is_ok_and(|answer| answer.is_none()));
+        assert!(if_told(failed(Reason::Unreachable("refused".to_owned()))).is_err());
+        assert_eq!(node_of(&Subject::Node("a".into())), "a");
+    }
 }

@@ -10,6 +10,21 @@ pub(super) fn midnight(text: &str) -> Option<f64> {
     Some(f64::from(days(year, month, day)?) * f64::from(DAY))
 }
 
+/// A time written as C does, such as `Sun Nov  9 00:36:35 2025`, in seconds since 1970 by the clock that it was read from,
+/// which tells no time zone.
+pub(super) fn clock_time(text: &str) -> Option<f64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_whitespace().skip(1);
+    let month = words.next()?;
+    let month = u32::try_from(MONTHS.iter().position(|name| *name == month)?).ok()? + 1;
+    let day: u32 = words.next()?.parse().ok()?;
+    let mut clock = words.next()?.splitn(3, ':').map(|part| part.parse::<u8>().ok().map(u32::from));
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let days = days(words.next()?.parse().ok()?, month, day)?;
+    let is_time = hour < 24 && minute < 60 && second <= 60;
+    is_time.then(|| f64::from(days) * f64::from(DAY) + f64::from(hour * 3600 + minute * 60 + second))
+}
+
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
 }
@@ -88,7 +103,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn times_of_a_clock_on_the_wall() {
+        for (text, expected) in [
+            ("Thu Jan  1 00:00:00 1970", Some(0.0)),
+            ("Sun Nov  9 00:36:35 2025", Some(1_762_648_595.0)),
+            ("Thu Feb 29 23:59:59 2024", Some(1_709_251_199.0)),
+            ("Sun Foo  9 00:36:35 2025", None),
+            ("Sun Nov 31 00:36:35 2025", None),
+            ("Sun Nov  9 24:36:35 2025", None),
+            ("Sun Nov  9 2025", None),
+            ("", None),
+        ] {
+            assert_eq!(clock_time(text), expected, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_clock_panics(text in "(.{0,30}|[A-Z][a-z]{2} (Jan|Dec) [0-9]{1,12} [0-9:]{1,12} [0-9]{1,12})") {
+            prop_assert!(clock_time(&text).is_none_or(|seconds| seconds >= 0.0));
+        }
+
         #[test]
         fn no_text_panics(text in prop_oneof![".{0,12}", "[0-9-]{10}", "[0-9]{4}-[0-9]{2}-[0-9]{2}"]) {
             if let Some(seconds) = midnight(&text) {

@@ -49,6 +49,20 @@ fn what_is_off_is_told_where_it_is_wanted() {
     }
 }
 
+/// Disks that tell of themselves, pools and Ceph: the recorded cluster has none of them.
+#[test]
+fn what_was_made_by_hand_is_told_whole() {
+    let Source::Recorded(mut replies) = recorded("pve-9.2-cluster", "GET_") else { panic!("no recordings") };
+    let Source::Recorded(hand_made) = recorded("hand-made", "GET_") else { panic!("nothing made by hand") };
+    replies.0.extend(hand_made.0);
+    let cluster = Cluster::start(1, Source::Recorded(replies), Certificate::Good);
+    let exporter = Exporter::serve_all(&format!("{}\n[collectors.disk]\nsmart = true\n", cluster.config("home")));
+    for name in ["disk", "zfs", "lvm", "ceph"] {
+        let page = exporter.settled_page(&format!("/metrics?collect[]={name}"), &[name]);
+        check_golden(&format!("hand-made/{name}.prom"), &masked(&page));
+    }
+}
+
 #[test]
 fn locks_and_fractions_of_a_cpu_are_told() {
     let cluster = Cluster::recorded();
@@ -174,10 +188,7 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
     for (path, words) in [
         ("/metrics?cluster=hmoe", "hmoe"),
         ("/metrics?cluster=hmoe", "home, lab"),
-        (
-            "/metrics?collect[]=guests",
-            &format!("{}, discovery, process", on.join(", ")),
-        ),
+        ("/metrics?collect[]=guests", &format!("{}, discovery, process", on.join(", "))),
     ] {
         let reply = exporter.get(path);
         assert_eq!(reply.status, 400, "{path}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pve_sentinel::collectors::{self, Ask, Collector, Lane, Per, Subject};
-use pve_sentinel::config::{self, CollectorSettings, Env};
+use pve_sentinel::config::{self, Env};
 use pve_sentinel::inventory::{GuestKind, Inventory};
 use pve_sentinel::metrics::{Family, Own};
 use pve_sentinel::pve::{Client, Error, Limits, Reason, Roots};
@@ -14,9 +14,15 @@ use crate::support::{Cluster, recorded, recorded_body};
 
 /// Asks as the lane does.
 fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error> {
+    asked_with(cluster, collector, "")
+}
+
+/// The same with a table of `[collectors]`.
+fn asked_with(cluster: &Cluster, collector: &Collector, table: &str) -> Result<Vec<Family>, Error> {
     let Lane::Slow(slow) = &collector.lane else { panic!("{} is fast", collector.name) };
-    let text = cluster.config("home");
-    let config = config::parse(&text, Path::new("home.toml"), &Env::new(&|_| None), &[]).unwrap().config;
+    let text = format!("{}\n{table}\n", cluster.config("home"));
+    let env = Env::new(&|_| None);
+    let config = config::parse(&text, Path::new("home.toml"), &env, &collectors::known()).unwrap().config;
     let own = Arc::new(Own::new("test"));
     let limits = Limits { max_body: 1 << 20 };
     let client = Client::new(&config.clusters[0], limits, &Roots::default(), own).unwrap();
@@ -31,7 +37,7 @@ fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error>
     let client = inventory.client();
     let place = if slow.per == Per::Cluster { client.entry_node() } else { "pve-lab".to_owned() };
     let permit = client.gate().try_enter(&place, slow.blocks).unwrap();
-    let settings = CollectorSettings::default();
+    let settings = config.collectors.of(collector.name);
     runtime.block_on((slow.fetch)(&Ask::new(&inventory, &subject, &permit, &settings, resources.as_deref())))
 }
 
@@ -62,9 +68,13 @@ fn they_ask_what_they_announce() {
     for collector in slow_ones() {
         let cluster = Cluster::recorded();
         let families = asked(&cluster, collector).unwrap();
-        // The recorded cluster has neither a quorum device nor zones, and then what they are is of no interest.
-        let nothing = matches!(collector.name, "qdevice" | "sdn");
-        let (calls, told) = if nothing { (1, false) } else { (collector.calls.len(), true) };
+        let (calls, told) = match collector.name {
+            // The recorded cluster has none of these, and then the rest is of no interest.
+            "qdevice" | "sdn" | "zfs" | "lvm" | "ceph" => (1, false),
+            // SMART is asked of each disk only where that is wished.
+            "disk" => (1, true),
+            _ => (collector.calls.len(), true),
+        };
         let filled = |call: &&str| call.replace("{node}", "pve-lab").replace("{type}/{vmid}", "qemu/100");
         let expected: Vec<String> = collector.calls.iter().take(calls).map(filled).collect();
         assert_eq!(targets(&cluster), expected, "{}", collector.name);
@@ -72,6 +82,79 @@ fn they_ask_what_they_announce() {
         count += 1;
     }
     assert!(count >= 13, "{count}");
+}
+
+/// The recorded cluster with what was made by hand in place of what it does not have.
+fn completed() -> Cluster {
+    let Source::Recorded(mut replies) = recorded("pve-9.2-cluster", "GET_") else { panic!("no recordings") };
+    let Source::Recorded(hand_made) = recorded("hand-made", "GET_") else { panic!("nothing made by hand") };
+    replies.0.extend(hand_made.0);
+    Cluster::start(1, Source::Recorded(replies), Certificate::Good)
+}
+
+#[test]
+fn disks_pools_and_ceph_are_told_where_they_are() {
+    let smart = "[collectors.disk]\nsmart = true";
+    for (name, table, expected, told) in [
+        ("disk", "", &["/nodes/pve-lab/disks/list"][..], 10),
+        (
+            "disk",
+            smart,
+            &[
+                "/nodes/pve-lab/disks/list",
+                "/nodes/pve-lab/disks/smart?disk=/dev/nvme0n1",
+                "/nodes/pve-lab/disks/smart?disk=/dev/sda",
+                "/nodes/pve-lab/disks/smart?disk=/dev/sdb",
+            ],
+            14,
+        ),
+        (
+            "zfs",
+            "",
+            &[
+                "/nodes/pve-lab/disks/zfs",
+                "/nodes/pve-lab/time",
+                "/nodes/pve-lab/disks/zfs/tank",
+                "/nodes/pve-lab/disks/zfs/rpool",
+            ],
+            24,
+        ),
+        ("lvm", "", &["/nodes/pve-lab/disks/lvmthin"], 5),
+        ("ceph", "", &["/cluster/ceph/status", "/nodes/localhost/ceph/osd", "/nodes/localhost/ceph/pool"], 63),
+    ] {
+        let cluster = completed();
+        let families = asked_with(&cluster, named(name), table).unwrap();
+        assert_eq!(targets(&cluster), expected, "{name}");
+        assert_eq!(samples(&families), told, "{name} {table}");
+    }
+}
+
+#[test]
+fn what_one_pool_cannot_tell_hides_nothing_of_the_others() {
+    let cluster = completed();
+    let words = "command '/sbin/zpool status -P tank' failed: exit code 1";
+    cluster.sims[0].set_fault("/nodes/pve-lab/disks/zfs/tank", refusal(500, words));
+    let families = asked(&cluster, named("zfs")).unwrap();
+    let states = families.iter().find(|family| family.desc.view().name == "pve_zfs_pool_state").unwrap();
+    assert_eq!(states.samples.iter().count(), 2, "the list tells of both");
+    let scans = families.iter().find(|family| family.desc.view().name == "pve_zfs_pool_scanning").unwrap();
+    assert_eq!(scans.samples.iter().count(), 1, "and zpool status of one");
+}
+
+#[test]
+fn no_zfs_and_no_ceph_are_no_failure() {
+    for (name, words) in [
+        ("zfs", "zfsutils-linux not installed"),
+        ("ceph", "binary not installed: /usr/bin/ceph-mon"),
+        ("ceph", "pveceph configuration not initialized"),
+    ] {
+        let cluster = completed();
+        let call = named(name).calls[0].replace("{node}", "pve-lab");
+        cluster.sims[0].set_fault(&call, refusal(500, words));
+        assert_eq!(asked(&cluster, named(name)), Ok(Vec::new()), "{words}");
+        cluster.sims[0].set_fault(&call, refusal(500, "got timeout"));
+        assert!(asked(&cluster, named(name)).is_err(), "{name}: another failure is one");
+    }
 }
 
 #[test]
@@ -106,7 +189,7 @@ fn zones_are_told_with_their_types() {
 
 #[test]
 fn what_an_older_release_does_not_have_is_absent() {
-    for name in ["node_load", "backup_coverage", "qdevice", "node_pressure", "sdn"] {
+    for name in ["node_load", "backup_coverage", "qdevice", "node_pressure", "sdn", "ceph"] {
         let cluster = Cluster::recorded();
         let call = named(name).calls[0].replace("{node}", "pve-lab");
         let path = call.split('?').next().unwrap();

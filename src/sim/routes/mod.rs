@@ -1,5 +1,6 @@
 //! Paths, parameters and rights of the simulated world's API.
 
+mod disks;
 mod nodes;
 mod power;
 mod tasks;
@@ -123,6 +124,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         | "/cluster/config/nodes"
         | "/cluster/backup"
         | "/cluster/ha/status/current"
+        | "/cluster/ceph/status"
         | "/cluster/config/qdevice" => &[],
         "/cluster/sdn/zones" if !cluster.old => &[],
         _ => return Err(not_implemented(call)),
@@ -153,6 +155,10 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/backup" if call.rights.holds("Sys.Audit") => ok(cluster.backup_jobs(second(call.now), call.order())),
         "/cluster/backup" => ok("{\"data\":[]}".to_owned()),
         "/cluster/ha/status/current" => ok(cluster.ha_status(second(call.now), call.node, call.order())),
+        "/cluster/ceph/status" => {
+            audit(call, "/", "Sys.Audit|Datastore.Audit")?;
+            disks::ceph_status(world, call)
+        }
         "/nodes" => ok(world.node_list(call)),
         _ => ok(permissions(call.rights, cluster.old, call.order())),
     }))

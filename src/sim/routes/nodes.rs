@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::workers::NodeState;
 use super::super::world::{Silent, World, second};
-use super::{Answer, Call, Parameters, Reply, tasks, upkeep};
+use super::{Answer, Call, Parameters, Reply, disks, tasks, upkeep};
 use super::{audit, check_names, failed, forbidden, invalid, not_implemented, ok, protected};
 
 /// After so long pveproxy gives up on another node.
@@ -63,6 +63,7 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             let what = path.split_once('/').map_or("", |(_, what)| what);
             upkeep::answer(world, call, (node, what), parameters)
         }
+        [_, "disks" | "storage" | "time" | "ceph", ..] => disks::of_node(world, call, &parts, parameters),
         [node, "tasks", rest @ ..] => tasks::of_node(world, call, node, rest, parameters),
         _ => Err(not_implemented(call)),
     }

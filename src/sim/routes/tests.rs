@@ -365,10 +365,7 @@ fn a_nodes_condition_is_told_as_recorded() {
 fn a_node_has_its_troubles_now_and_then() {
     let world = demo();
     let at = |now: u64, path: &str| Asker { now, ..asker(&world) }.data(path).to_string();
-    for (path, sign, begins, ends) in [
-        ("/services", "failed", 400, 1600),
-        ("/sdn/zones", "error", 700, 1600),
-    ] {
+    for (path, sign, begins, ends) in [("/services", "failed", 400, 1600), ("/sdn/zones", "error", 700, 1600)] {
         for (now, expected) in [(begins - 1, false), (begins, true), (ends - 1, true), (ends, false)] {
             assert_eq!(at(now, &format!("/nodes/pve2{path}")).contains(sign), expected, "{path} {now}");
             assert!(!at(now, &format!("/nodes/pve1{path}")).contains(sign), "{path} {now}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::noise::hash;
 use super::cluster::{Cluster, tick};
+use super::disks::{SCRUBS, c_date};
 use super::machine::section;
 use super::node::NodeFigures;
 
@@ -12,8 +13,6 @@ use super::node::NodeFigures;
 const NEWS: i64 = 240;
 /// So many times news, then somebody upgrades.
 const ROUNDS: i64 = 15;
-/// In seconds; so often, a pool is scrubbed.
-const SCRUBS: i64 = 1800;
 
 const PACKAGES: &[&str] = &[
     "pve-manager",
@@ -67,8 +66,8 @@ impl Cluster {
     fn smart(&self, figures: &NodeFigures, index: usize, now: i64) -> String {
         let serial = hash(self.seed, 93, index as u64) % 1_000_000;
         let heat = 36.0 + figures.cpu * 20.0;
-        let hours = 9000 + index as i64 * 700 + now.div_euclid(3600);
-        let used = 4 + index as i64 * 3 + hours / 8000;
+        let hours = self.disk_hours(index, now);
+        let used = self.nvme_used(index, now);
         format!(
             "{{\"smartctl\":{{\"version\":[7,4],\"exit_status\":0}},\"device\":{{\"name\":\"/dev/nvme0n1\",\"type\":\"nvme\"}},\
              \"model_name\":\"Simulated NVMe 960GB\",\"serial_number\":\"SIM{serial:06}\",\"firmware_version\":\"1.0\",\
@@ -80,16 +79,10 @@ impl Cluster {
 
     fn zpool(&self, index: usize, now: i64) -> String {
         let ended = now.div_euclid(SCRUBS) * SCRUBS;
-        let date = self.unix(ended).min(253_402_300_799);
-        // Sun, 09 Nov 2025 00:36:35 GMT
-        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(date));
-        let words: Vec<&str> = date.split([' ', ',']).filter(|word| !word.is_empty()).collect();
-        let [day, number, month, year, clock, ..] = words.as_slice() else { return String::new() };
-        let number = number.trim_start_matches('0');
-        let checksums = hash(self.seed, 94, index as u64) % 2 * now.div_euclid(600).unsigned_abs();
+        let date = c_date(self.unix(ended));
+        let checksums = self.checksum_errors(index, now);
         format!(
-            "  pool: tank\n state: ONLINE\n  scan: scrub repaired 0B in 00:12:34 with 0 errors on {day} {month} {number:>2} \
-             {clock} {year}\nconfig:\n\n\tNAME        STATE     READ WRITE CKSUM\n\ttank        ONLINE       0     0     0\n\
+            "  pool: tank\n state: ONLINE\n  scan: scrub repaired 0B in 00:12:34 with 0 errors on {date}\nconfig:\n\n\tNAME        STATE     READ WRITE CKSUM\n\ttank        ONLINE       0     0     0\n\
              \t  mirror-0  ONLINE       0     0     0\n\t    sda     ONLINE       0     0     0\n\
              \t    sdb     ONLINE       0     0     {checksums}\n\nerrors: No known data errors\n"
         )

@@ -84,6 +84,11 @@ pub(super) enum Part {
 }
 
 impl Cycle {
+    /// In seconds: when first, how often, how long.
+    pub(super) const fn new(first: i64, every: i64, lasts: i64) -> Self {
+        Self { first, every, lasts }
+    }
+
     /// When the latest of them began, if one has.
     pub(super) fn latest(self, now: i64) -> Option<i64> {
         (now >= self.first).then(|| now - (now - self.first).rem_euclid(self.every))

@@ -1,7 +1,10 @@
 //! Storages, networks, and entries of a type that no client knows.
 
+use std::time::Duration;
+
 use super::super::json::{Field, List, Value};
-use super::cluster::{Cluster, Kind, SAMPLE, Scene};
+use super::super::noise::Shuffle;
+use super::cluster::{Cluster, Kind, SAMPLE, Scene, tick};
 use super::node::root_disk_used;
 use super::population::GIB;
 
@@ -64,6 +67,60 @@ impl Cluster {
         enabled.chain([(DISABLED, 0, 0)]).collect()
     }
 
+    /// The body of `GET /nodes/N/storage`: as the node finds them, the disabled one among them.
+    pub(in super::super) fn node_storages(&self, node: usize, now: Duration, order: Shuffle) -> String {
+        let mut list = List::new(order, 1024);
+        for storage in self.storages() {
+            let used = self.used_at(storage, tick(now), node);
+            let content = list.disordered(storage.content);
+            list.push(vec![
+                ("storage", Value::Text(storage.name)),
+                ("type", Value::Text(storage.plugin)),
+                ("content", Value::Text(&content)),
+                ("shared", Value::Whole(u64::from(storage.shared))),
+                ("enabled", Value::Whole(1)),
+                ("active", Value::Whole(1)),
+                ("total", Value::Whole(storage.size)),
+                ("used", Value::Whole(used)),
+                // A twentieth is kept for root, as ext4 does.
+                (
+                    "avail",
+                    Value::Whole((storage.size - used).saturating_sub(if storage.plugin == "dir" {
+                        storage.size / 20
+                    } else {
+                        0
+                    })),
+                ),
+                ("used_fraction", Value::Real(used as f64 / storage.size as f64)),
+            ]);
+        }
+        let zeros = ["enabled", "active", "total", "used", "avail"].map(|key| (key, Value::Whole(0)));
+        let mut disabled = vec![
+            ("storage", Value::Text(DISABLED)),
+            ("type", Value::Text("nfs")),
+            ("content", Value::Text("backup")),
+            ("shared", Value::Whole(1)),
+        ];
+        disabled.extend(zeros);
+        list.push(disabled);
+        list.finish()
+    }
+
+    /// Data in the thin pool, which is a storage, too.
+    pub(super) fn thin_pool_used(&self, node: usize, now: i64) -> u64 {
+        self.used_at(&LOCAL_LVM, now, node)
+    }
+
+    /// Ceph's pool: its size, and the bytes in it.
+    pub(super) fn ceph_storage(&self, now: i64) -> (u64, u64) {
+        (CEPH.size, self.used_at(&CEPH, now, 0))
+    }
+
+    /// Whether the nodes have Ceph.
+    pub(in super::super) fn has_ceph(&self) -> bool {
+        self.storages().iter().any(|storage| storage.plugin == CEPH.plugin)
+    }
+
     fn storages(&self) -> &'static [Storage] {
         if self.nodes.len() > 1 { &[LOCAL, LOCAL_LVM, CEPH, BACKUP] } else { &[LOCAL, LOCAL_LVM, BACKUP] }
     }
@@ -100,6 +157,10 @@ impl Cluster {
     fn used(&self, storage: &Storage, scene: &Scene, node: usize) -> u64 {
         // A lost node repeats its last word.
         let time = self.plot.outage_of(node, scene.now).map_or(scene.now, |begin| begin - SAMPLE);
+        self.used_at(storage, time, node)
+    }
+
+    fn used_at(&self, storage: &Storage, time: i64, node: usize) -> u64 {
         let minutes = u64::try_from(time / 60).unwrap_or(0);
         match storage.name {
             "local" => root_disk_used(&self.nodes[node], time),

@@ -94,7 +94,9 @@ impl Cluster {
                 "avail": (spec.disk - figures.disk).saturating_sub(spec.disk / 20),
             },
         });
-        if self.old && let Some(memory) = status["memory"].as_object_mut() {
+        if self.old
+            && let Some(memory) = status["memory"].as_object_mut()
+        {
             memory.remove("available");
         }
         said(status, call.order())

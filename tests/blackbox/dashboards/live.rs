@@ -15,6 +15,7 @@ const EMPTY_BY_DESIGN: &[(&str, &str)] = &[
     ("exporter: Errors", "nothing fails in the demo's first minutes"),
     ("exporter: Control", "the demo lets nobody switch guests"),
     ("exporter: Events sent", "nobody takes them here"),
+    ("ceph: What Ceph complains of", "Ceph is well in the demo's first minutes"),
     ("hosts: Services", "the demo checks no services"),
     ("hosts: How fast services answer A", "the demo checks no services"),
     ("node: Services that should run", "all of them run in the demo's first minutes"),

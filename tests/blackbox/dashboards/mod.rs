@@ -3,6 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test --test blackbox dashboards::` writes `dashboards/*.json` from the descriptions here.
 
 mod backup;
+mod ceph;
 mod cluster;
 mod exporter;
 mod fleet;
@@ -75,6 +76,7 @@ pub fn all() -> Vec<Dashboard> {
         node::dashboard(),
         guest::dashboard(),
         storage::dashboard(),
+        ceph::dashboard(),
         backup::dashboard(),
         hosts::dashboard(),
         exporter::dashboard(),

@@ -75,7 +75,9 @@ fn condition() -> Row {
     let services = vec![
         label("service", "Service"),
         label("state", "State"),
-        base(&format!("max by (service, state) (pve_node_service_state{{{NODE}, state!=\"active\"}}) and on (service) max by (service) (pve_node_service_enabled{{{NODE}}}) == 1")),
+        base(&format!(
+            "max by (service, state) (pve_node_service_state{{{NODE}, state!=\"active\"}}) and on (service) max by (service) (pve_node_service_enabled{{{NODE}}}) == 1"
+        )),
     ];
     let ports = vec![
         label("device", "Bridge or bond"),
@@ -86,7 +88,11 @@ fn condition() -> Row {
         label("file", "Certificate"),
         label("kind", "Signed by"),
         base(&format!("max by (file, kind) (pve_node_certificate_info{{{NODE}}})")),
-        value("Ends in", "s", &format!("max by (file) (pve_node_certificate_not_after_timestamp_seconds{{{NODE}}}) - time()")),
+        value(
+            "Ends in",
+            "s",
+            &format!("max by (file) (pve_node_certificate_not_after_timestamp_seconds{{{NODE}}}) - time()"),
+        ),
     ];
     let software = vec![
         label("version", "Proxmox VE"),

@@ -1,9 +1,13 @@
 //! Storages, and the disks below them where hosts tell of them.
 
-use super::grafana::{Dashboard, Row, Variable, bar, label, series, stat, table, value};
-use super::{CRITICAL, FINE, Names, TO_CLUSTER, TO_GUEST, TO_HOST, WARNING, any, bad, clusters, hidden, limits, named};
+use super::grafana::{Dashboard, Panel, Row, Variable, bar, base, label, series, stat, table, value};
+use super::{
+    CRITICAL, FINE, Names, TO_CLUSTER, TO_GUEST, TO_HOST, TO_NODE, WARNING, any, bad, clusters, hidden, limits, named,
+};
 
 const WHICH: &str = "cluster=~\"$cluster\", storage=~\"$storage\"";
+/// Of nodes.
+const NODES: &str = "cluster=~\"$cluster\"";
 const HEALTH: Names = &[(1, "well", FINE), (0, "failing", CRITICAL)];
 
 pub fn dashboard() -> Dashboard {
@@ -19,9 +23,9 @@ pub fn dashboard() -> Dashboard {
         title: "Proxmox VE / Storage",
         description: "Storages, how full they are and when they will be, disks of containers, and the disks and pools of hosts.",
         variables: vec![clusters(), storage],
-        marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Storage|HostDisk|HostZpool|HostRAID).+\", cluster=~\"$cluster|\"})",
+        marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Storage|Disk|ZFS|ThinPool|HostDisk|HostZpool|HostRAID).+\", cluster=~\"$cluster|\"})",
         events: "cluster=~\"$cluster|\", kind=~\"storage_.+\"",
-        rows: vec![now(), over_time(), disks()],
+        rows: vec![now(), over_time(), of_nodes(), disks()],
     }
 }
 
@@ -90,6 +94,93 @@ fn over_time() -> Row {
     }
 }
 
+/// What the API tells of the nodes' disks.
+fn of_nodes() -> Row {
+    let disk = |metric: &str| format!("max by (cluster, id) ({metric}{{cluster=~\"$cluster\"}})");
+    let disks = vec![
+        label("node", "Node").link(TO_NODE.0, TO_NODE.1),
+        label("device", "Device"),
+        label("model", "Model"),
+        label("used", "Used as"),
+        hidden("cluster"),
+        hidden("id"),
+        base("topk(100, max by (cluster, id, node, device, model, used) (pve_node_disk_info{cluster=~\"$cluster\"}))"),
+        value("Health", "none", &format!("bottomk(100, {})", disk("pve_node_disk_smart_healthy"))).names(HEALTH),
+        bar("Worn", &format!("topk(100, {})", disk("pve_node_disk_wear_ratio"))).steps(&limits(&["disk_wear_ratio"])),
+        value("Size", "bytes", &format!("topk(100, {})", disk("pve_node_disk_size_bytes"))),
+    ];
+    Row {
+        title: "Disks and pools of nodes",
+        panels: vec![
+            table(
+                "Disks of nodes",
+                "What Proxmox VE tells of at most a hundred disks. With the collector disk.",
+                disks,
+            )
+            .sort("Health", false)
+            .size(24, 8),
+            zfs_of_nodes(),
+            thin_pools(),
+        ],
+    }
+}
+
+fn zfs_of_nodes() -> Panel {
+    let which = NODES;
+    let pool = |metric: &str| format!("topk(100, max by (cluster, id) ({metric}{{{which}}}))");
+    let online = format!("max by (cluster, id) (pve_zfs_pool_state{{state=\"online\", {which}}})");
+    let others = format!("max by (cluster, id) (pve_zfs_pool_state{{state!=\"online\", {which}}}) * 0");
+    let used = format!(
+        "topk(100, max by (cluster, id) (pve_zfs_pool_usage_bytes{{{which}}} / (pve_zfs_pool_size_bytes > 0)))"
+    );
+    let columns = vec![
+        label("node", "Node").link(TO_NODE.0, TO_NODE.1),
+        label("pool", "Pool"),
+        hidden("cluster"),
+        hidden("id"),
+        base(&format!("topk(100, max by (cluster, id, node, pool) (pve_zfs_pool_info{{{which}}}))")),
+        value("Health", "none", &format!("bottomk(100, {online} or {others})")).names(HEALTH),
+        bar("Used", &used),
+        value("Lost files", "short", &pool("pve_zfs_pool_data_errors")).steps(&[(1.0, CRITICAL)]),
+        value(
+            "Errors of disks",
+            "short",
+            &format!(
+                "topk(100, sum by (cluster, id) (max by (cluster, id, type) (pve_zfs_pool_device_errors{{{which}}})))"
+            ),
+        )
+        .steps(&[(1.0, WARNING)]),
+        value(
+            "Last scrub ago",
+            "s",
+            &format!("topk(100, time() - max by (cluster, id) (pve_zfs_pool_scrub_timestamp_seconds{{{which}}}))"),
+        ),
+    ];
+    table("ZFS pools of nodes", "What Proxmox VE tells of at most a hundred pools. With the collector zfs.", columns)
+        .sort("Health", false)
+        .size(12, 8)
+}
+
+fn thin_pools() -> Panel {
+    let which = NODES;
+    let ratio = |used: &str, size: &str| format!("topk(100, max by (cluster, id) ({used}{{{which}}} / ({size} > 0)))");
+    let columns = vec![
+        label("node", "Node").link(TO_NODE.0, TO_NODE.1),
+        label("vg", "Group"),
+        label("lv", "Pool"),
+        hidden("cluster"),
+        hidden("id"),
+        base(&format!("topk(100, max by (cluster, id, node, vg, lv) (pve_lvm_thin_info{{{which}}}))")),
+        bar("Data", &ratio("pve_lvm_thin_usage_bytes", "pve_lvm_thin_size_bytes")).steps(&limits(&["thin_pool_ratio"])),
+        bar("Metadata", &ratio("pve_lvm_thin_metadata_usage_bytes", "pve_lvm_thin_metadata_size_bytes"))
+            .steps(&limits(&["thin_pool_metadata_ratio"])),
+        value("Size", "bytes", &format!("topk(100, max by (cluster, id) (pve_lvm_thin_size_bytes{{{which}}}))")),
+    ];
+    table("Thin pools", "How full LVM's thin pools are, of at most a hundred. With the collector lvm.", columns)
+        .sort("Data", true)
+        .size(12, 8)
+}
+
 fn disks() -> Row {
     let host = "cluster=~\"$cluster|\"";
     let disk = |metric: &str| format!("max by (host, device) ({metric}{{{host}}})");
@@ -98,7 +189,7 @@ fn disks() -> Row {
         label("host", "Host").link(TO_HOST.0, TO_HOST.1),
         label("device", "Disk"),
         label("model", "Model"),
-        super::grafana::base(&format!("topk(100, max by (host, device, model) (pve_host_disk_info{{{host}}}))")),
+        base(&format!("topk(100, max by (host, device, model) (pve_host_disk_info{{{host}}}))")),
         value("Health", "none", &format!("bottomk(100, {})", disk("pve_host_disk_smart_healthy"))).names(HEALTH),
         bar("Worn", &format!("topk(100, {})", disk("pve_host_disk_wear_ratio")))
             .steps(&limits(&["host_disk_wear_ratio"])),

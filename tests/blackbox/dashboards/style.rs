@@ -106,7 +106,7 @@ fn panels_say_what_they_show() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert_eq!(uids.len(), 8);
+    assert_eq!(uids.len(), 9);
 }
 
 fn all_have_legends(panel: &Value) -> bool {
