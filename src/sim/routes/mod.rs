@@ -2,6 +2,7 @@
 
 mod nodes;
 mod power;
+mod storage;
 mod tasks;
 
 use std::time::Duration;
