@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::shared::{Column, flag};
-use super::{Ask, Asking, Collector, Key, KeyKind, Lane, Need, Per, Preset, Slow, Subject};
+use super::shared::{Column, flag, if_known};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
+use crate::config::{CollectorKey, KeyKind, Preset};
 use crate::ids::GuestSelection;
 use crate::inventory::{BackupTask, Guest, GuestBackups};
 use crate::metrics::{Desc, Family, Kind, Labels};
@@ -22,8 +23,8 @@ const LINES: usize = 5000;
 const LOG_PAGES: usize = 20;
 /// Logs that are read at once; the others have their turn at the next time. The newest come first.
 const LOGS: usize = 20;
-/// What is older is not looked for, unless told otherwise.
-const LOOKBACK: Duration = Duration::from_hours(35 * 24);
+/// What ended so many seconds ago is not looked for: more than a month, as some back up once a month.
+const LOOKBACK: i64 = 40 * 86_400;
 
 /// One call per node, and two at least for each task that has ended since; a backup is old after hours or days.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -36,11 +37,19 @@ pub(super) const COLLECTOR: Collector = Collector {
     calls: &[LIST, LOG],
     families: &[&SUCCESS, &ATTEMPT, &ATTEMPT_OK, &DURATION, &SIZE, &TRANSFERRED, &RUNNING, &EXCLUDED],
     preset: Some(Preset::Default),
-    options: &[
-        Key { name: "exclude", kind: KeyKind::Guests, about: "guests that are not backed up on purpose" },
-        Key { name: "lookback", kind: KeyKind::Duration, about: "how far back backups are looked for; default 35d" },
-    ],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Node, blocks: false, max_in_flight: None, fetch }),
+    options: &[CollectorKey {
+        name: "exclude",
+        kind: KeyKind::Guests,
+        about: "guests that are not backed up on purpose",
+    }],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(5),
+        per: Per::Node,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: true,
+        fetch,
+    }),
 };
 
 static SUCCESS: Desc = Desc {
@@ -95,8 +104,7 @@ struct Told {
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let Subject::Node(node) = ask.subject() else { return Ok(Vec::new()) };
-        let lookback = ask.settings().duration("lookback").unwrap_or(LOOKBACK);
-        let tasks = list(ask, node, lookback).await?;
+        let tasks = list(ask, node).await?;
         let Some(resources) = ask.resources().filter(|resources| resources.tells_of_guests()) else {
             return Ok(Vec::new());
         };
@@ -115,15 +123,16 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
 }
 
 /// All tasks since the last time; what their logs tell is in the book then, as far as there was time to read them.
-async fn list(ask: &Ask<'_>, node: &str, lookback: Duration) -> Result<Vec<BackupTask>, Error> {
+async fn list(ask: &Ask<'_>, node: &str) -> Result<Vec<BackupTask>, Error> {
     let book = ask.inventory().backups();
     let since = book.since(node).to_string();
     let (mut tasks, mut oldest) = (Vec::new(), 0);
     for page in 0..PAGES {
-        let answer = ask.get_with(LIST, &[("since", &since), ("start", &(page * PAGE).to_string())]).await?;
+        let page_of = [("since", &*since), ("start", &*(page * PAGE).to_string())];
+        let Some(answer) = if_known(ask.get_with(LIST, &page_of).await)? else { break };
         #[expect(clippy::cast_possible_truncation, reason = "whole seconds; the cast saturates")]
         let now = answer.date().map_or(0, |date| date as i64);
-        oldest = now.saturating_sub(i64::try_from(lookback.as_secs()).unwrap_or(i64::MAX));
+        oldest = now.saturating_sub(LOOKBACK);
         let entries = pve::tasks(&answer)?;
         let listed: Vec<BackupTask> = entries.iter().filter_map(BackupTask::of).collect();
         // They come newest first.

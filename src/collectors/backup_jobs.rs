@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::shared::{Column, flag};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Preset, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::inventory::{JobRun, Resources};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, BackupJob};
 
 const CALL: &str = "/cluster/backup";
 
-/// Administrators change jobs seldom; five minutes are soon enough for the next run, too.
+/// The call reads one file of the cluster's; how runs ended is to be told soon after the logs were read.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "backup_jobs",
     about: "backup jobs: on or off, next run, guests, last outcome",
@@ -22,10 +23,11 @@ pub(super) const COLLECTOR: Collector = Collector {
     preset: Some(Preset::Default),
     options: &[],
     lane: Lane::Slow(Slow {
-        ttl: Duration::from_mins(5),
+        ttl: Duration::from_mins(1),
         per: Per::Cluster,
         blocks: false,
         max_in_flight: None,
+        sees_all: true,
         fetch,
     }),
 };

@@ -27,7 +27,14 @@ pub(super) const COLLECTOR: Collector = Collector {
     families: &[&LISTED, &VOLUMES, &SIZE, &NEWEST, &PROTECTED, &VERIFICATION, &NEWEST_VERIFIED],
     preset: None,
     options: &[],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(30), per: Per::Node, blocks: true, max_in_flight: None, fetch }),
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(30),
+        per: Per::Node,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: true,
+        fetch,
+    }),
 };
 
 static LISTED: Desc = Desc {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::shared::Column;
-use super::{Ask, Asking, Collector, Lane, Need, Per, Preset, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::inventory::{FinishedKey, task_kind};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, TaskEntry};
@@ -25,6 +26,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         per: Per::Cluster,
         blocks: false,
         max_in_flight: None,
+        sees_all: false,
         fetch,
     }),
 };

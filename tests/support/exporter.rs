@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pve_sentinel::collectors;
+use pve_sentinel::config::Preset;
 
 use super::http::{self, Reply};
 use super::page::Page;
@@ -259,10 +260,11 @@ fn completed(config: &str) -> String {
     format!("{fresh}{config}\n{fast}")
 }
 
-/// The names of the collectors that ask clusters.
+/// The names of the collectors that ask clusters where the configuration names none.
 pub fn of_clusters() -> Vec<&'static str> {
     let of_clusters = |collector: &&&collectors::Collector| {
         !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services)
+            && collector.preset.is_some_and(|preset| preset <= Preset::Default)
     };
     collectors::ALL.iter().filter(of_clusters).map(|collector| collector.name).collect()
 }

@@ -16,6 +16,12 @@ const FAILS_AFTER: i64 = 12;
 /// Archives that are kept of a guest.
 const KEPT: usize = 3;
 
+/// The night before the simulation began, the job ran over all its guests.
+const NIGHT: i64 = -6 * 3_600;
+const DAY: i64 = 86_400;
+/// Guests of a node in that night: it has an end.
+const MOST_A_NIGHT: usize = 50;
+
 const JOB: &str = "demo-often";
 const STORAGE: &str = "backup-nas";
 
@@ -25,21 +31,42 @@ impl Cluster {
         let guests = self.plot.backup_run(run);
         for node in 0..self.nodes.len() {
             let turns = guests.iter().zip(0..).filter_map(|(vmid, place)| Some((self.spec(*vmid)?, place)));
-            let turns: Vec<(&GuestSpec, i64)> = turns.filter(|(spec, _)| spec.home == node).collect();
-            if turns.is_empty() {
-                continue;
-            }
-            let mut worker = task(node, "vzdump", "", (begin, begin + BACKUP.lasts()));
-            worker.log.push(format!(
-                "INFO: starting new backup job: vzdump --job-id {JOB} --mode snapshot --storage {STORAGE} --quiet 1"
-            ));
-            for (spec, place) in turns {
-                self.turn(spec, begin + place * BACKUP_TAKES, &mut worker);
-            }
-            let end = if worker.outcome == "OK" { "successfully" } else { "with errors" };
-            worker.log.push(format!("INFO: Backup job finished {end}"));
-            tasks.push(Numbered::new(worker, number(0, run, node)));
+            let turns = turns.filter(|(spec, _)| spec.home == node);
+            let turns = turns.map(|(spec, place)| (spec, begin + place * BACKUP_TAKES)).collect();
+            let worker = task(node, "vzdump", "", (begin, begin + BACKUP.lasts()));
+            tasks.extend(self.worker_of(worker, turns).map(|worker| Numbered::new(worker, number(0, run, node))));
         }
+    }
+
+    /// The same of the night before: one after the other, all of a node's guests.
+    pub(super) fn backups_of_the_night(&self, tasks: &mut Vec<Numbered>) {
+        for node in 0..self.nodes.len() {
+            let is_its = |spec: &&GuestSpec| {
+                spec.home == node && self.plot.is_in_backup_job(spec.vmid) && !self.plot.is_backed_up_in_vain(spec.vmid)
+            };
+            let guests = self.guests.iter().filter(|_| self.plot.backs_up()).filter(is_its).take(MOST_A_NIGHT);
+            let turns: Vec<_> = (0..).map(|place| NIGHT + place * BACKUP_TAKES).zip(guests).collect();
+            let ends = turns.last().map_or(NIGHT, |(begin, _)| begin + BACKUP_TAKES + 2);
+            let turns = turns.into_iter().map(|(begin, spec)| (spec, begin)).collect();
+            let worker = task(node, "vzdump", "", (NIGHT, ends));
+            tasks.extend(self.worker_of(worker, turns).map(|worker| Numbered::new(worker, number(3, 0, node))));
+        }
+    }
+
+    /// With what it writes down; none where there is nothing to do.
+    fn worker_of(&self, mut worker: Task, turns: Vec<(&GuestSpec, i64)>) -> Option<Task> {
+        if turns.is_empty() {
+            return None;
+        }
+        worker.log.push(format!(
+            "INFO: starting new backup job: vzdump --job-id {JOB} --mode snapshot --storage {STORAGE} --quiet 1"
+        ));
+        for (spec, begin) in turns {
+            self.turn(spec, begin, &mut worker);
+        }
+        let end = if worker.outcome == "OK" { "successfully" } else { "with errors" };
+        worker.log.push(format!("INFO: Backup job finished {end}"));
+        Some(worker)
     }
 
     /// What the worker writes down of one guest.
@@ -120,7 +147,7 @@ impl Cluster {
         });
         let mut began: Vec<i64> = began.collect();
         began.reverse();
-        began.extend((1..).map(|night| -night * 86_400).take(KEPT));
+        began.extend((0..).map(|night| NIGHT - night * DAY).take(KEPT));
         began.truncate(KEPT);
         began
     }
@@ -175,10 +202,10 @@ mod tests {
             of_guest.map(|archive| archive["ctime"].as_u64().unwrap()).max().unwrap()
         };
         let first = world.facts().plot.backup_run(0)[0];
-        assert_eq!(newest(0, first), world.facts().unix(-86_400));
+        assert_eq!(newest(0, first), world.facts().unix(NIGHT));
         assert_eq!(newest(BACKUP.first() + BACKUP_TAKES, first), world.facts().unix(BACKUP.first()));
-        // The one that always fails.
-        assert_eq!(newest(9000, 102), world.facts().unix(-86_400));
+        // One always fails.
+        assert_eq!(newest(9000, 102), world.facts().unix(NIGHT));
         assert!(archives(9000, false).is_empty());
         assert_eq!(world.facts().archives("nowhere", true, 0, Shuffle::new(1, 1)), None);
     }
