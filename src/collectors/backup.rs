@@ -128,7 +128,8 @@ async fn list(ask: &Ask<'_>, node: &str) -> Result<Vec<BackupTask>, Error> {
     let since = book.since(node).to_string();
     let (mut tasks, mut oldest) = (Vec::new(), 0);
     for page in 0..PAGES {
-        let page_of = [("since", &*since), ("start", &*(page * PAGE).to_string())];
+        let start = (page * PAGE).to_string();
+        let page_of = [("since", &*since), ("start", &*start)];
         let Some(answer) = if_known(ask.get_with(LIST, &page_of).await)? else { break };
         #[expect(clippy::cast_possible_truncation, reason = "whole seconds; the cast saturates")]
         let now = answer.date().map_or(0, |date| date as i64);
@@ -147,7 +148,7 @@ async fn list(ask: &Ask<'_>, node: &str) -> Result<Vec<BackupTask>, Error> {
             Ok(log) => book.read(node, task, &log),
             Err(error) => {
                 let cluster = ask.inventory().cluster();
-                tracing::warn!(cluster, node, collector = "backup", upid = task.upid, %error, "the log of a backup was not read");
+                tracing::warn!(cluster, node, collector = "backup", upid = task.upid.as_str(), %error, "the log of a backup was not read");
                 if !is_of_the_log(&error) {
                     break;
                 }

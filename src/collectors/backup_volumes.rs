@@ -130,10 +130,7 @@ fn storages<'r>(resources: &'r Resources, node: &str) -> impl Iterator<Item = &'
         });
         storage.shared != Some(true) || same.next().is_none_or(|first| first.node == storage.node)
     };
-    let of_node = resources.storages.iter().filter({
-        let node = node.to_owned();
-        move |storage| storage.node == node
-    });
+    let of_node = resources.storages.iter().filter(move |storage| storage.node == node);
     of_node.filter(|storage| storage.content.split(',').any(|content| content == "backup")).filter(is_its)
 }
 

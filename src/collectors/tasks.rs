@@ -66,7 +66,7 @@ fn families(listed: &[TaskEntry<'_>], ended: &[(FinishedKey, u64)]) -> Vec<Famil
         }
         let (count, oldest) = groups.entry((node, task_kind(task.kind.filled().unwrap_or(part(5))))).or_default();
         *count += 1;
-        *oldest = oldest.into_iter().chain(task.starttime.quantity()).reduce(f64::min);
+        *oldest = (*oldest).into_iter().chain(task.starttime.quantity()).reduce(f64::min);
     }
     let mut columns = [&RUNNING, &OLDEST].map(Column::new);
     for ((node, kind), (count, oldest)) in groups {

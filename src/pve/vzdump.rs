@@ -64,9 +64,12 @@ pub struct VzdumpGuest {
     pub snapshot: Option<i64>,
     /// Bytes read of its disks, or written to the archive, or sent.
     pub transferred: Option<f64>,
-    file: Option<f64>,
-    disks: Option<f64>,
-    trees: Option<f64>,
+    /// Bytes of the file.
+    pub file: Option<f64>,
+    /// Bytes of the disks that are part of it.
+    pub disks: Option<f64>,
+    /// Bytes of the directory trees that are part of it.
+    pub trees: Option<f64>,
 }
 
 impl VzdumpGuest {
@@ -174,7 +177,7 @@ fn sizes(text: &str) -> Option<VzdumpLine<'_>> {
     }
     // Such as `root.pxar: had to backup 44.2 MiB of 640 MiB (compressed 9 MiB) in 4.1s`.
     let (sent, rest) = text.split_once(": had to backup ")?.1.split_once(" of ")?;
-    let whole = rest.split_once(" (").or_else(|| rest.split_once(" in "))?.0;
+    let whole = rest.split(" in ").next()?.split(" (").next()?;
     Some(VzdumpLine::Tree { sent: bytes(sent)?, whole: bytes(whole)? })
 }
 
@@ -271,7 +274,7 @@ mod tests {
             INFO: Starting Backup of VM 200 (lxc)
             INFO: creating Proxmox Backup Server archive 'ct/200/2026-11-20T21:18:04Z'
             INFO: root.pxar: had to backup 44 MiB of 640 MiB (compressed 9.5 MiB) in 4.10 s (average 10.7 MiB/s)
-            INFO: catalog.pcat1: had to backup 1 MiB of 2 MiB in 4.10 s
+            INFO: catalog.pcat1: had to backup 1 MiB of 2 MiB in 4.10 s (average 1 MiB/s)
             INFO: Finished Backup of VM 200 (25:00:05)");
         let [web, box_] = log.guests.as_slice() else { panic!("{log:?}") };
         assert_eq!(log.job, None);
