@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::shared::{Column, if_known};
+use super::shared::{Column, flag, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::config::Preset;
-use crate::inventory::GuestKind;
+use crate::inventory::{GuestKind, Resources};
 use crate::metrics::{Desc, Family, Kind, Labels, Table};
 use crate::pve::{self, Uncovered};
 
@@ -20,7 +20,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         Need { privilege: "VM.Audit", before_9: None, path: "/vms" },
     ],
     calls: &[CALL],
-    families: &[&GUESTS, &INFO],
+    families: &[&GUESTS, &INFO, &COVERED],
     preset: Some(Preset::Default),
     options: &[],
     lane: Lane::Slow(Slow {
@@ -28,7 +28,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         per: Per::Cluster,
         blocks: true,
         max_in_flight: None,
-        sees_all: false,
+        sees_all: true,
         fetch,
     }),
 };
@@ -44,14 +44,20 @@ pub(super) static INFO: Desc = Desc {
     kind: Kind::Gauge,
 };
 
+static COVERED: Desc = Desc {
+    name: "pve_guest_backup_covered",
+    help: "Whether a backup job covers the guest, templates left out, from /cluster/backup-info/not-backed-up and /cluster/resources.",
+    kind: Kind::Gauge,
+};
+
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let Some(answer) = if_known(ask.get(CALL).await)? else { return Ok(Vec::new()) };
-        Ok(families(&pve::not_backed_up(&answer)?))
+        Ok(families(&pve::not_backed_up(&answer)?, ask.resources()))
     })
 }
 
-fn families(uncovered: &[Uncovered<'_>]) -> Vec<Family> {
+fn families(uncovered: &[Uncovered<'_>], resources: Option<&Resources>) -> Vec<Family> {
     let mut guests: Vec<(GuestKind, u64)> = uncovered.iter().filter_map(guest).collect();
     guests.sort_unstable();
     guests.dedup();
@@ -64,7 +70,22 @@ fn families(uncovered: &[Uncovered<'_>]) -> Vec<Family> {
     #[expect(clippy::cast_precision_loss, reason = "a number of guests")]
     let number = guests.len() as f64;
     count.push(&Labels::new(&[]), Some(number));
-    [count.into_family(), reference::backup_total(number)].into_iter().chain(info.into_families()).collect()
+    let told = [count.into_family(), reference::backup_total(number), covered(&guests, resources)];
+    told.into_iter().chain(info.into_families()).collect()
+}
+
+/// Of the guests that there are; nothing where that is not known.
+fn covered(uncovered: &[(GuestKind, u64)], resources: Option<&Resources>) -> Family {
+    let mut covered = Column::new(&COVERED);
+    let resources = resources.filter(|resources| resources.tells_of_guests());
+    for guest in resources.iter().flat_map(|resources| resources.guests.iter()) {
+        let identity = &guest.identity;
+        if identity.template != Some(true) {
+            let is_covered = uncovered.binary_search(&(identity.kind, identity.vmid)).is_err();
+            covered.push(&Labels::new(&[("id", &identity.id())]), Some(flag(is_covered)));
+        }
+    }
+    covered.into_family()
 }
 
 fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {
@@ -80,12 +101,13 @@ fn guest(entry: &Uncovered<'_>) -> Option<(GuestKind, u64)> {
 mod tests {
     use super::super::testing::{check, lines, own, reference, series};
     use super::*;
+    use crate::inventory::testing::resources;
     use crate::pve::Answer;
     use crate::pve::testing::{any_rows, recorded};
     use proptest::prelude::*;
 
     fn told(answer: &Answer) -> Vec<Family> {
-        own(&COLLECTOR, families(&pve::not_backed_up(answer).expect("guests")))
+        own(&COLLECTOR, families(&pve::not_backed_up(answer).expect("guests"), None))
     }
 
     #[test]
@@ -118,12 +140,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn each_guest_is_covered_or_not_but_templates() {
+        let resources = resources(
+            r#"{"data":[{"type":"node","node":"a","status":"online"},
+            {"type":"qemu","vmid":7,"node":"a","status":"running"},{"type":"lxc","vmid":8,"node":"a","status":"stopped"},
+            {"type":"qemu","vmid":9,"node":"a","template":1}]}"#,
+        );
+        let answer = Answer::of(r#"{"data":[{"vmid":8,"type":"lxc"},{"vmid":9,"type":"qemu"}]}"#);
+        let families = families(&pve::not_backed_up(&answer).expect("guests"), Some(&resources));
+        let lines: Vec<String> =
+            lines(&own(&COLLECTOR, families)).into_iter().filter(|line| line.contains("covered")).collect();
+        assert_eq!(lines, ["pve_guest_backup_covered{id=\"qemu/7\"} 1", "pve_guest_backup_covered{id=\"lxc/8\"} 0"]);
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_is_a_page(rows in any_rows(&["vmid", "type", "name"])) {
             let answer = Answer::of(&serde_json::json!({ "data": rows }).to_string());
             if let Ok(guests) = pve::not_backed_up(&answer) {
-                check(&COLLECTOR, &families(&guests));
+                check(&COLLECTOR, &families(&guests, None));
             }
         }
     }

@@ -7,7 +7,10 @@
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
 //! over SSH at each scrape, or now and then, as these two; services are connected to.
 
+mod backup;
 mod backup_coverage;
+mod backup_jobs;
+mod backup_volumes;
 mod ceph;
 mod certificate;
 mod cluster;
@@ -40,6 +43,7 @@ mod slow;
 mod storage;
 mod storage_detail;
 mod subscription;
+mod tasks;
 #[cfg(test)]
 mod testing;
 mod updates;
@@ -70,7 +74,11 @@ pub const ALL: &[&Collector] = &[
     &lock::COLLECTOR,
     &pool::COLLECTOR,
     &node_load::COLLECTOR,
+    &backup::COLLECTOR,
     &backup_coverage::COLLECTOR,
+    &backup_jobs::COLLECTOR,
+    &backup_volumes::COLLECTOR,
+    &tasks::COLLECTOR,
     &guest_config::COLLECTOR,
     &replication::COLLECTOR,
     &subscription::COLLECTOR,

@@ -8,10 +8,12 @@ use futures_util::future::{BoxFuture, Shared, ready};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::backups::BackupBook;
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
 use super::node::Node;
 use super::resources::{Draft, Resources};
+use super::tasks::TaskBook;
 use crate::pve::{self, Client, Error, Reason};
 
 /// A release changes with an upgrade only; asking at every scrape would cost a call for nothing.
@@ -25,6 +27,8 @@ pub struct Inventory {
     memory: Mutex<Arc<Memory>>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
     nodes: Mutex<Option<(Instant, Vec<Node>)>>,
+    backups: BackupBook,
+    tasks: TaskBook,
     /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
     news: watch::Sender<Option<Snapshot>>,
 }
@@ -56,7 +60,8 @@ impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
         let (memory, release, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { client, memory, release, nodes, news: watch::Sender::new(None) }
+        let (backups, tasks) = (BackupBook::default(), TaskBook::default());
+        Self { client, memory, release, nodes, backups, tasks, news: watch::Sender::new(None) }
     }
 
     /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
@@ -73,6 +78,16 @@ impl Inventory {
     /// For what is not part of a view.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What backup tasks told.
+    pub fn backups(&self) -> &BackupBook {
+        &self.backups
+    }
+
+    /// Counts of ended tasks.
+    pub fn tasks(&self) -> &TaskBook {
+        &self.tasks
     }
 
     /// The nodes as the last answer told them, and when that was; none before the first one.

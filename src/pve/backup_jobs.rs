@@ -22,6 +22,23 @@ pub struct BackupJob<'a> {
     /// The only node it runs on, if it is bound to one.
     #[serde(borrow)]
     pub node: Text<'a>,
+    /// Where the backups go.
+    #[serde(borrow)]
+    pub storage: Text<'a>,
+    /// `snapshot`, `suspend` or `stop`.
+    #[serde(borrow)]
+    pub mode: Text<'a>,
+    /// Whether it means all guests.
+    pub all: Flag,
+    /// Numbers of the guests that it means, separated by commas.
+    #[serde(borrow)]
+    pub vmid: Text<'a>,
+    /// Numbers of guests that it leaves out of all, separated by commas.
+    #[serde(borrow)]
+    pub exclude: Text<'a>,
+    /// The pool whose guests it means.
+    #[serde(borrow)]
+    pub pool: Text<'a>,
     /// When it is due next, in seconds since 1970, counted from now on; absent where it is off.
     #[serde(rename = "next-run")]
     pub next_run: Number,

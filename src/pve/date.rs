@@ -25,6 +25,19 @@ pub(super) fn clock_time(text: &str) -> Option<f64> {
     is_time.then(|| f64::from(days) * f64::from(DAY) + f64::from(hour * 3600 + minute * 60 + second))
 }
 
+/// A day and a time of day written `YYYY-MM-DD HH:MM:SS`, with this byte between them, in seconds since 1970 as if it
+/// were UTC. `None` for any other text.
+pub(super) fn date_and_time(text: &str, between: u8) -> Option<i64> {
+    let &[h0, h1, b':', m0, m1, b':', s0, s1] = text.as_bytes().get(11..)? else { return None };
+    let (hour, minute, second) = (number(&[h0, h1])?, number(&[m0, m1])?, number(&[s0, s1])?);
+    let &[y0, y1, y2, y3, b'-', n0, n1, b'-', d0, d1, separator] = text.as_bytes().get(..11)? else { return None };
+    let days = days(number(&[y0, y1, y2, y3])?, number(&[n0, n1])?, number(&[d0, d1])?)?;
+    // Up to 60: a leap second.
+    let fits = separator == between && hour < 24 && minute < 60 && second <= 60;
+    let seconds = i64::from(days) * i64::from(DAY) + i64::from(hour * 3600 + minute * 60 + second);
+    fits.then_some(seconds)
+}
+
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
 }
@@ -116,6 +129,25 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(clock_time(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_day_are_understood_in_full_only() {
+        for (text, seconds) in [
+            ("1970-01-01 00:00:00", Some(0)),
+            ("2026-11-20 22:18:00", Some(1_795_213_080)),
+            ("9999-12-31 23:59:60", Some(253_402_300_800)),
+            ("2026-11-20T22:18:00", None),
+            ("2026-11-20 24:00:00", None),
+            ("2026-11-20 22:60:00", None),
+            ("2026-11-31 22:18:00", None),
+            ("2026-11-20 22:18", None),
+            ("2026-11-20 22:18:00 ", None),
+            ("2026-11-2\u{e9} 22:18:0", None),
+            ("", None),
+        ] {
+            assert_eq!(date_and_time(text, b' '), seconds, "{text:?}");
         }
     }
 

@@ -40,6 +40,13 @@ pub struct TaskEntry<'a> {
     pub status: Text<'a>,
 }
 
+impl TaskEntry<'_> {
+    /// Whether it has not ended.
+    pub fn runs(&self) -> bool {
+        self.endtime.0.is_none() && matches!(self.status.filled(), None | Some("RUNNING"))
+    }
+}
+
 /// The tasks of `/cluster/tasks`, up to 25 of a node or all that run, or a page of a node's archive. Entries without a
 /// UPID are passed over; if all are so, the answer is malformed.
 pub fn tasks(answer: &Answer) -> Result<Vec<TaskEntry<'_>>, Error> {

@@ -10,6 +10,7 @@ mod support;
 mod alertmanager;
 mod alerts;
 mod api;
+mod backups;
 mod batch;
 #[cfg(feature = "external-programs")]
 mod browser;

@@ -260,7 +260,7 @@ fn completed(config: &str) -> String {
     format!("{fresh}{config}\n{fast}")
 }
 
-/// The names of the collectors that ask clusters.
+/// The names of the collectors that ask clusters where the configuration names none.
 pub fn of_clusters() -> Vec<&'static str> {
     let of_clusters = |collector: &&&collectors::Collector| {
         let of_clusters = !matches!(collector.lane, collectors::Lane::Host(_) | collectors::Lane::Services);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ground, State, plain, task};
 use crate::events::finding::{Finding, Kind, Span};
 use crate::events::tasks::Task;
+use crate::pve::{VzdumpLine, vzdump_line};
 
 /// PVE's scheduler looks once a minute, and a node may be busy.
 const GRACE: i64 = 300;
@@ -49,7 +50,7 @@ pub(super) fn ended(ground: &Ground<'_>, task: &Task) -> Vec<Finding> {
     let told = guests.into_iter().take(MOST_GUESTS).map(|(vmid, why)| {
         let mut finding = task::of(ground, Kind::BackupFailed, task);
         finding.key = format!("task/{}/{vmid}", task.upid);
-        finding.id = ground.guest_id(vmid).unwrap_or_else(|| format!("guest/{vmid}"));
+        finding.id = ground.guest_id(&vmid.to_string()).unwrap_or_else(|| format!("guest/{vmid}"));
         finding.summary = format!("The backup of {} on node {} failed: {}", finding.id, task.node, plain(why));
         finding.details.insert("log".to_owned(), plain(why));
         finding
@@ -58,15 +59,12 @@ pub(super) fn ended(ground: &Ground<'_>, task: &Task) -> Vec<Finding> {
 }
 
 /// The guests that a job's log says failed, and why, each once.
-fn failures(lines: &[String]) -> Vec<(&str, &str)> {
-    let mut found: Vec<(&str, &str)> = Vec::new();
+fn failures(lines: &[String]) -> Vec<(u64, &str)> {
+    let mut found: Vec<(u64, &str)> = Vec::new();
     for line in lines {
-        let Some((vmid, why)) =
-            line.strip_prefix("ERROR: Backup of VM ").and_then(|rest| rest.split_once(" failed - "))
-        else {
-            continue;
-        };
-        if vmid.parse::<u64>().is_ok() && !found.iter().any(|(known, _)| *known == vmid) {
+        if let Some(VzdumpLine::Failed(vmid, why)) = vzdump_line(line)
+            && !found.iter().any(|(known, _)| *known == vmid)
+        {
             found.push((vmid, why));
         }
     }

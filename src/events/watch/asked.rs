@@ -71,6 +71,11 @@ impl Asked {
         }
     }
 
+    /// What is known of the cluster.
+    pub(super) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
     /// Asks all at once.
     pub(super) async fn ask(&mut self) -> Answers {
         let until = Instant::now() + PATIENCE;

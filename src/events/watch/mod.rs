@@ -179,6 +179,15 @@ impl Watcher {
     }
 
     fn count(&self, look: &Look, state: &State) {
+        let book = self.asked.inventory().tasks();
+        book.keep(|node| state.cursors.contains_key(node));
+        if state.begun.is_some() {
+            book.begin();
+        }
+        // A cursor tells each task once, over restarts too.
+        for task in &look.ended {
+            book.ended(&task.node, &task.kind, &task.status);
+        }
         for node in self.state.cursors.keys().filter(|node| !state.cursors.contains_key(*node)) {
             self.own.events().forget_cursor(&self.cluster, node);
         }
@@ -212,6 +221,7 @@ async fn end_of_others(watched: Vec<String>, ledger: Arc<Ledger>, clock: Clock) 
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        self.asked.inventory().tasks().end();
         self.state.cursors.keys().for_each(|node| self.own.events().forget_cursor(&self.cluster, node));
     }
 }

@@ -3,6 +3,7 @@
 mod disks;
 mod nodes;
 mod power;
+mod storage;
 mod tasks;
 mod upkeep;
 

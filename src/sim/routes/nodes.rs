@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::workers::NodeState;
 use super::super::world::{Silent, World, second};
-use super::{Answer, Call, Parameters, Reply, disks, tasks, upkeep};
+use super::{Answer, Call, Parameters, Reply, disks, storage, tasks, upkeep};
 use super::{audit, check_names, failed, forbidden, invalid, not_implemented, ok, protected};
 
 /// After so long pveproxy gives up on another node.
@@ -55,6 +55,7 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
             pass_on(world, call, node, |node| guest_status(world, call, (node, *kind == "lxc", vmid)))
         }
+        [node, "storage", name, "content"] => storage::content(world, call, (node, name), parameters),
         [_, "sdn", "zones"] if world.facts().old => Err(not_implemented(call)),
         [node, "status" | "rrddata" | "services" | "network"]
         | [node, "certificates", "info"]

@@ -1,6 +1,5 @@
-//! The tasks that the plot leaves behind, and the job that begins some of them.
+//! The tasks that the plot leaves behind.
 
-use super::super::noise::Shuffle;
 use super::cluster::Cluster;
 use super::plot::{BACKUP, CRASH, Cycle, MIGRATION, Part};
 use super::tasks::{Numbered, Task};
@@ -17,6 +16,7 @@ impl Cluster {
     /// Those that have begun.
     pub(super) fn happenings(&self, now: i64) -> Vec<Numbered> {
         let mut tasks = Vec::new();
+        self.backups_of_the_night(&mut tasks);
         for (run, begin) in runs(BACKUP, now) {
             self.backups(run, begin, &mut tasks);
         }
@@ -43,51 +43,19 @@ impl Cluster {
         }
         tasks
     }
-
-    /// One worker on each node that has guests to back up.
-    fn backups(&self, run: i64, begin: i64, tasks: &mut Vec<Numbered>) {
-        let guests = self.plot.backup_run(run);
-        for node in 0..self.nodes.len() {
-            let here = |vmid: &u64| self.spec(*vmid).is_some_and(|spec| spec.home == node);
-            let mut worker = task(node, "vzdump", "", (begin, begin + BACKUP.lasts()));
-            for vmid in guests.iter().copied().filter(here) {
-                worker.log.push(format!("INFO: Starting Backup of VM {vmid} (qemu)"));
-                if self.plot.is_backed_up_in_vain(vmid) {
-                    "job errors".clone_into(&mut worker.outcome);
-                    worker.log.push(format!("ERROR: Backup of VM {vmid} failed - no space left on device"));
-                } else {
-                    worker.log.push(format!("INFO: Finished Backup of VM {vmid} (00:00:40)"));
-                }
-            }
-            if !worker.log.is_empty() {
-                tasks.push(Numbered::new(worker, number(0, run, node)));
-            }
-        }
-    }
-
-    /// The body of `GET /cluster/backup`.
-    pub(in super::super) fn backup_jobs(&self, now: i64, mut order: Shuffle) -> String {
-        let next = BACKUP.latest(now).map_or_else(|| BACKUP.first(), |latest| latest + BACKUP.every());
-        let job = serde_json::json!({
-            "id": "demo-often", "enabled": 1, "type": "vzdump", "schedule": "*:0/5", "all": 1, "mode": "snapshot",
-            "storage": "local", "next-run": self.unix(next),
-        });
-        let jobs = if self.plot.backs_up() { vec![job] } else { Vec::new() };
-        super::super::json::reordered(&serde_json::json!({ "data": jobs }), &mut order)
-    }
 }
 
 /// The last runs that have begun, with when they did.
-fn runs(cycle: Cycle, now: i64) -> impl Iterator<Item = (i64, i64)> {
+pub(super) fn runs(cycle: Cycle, now: i64) -> impl Iterator<Item = (i64, i64)> {
     let count = cycle.begun(now);
     ((count - KEPT).max(0)..count).map(move |run| (run, cycle.first() + run * cycle.every()))
 }
 
-fn number(kind: u64, run: i64, place: usize) -> u64 {
+pub(super) fn number(kind: u64, run: i64, place: usize) -> u64 {
     FIRST + (run.unsigned_abs() * 4 + kind) * PER_RUN + place as u64 % PER_RUN
 }
 
-fn task(node: usize, kind: &'static str, id: &str, (begun, ends): (i64, i64)) -> Task {
+pub(super) fn task(node: usize, kind: &'static str, id: &str, (begun, ends): (i64, i64)) -> Task {
     let (id, by, outcome) = (id.to_owned(), "root@pam".to_owned(), "OK".to_owned());
     Task { node, kind, id, by, begun, ends, outcome, log: Vec::new() }
 }
@@ -98,6 +66,7 @@ mod tests {
 
     use serde_json::Value;
 
+    use super::super::super::noise::Shuffle;
     use super::super::World;
     use super::super::tasks::Filter;
     use super::*;
@@ -110,11 +79,9 @@ mod tests {
             let body = cluster.all_tasks(now, None, Shuffle::new(1, 1));
             serde_json::from_str::<Value>(&body).unwrap()["data"].as_array().unwrap().clone()
         };
-        assert!(list(0).is_empty());
-        let running: Vec<Value> = list(60);
-        assert!(
-            running.iter().all(|task| task["type"] == "vzdump" && task.get("endtime").is_none()) && !running.is_empty()
-        );
+        assert!(list(0).iter().all(|task| task["type"] == "vzdump" && task["status"] == "OK"));
+        let running: Vec<Value> = list(60).into_iter().filter(|task| task.get("endtime").is_none()).collect();
+        assert!(running.iter().all(|task| task["type"] == "vzdump") && !running.is_empty());
         let ended = list(200);
         let failed = ended.iter().find(|task| task["status"] == "job errors").unwrap();
         let upid = failed["upid"].as_str().unwrap();
@@ -133,11 +100,8 @@ mod tests {
     #[test]
     fn a_calm_cluster_has_no_tasks_and_no_jobs() {
         let world = World::new(1, 3, 40);
-        let jobs = |world: &World| world.facts().backup_jobs(200, Shuffle::new(1, 1));
-        let begun = world.facts().unix(350);
-        assert!(jobs(&world).contains(&format!("\"next-run\":{begun}")), "{}", jobs(&world));
         world.edit(Duration::ZERO, |edit| edit.calm());
-        assert_eq!(jobs(&world), "{\"data\":[]}");
+        assert_eq!(world.facts().backup_jobs(200, Shuffle::new(1, 1)), "{\"data\":[]}");
         assert!(world.facts().happenings(9000).is_empty());
     }
 }

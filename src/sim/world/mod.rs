@@ -2,9 +2,10 @@
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
 //! there, `plot` what happens when, `happenings` the tasks that
-//! leaves behind, `guest`, `node`, `machine`, `extras`, `disks`, `ceph`, `storage`, `export`, `settings`, `upkeep`, `network`, `ha` and `replication` what PVE says of it.
+//! leaves behind, `backups` the jobs that begin some of them and what those store, `guest`, `node`, `machine`, `extras`, `disks`, `ceph`, `storage`, `export`, `settings`, `upkeep`, `network`, `ha` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
+mod backups;
 mod ceph;
 mod cluster;
 mod disks;

@@ -37,7 +37,7 @@ pub(super) const FAILBACK_ENDS: i64 = 270;
 
 /// Guests in one run of the backup job, and how long each of them takes; one more fails early.
 const BACKUPS_PER_RUN: i64 = 3;
-const BACKUP_TAKES: i64 = 40;
+pub(super) const BACKUP_TAKES: i64 = 40;
 
 /// Who plays which part, by VMID.
 #[derive(Debug, Clone, PartialEq)]

@@ -270,7 +270,7 @@ fn container_fields<'a>(spec: &'a GuestSpec, texts: &'a Texts) -> Vec<Field<'a>>
 }
 
 /// `YYYY-MM-DD` of a Unix time, by counting in the 400 years after which the calendar repeats itself.
-fn date(unix: i64) -> String {
+pub(super) fn date(unix: i64) -> String {
     let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let mut days = unix.div_euclid(DAY).rem_euclid(146_097);
     let mut year = 1970 + unix.div_euclid(DAY).div_euclid(146_097).clamp(-4, 20) * 400;

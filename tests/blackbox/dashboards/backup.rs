@@ -1,21 +1,25 @@
-//! Guests without backup, backups that run, and replication.
+//! Guests without backup, backups that run and ran, and replication.
 
 use super::grafana::{Dashboard, Row, hidden, label, series, stat, table, timeline, value};
-use super::{CRITICAL, FINE, MUTED, Names, TO_CLUSTER, TO_GUEST, TO_NODE, WARNING, any, bad, clusters, named};
+use super::{
+    CRITICAL, FINE, MUTED, Names, TO_CLUSTER, TO_GUEST, TO_NODE, WARNING, YES, any, bad, clusters, limits, named,
+};
 
 const CLUSTERS: &str = "cluster=~\"$cluster\"";
 const LOCKS: Names =
     &[(1, "backup", FINE), (2, "snapshot", "light-blue"), (3, "migration", "purple"), (4, "another", MUTED)];
 
+const WENT_WELL: Names = &[(1, "went well", FINE), (0, "failed", CRITICAL)];
+
 pub fn dashboard() -> Dashboard {
     Dashboard {
         name: "backup",
         title: "Proxmox VE / Backup and replication",
-        description: "Guests without backup, what guests are locked for, and how replication does.",
+        description: "Guests without backup, how the last backups went, what guests are locked for, and how replication does.",
         variables: vec![clusters()],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Backup|Replication|Task).+\", cluster=~\"$cluster\"})",
         events: "cluster=~\"$cluster\", kind=~\"backup_.+|replication_.+|task_.+\"",
-        rows: vec![now(), backups(), replication()],
+        rows: vec![now(), backups(), history(), replication()],
     }
 }
 
@@ -42,10 +46,30 @@ fn now() -> Row {
                 "count(max by (cluster, id) (pve_not_backed_up_info{cluster=~\"$cluster\"}) and on (cluster, id) id:pve_guest:info{tags=~\"(.*;)?nobackup(;.*)?\"}) or vector(0)",
             ),
             stat(
+                "Backups too old",
+                "Guests in a backup job whose last successful backup is older than the alert's limit, or than their tag allows.",
+                "short",
+                "count((time() - id:pve_guest_backup:success{cluster=~\"$cluster\"} > on (cluster, id) id:pve_guest_backup:threshold) and on (cluster, id) id:pve_guest_backup:wanted) or vector(0)",
+            )
+            .steps(&any()),
+            stat(
+                "Last backup failed",
+                "Guests whose last backup failed, with none since.",
+                "short",
+                "count(max by (cluster, id) (pve_guest_backup_last_attempt_success{cluster=~\"$cluster\"}) == 0) or vector(0)",
+            )
+            .steps(&bad()),
+            stat(
                 "Backups that run",
                 "Guests that are locked for a backup now.",
                 "short",
                 "count(max by (cluster, id) (pve_lock_state{cluster=~\"$cluster\", state=\"backup\"}) == 1) or vector(0)",
+            ),
+            stat(
+                "Tasks that run",
+                "Tasks of all kinds that run on all nodes now.",
+                "short",
+                "sum(max by (cluster, id, type) (pve_tasks_running{cluster=~\"$cluster\"})) or vector(0)",
             ),
             stat(
                 "Replication jobs",
@@ -67,7 +91,10 @@ fn now() -> Row {
                 &format!("count({late}) or vector(0)"),
             )
             .steps(&any()),
-        ],
+        ]
+        .into_iter()
+        .map(|panel| panel.size(3, 4))
+        .collect(),
     }
 }
 
@@ -99,6 +126,65 @@ fn backups() -> Row {
                 .query("topk(20, max by (cluster) (pve_not_backed_up_guests{cluster=~\"$cluster\"}))", "{{cluster}}").size(12, 10),
             timeline("What guests are locked for", "Guests that Proxmox VE locks for a backup, a snapshot, a migration or something else; at most twenty at a time.", LOCKS)
                 .query(&named(&locks, CLUSTERS), "{{name}}").size(24, 8),
+        ],
+    }
+}
+
+fn history() -> Row {
+    let of = |metric: &str| format!("max by (cluster, id) ({metric}{{{CLUSTERS}}})");
+    let success = of("pve_guest_backup_last_success_timestamp_seconds");
+    let oldest = format!("bottomk(100, {success})");
+    let only = |expr: &str| format!("{expr} and on (cluster, id) {oldest}");
+    let guests = vec![
+        label("name", "Guest").link(TO_GUEST.0, TO_GUEST.1),
+        label("id", "Id"),
+        label("node", "Node").link(TO_NODE.0, TO_NODE.1),
+        label("cluster", "Cluster").link(TO_CLUSTER.0, TO_CLUSTER.1),
+        super::grafana::base(&format!("({oldest}) * on (cluster, id) group_left (name, node) id:pve_guest:info")),
+        value("Last success ago", "s", &only(&format!("(time() - {success})"))).steps(&limits(&["backup_age_seconds"])),
+        value("Last one", "none", &only(&of("pve_guest_backup_last_attempt_success"))).names(WENT_WELL),
+        value("Took", "s", &only(&of("pve_guest_backup_last_success_duration_seconds"))),
+        value("Size", "bytes", &only(&of("pve_guest_backup_last_success_size_bytes"))),
+        value("Runs now", "none", &only(&of("pve_guest_backup_running"))).names(YES),
+    ];
+    let jobs = vec![
+        label("id", "Job"),
+        label("cluster", "Cluster").link(TO_CLUSTER.0, TO_CLUSTER.1),
+        label("schedule", "Schedule"),
+        label("storage", "Storage"),
+        label("mode", "Mode"),
+        super::grafana::base(&format!(
+            "topk(100, max by (cluster, id, schedule, storage, mode) (pve_backup_job_info{{{CLUSTERS}}}))"
+        )),
+        value("On", "none", &format!("topk(100, {})", of("pve_backup_job_enabled"))).names(YES),
+        value("Guests", "short", &format!("topk(100, {})", of("pve_backup_job_guests"))),
+        value("Next in", "s", &format!("topk(100, {} - time())", of("pve_backup_job_next_run_timestamp_seconds"))),
+        value("Last run", "none", &format!("topk(100, {})", of("pve_backup_job_last_run_success"))).names(WENT_WELL),
+    ];
+    let named = |metric: &str| named(&format!("topk(20, {})", of(metric)), CLUSTERS);
+    Row {
+        title: "Last backups",
+        panels: vec![
+            table(
+                "Guests",
+                "The hundred guests whose last successful backup is oldest, as logs of tasks tell.",
+                guests,
+            )
+            .sort("Last success ago", true)
+            .size(24, 9),
+            table(
+                "Backup jobs",
+                "At most a hundred jobs. How the last run ended is known where the logs name their job.",
+                jobs,
+            )
+            .sort("Job", false)
+            .size(24, 6),
+            series("How long backups take", "The last successful backup of each guest; the twenty longest.", "s")
+                .query(&named("pve_guest_backup_last_success_duration_seconds"), "{{name}}")
+                .size(12, 8),
+            series("How large backups are", "The last successful backup of each guest; the twenty largest.", "bytes")
+                .query(&named("pve_guest_backup_last_success_size_bytes"), "{{name}}")
+                .size(12, 8),
         ],
     }
 }
