@@ -10,8 +10,10 @@
 mod backup_coverage;
 mod cluster;
 mod guest;
+mod guest_agent;
 mod guest_config;
 mod ha;
+mod ha_manager;
 pub mod host;
 mod host_smart;
 mod host_updates;
@@ -31,6 +33,7 @@ mod storage;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod token_expiry;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -60,6 +63,9 @@ pub const ALL: &[&Collector] = &[
     &replication::COLLECTOR,
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,
+    &ha_manager::COLLECTOR,
+    &guest_agent::COLLECTOR,
+    &token_expiry::COLLECTOR,
     &host::COLLECTOR,
     &host_updates::COLLECTOR,
     &host_smart::COLLECTOR,

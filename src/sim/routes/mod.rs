@@ -1,5 +1,6 @@
 //! Paths, parameters and rights of the simulated world's API.
 
+mod agent;
 mod nodes;
 mod power;
 mod tasks;
@@ -107,6 +108,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
     let cluster = world.facts();
     let known: &[&str] = match path {
         "/cluster/resources" => &["type"],
+        "/access/users" => &["enabled", "full"],
         "/cluster/metrics/export" if !cluster.old => &["history", "local-only", "node-list", "start-time"],
         "/version"
         | "/cluster/status"
@@ -146,6 +148,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
         "/cluster/backup" if call.rights.holds("Sys.Audit") => ok(cluster.backup_jobs(second(call.now), call.order())),
         "/cluster/backup" => ok("{\"data\":[]}".to_owned()),
         "/cluster/ha/status/current" => ok(cluster.ha_status(second(call.now), call.node, call.order())),
+        "/access/users" => ok(cluster.users(call, parameters.contains(&("full", "1")))),
         "/nodes" => ok(world.node_list(call)),
         _ => ok(permissions(call.rights, cluster.old, call.order())),
     }))

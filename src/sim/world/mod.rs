@@ -2,9 +2,10 @@
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
 //! there, `plot` what happens when, `happenings` the tasks that
-//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network`, `ha` and `replication` what PVE says of it.
+//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network`, `agent`, `users`, `ha` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
+mod agent;
 mod cluster;
 mod edit;
 mod export;
@@ -25,6 +26,7 @@ mod storage;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -35,6 +37,7 @@ use super::noise::Shuffle;
 use super::routes::{self, Call};
 use super::server::Rights;
 use super::workers::Workers;
+pub(super) use agent::Topic;
 pub(super) use cluster::second;
 use cluster::tick;
 pub(super) use cluster::{Cluster, Kind};
