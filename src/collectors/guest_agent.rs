@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::shared::{self, Column, flag};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
+use crate::config::Preset;
 use crate::inventory::GuestKind;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Answer, Error, FileSystem, Heard, OsInfo, agent_label};
@@ -23,8 +24,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.GuestAgent.Audit", before_9: Some("VM.Monitor"), path: "/vms" }],
     calls: &[TIME_CALL, FILES_CALL, OS_CALL],
     families: &[&UP, &CLOCK, &SIZE, &USED, &FILES_INFO, &OS_INFO],
-    default: false,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(10), per: Per::Guest, blocks: true, in_turn: false, fetch }),
+    preset: Some(Preset::Full),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(10),
+        per: Per::Running,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static UP: Desc = Desc {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::shared::{Column, flag};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, HaEntry, StatusEntry};
 
@@ -29,8 +30,16 @@ pub(super) const COLLECTOR: Collector = Collector {
         &REQUESTED,
         &SERVICE_INFO,
     ],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(1),
+        per: Per::Cluster,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static MANAGER: Desc = Desc {

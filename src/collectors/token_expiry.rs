@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::shared::Column;
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, User};
 
@@ -16,8 +17,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/access/groups" }],
     calls: &[CALL],
     families: &[&EXPIRY],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Cluster, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Cluster,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static EXPIRY: Desc = Desc {
