@@ -69,11 +69,13 @@ static OS_INFO: Desc = Desc {
 
 /// What was heard of one agent.
 #[derive(Default)]
-struct Agent<'a> {
+struct Agent {
     is_up: Option<bool>,
+    /// There is no use in asking for more.
+    is_over: bool,
     ahead: Option<f64>,
     file_systems: Vec<FileSystem>,
-    os: Option<OsInfo<'a>>,
+    os: Option<Labels>,
 }
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
@@ -82,28 +84,38 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
         let id = shared::id(ask.subject());
         let mut agent = Agent::default();
         let begun = Instant::now();
-        let Some(time) = agent.hear(ask.get(TIME_CALL).await)? else { return Ok(families(&id, &agent)) };
-        agent.ahead = time.map(|answer| ahead(&answer, begun.elapsed())).transpose()?.flatten();
-        let Some(files) = agent.hear(ask.get(FILES_CALL).await)? else { return Ok(families(&id, &agent)) };
-        agent.file_systems = files.map(|answer| pve::agent_file_systems(&answer)).transpose()?.unwrap_or_default();
-        let Some(os) = agent.hear(ask.get(OS_CALL).await)?.flatten() else { return Ok(families(&id, &agent)) };
-        agent.os = Some(pve::agent_os(&os)?);
-        Ok(families(&id, &agent))
+        if let Some(answer) = agent.hear(ask.get(TIME_CALL).await)? {
+            agent.ahead = ahead(&answer, begun.elapsed())?;
+        }
+        if !agent.is_over
+            && let Some(answer) = agent.hear(ask.get(FILES_CALL).await)?
+        {
+            agent.file_systems = pve::agent_file_systems(&answer)?;
+        }
+        if !agent.is_over
+            && let Some(answer) = agent.hear(ask.get(OS_CALL).await)?
+        {
+            agent.os = Some(os_labels(&id, &pve::agent_os(&answer)?));
+        }
+        Ok(families(&id, agent))
     })
 }
 
-impl Agent<'_> {
-    /// Learns from an answer; `None` where there is no use in asking for more.
-    fn hear(&mut self, answer: Result<Answer, Error>) -> Result<Option<Option<Answer>>, Error> {
-        let (is_up, answer) = match pve::agent_heard(answer)? {
-            Heard::Said(answer) => (Some(true), Some(Some(answer))),
-            Heard::Refused => (Some(true), Some(None)),
-            Heard::Silent => (Some(false), None),
-            Heard::Absent => (None, None),
-            Heard::Unknown => (self.is_up, Some(None)),
+impl Agent {
+    /// Learns from an answer, and hands on what was said.
+    fn hear(&mut self, answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
+        let heard = pve::agent_heard(answer)?;
+        self.is_up = match heard {
+            Heard::Said(_) | Heard::Refused => Some(true),
+            Heard::Silent => Some(false),
+            Heard::Absent => None,
+            Heard::Unknown => self.is_up,
         };
-        self.is_up = is_up;
-        Ok(answer)
+        self.is_over = matches!(heard, Heard::Silent | Heard::Absent);
+        Ok(match heard {
+            Heard::Said(answer) => Some(answer),
+            _ => None,
+        })
     }
 }
 
@@ -116,13 +128,13 @@ fn ahead(answer: &Answer, took: Duration) -> Result<Option<f64>, Error> {
     Ok(guest.zip(ours).map(|(guest, ours)| guest - ours))
 }
 
-fn families(id: &str, agent: &Agent<'_>) -> Vec<Family> {
+fn families(id: &str, agent: Agent) -> Vec<Family> {
     let labels = Labels::new(&[("id", id)]);
     let [mut up, mut clock, mut os] = [&UP, &CLOCK, &OS_INFO].map(Column::new);
     up.push(&labels, agent.is_up.map(flag));
     clock.push(&labels, agent.ahead);
-    if let Some(told) = &agent.os {
-        os.push_info(os_labels(id, told));
+    if let Some(told) = agent.os {
+        os.push_info(told);
     }
     let [mut sizes, mut used, mut infos] = [&SIZE, &USED, &FILES_INFO].map(Column::new);
     for found in &agent.file_systems {
@@ -161,13 +173,14 @@ mod tests {
         let os = recorded("pve-9.2-cluster/GET_nodes__pve-lab__qemu__103__agent__get-osinfo.json");
         let agent = Agent {
             is_up: Some(true),
+            is_over: false,
             // 21:18:07.5 on average less the half of a second and a half, and 21:18:03.5.
             ahead: ahead(&file("get-time"), Duration::from_millis(1500)).expect("a time"),
             file_systems: pve::agent_file_systems(&file("get-fsinfo")).expect("file systems"),
-            os: Some(pve::agent_os(&os).expect("a system")),
+            os: Some(os_labels("qemu/100", &pve::agent_os(&os).expect("a system"))),
         };
         assert_eq!(
-            lines(&families("qemu/100", &agent)),
+            lines(&families("qemu/100", agent)),
             [
                 "pve_guest_agent_up{id=\"qemu/100\"} 1",
                 "pve_guest_clock_offset_seconds{id=\"qemu/100\"} -3.25",
@@ -194,11 +207,11 @@ mod tests {
             ("VM 7 is not running", None, false),
         ] {
             let mut agent = Agent::default();
-            let more = agent.hear(failed(words)).expect("known words");
-            assert_eq!(more.is_some(), asks_on, "{words}");
+            assert!(agent.hear(failed(words)).expect("known words").is_none());
+            assert_eq!(agent.is_over, !asks_on, "{words}");
             let expected: Vec<String> =
                 up.iter().map(|up| format!("pve_guest_agent_up{{id=\"qemu/7\"}} {up}")).collect();
-            assert_eq!(lines(&families("qemu/7", &agent)), expected, "{words}");
+            assert_eq!(lines(&families("qemu/7", agent)), expected, "{words}");
         }
         assert!(Agent::default().hear(failed("got timeout")).is_err());
     }
@@ -207,13 +220,16 @@ mod tests {
     fn an_agent_that_falls_silent_in_the_middle_is_down() {
         let mut agent = Agent::default();
         assert!(agent.hear(Ok(Answer::of(r#"{"data":{"result":5}}"#))).expect("an answer").is_some());
-        assert!(agent.hear(failed("VM 7 qga command 'guest-get-fsinfo' failed - got timeout")).expect("words").is_none());
-        assert_eq!(agent.is_up, Some(false));
+        assert_eq!((agent.is_up, agent.is_over), (Some(true), false));
+        assert!(
+            agent.hear(failed("VM 7 qga command 'guest-get-fsinfo' failed - got timeout")).expect("words").is_none()
+        );
+        assert_eq!((agent.is_up, agent.is_over), (Some(false), true));
     }
 
     #[test]
     fn without_a_date_there_is_no_difference() {
-        let answer = Answer::of(r#"{"data":{"result":1795209483250000000}}"#);
+        let answer = Answer::of(r#"{"data":{"result":1795209483500000000}}"#);
         assert_eq!(ahead(&answer, Duration::ZERO), Ok(None));
     }
 
@@ -227,7 +243,9 @@ mod tests {
             let answer = |result| Answer::of(&serde_json::json!({ "data": { "result": result } }).to_string());
             let (rows, os) = (answer(rows), answer(os));
             if let (Ok(file_systems), Ok(os)) = (pve::agent_file_systems(&rows), pve::agent_os(&os)) {
-                check(&COLLECTOR, &families("qemu/7", &Agent { is_up, ahead: None, file_systems, os: Some(os) }));
+                let os = Some(os_labels("qemu/7", &os));
+                let agent = Agent { is_up, is_over: false, ahead: None, file_systems, os };
+                check(&COLLECTOR, &families("qemu/7", agent));
             }
         }
     }

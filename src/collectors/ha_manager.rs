@@ -19,17 +19,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     about: "whether the HA manager and each node's HA agent live, fencing, state and wish of each service",
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &[CALL, NAME_CALL],
-    families: &[
-        &MANAGER,
-        &MANAGER_TIME,
-        &MASTER,
-        &FENCING,
-        &LRM,
-        &LRM_TIME,
-        &SERVICE,
-        &REQUESTED,
-        &SERVICE_INFO,
-    ],
+    families: &[&MANAGER, &MANAGER_TIME, &MASTER, &FENCING, &LRM, &LRM_TIME, &SERVICE, &REQUESTED, &SERVICE_INFO],
     preset: Some(Preset::Default),
     options: &[],
     lane: Lane::Slow(Slow {
@@ -159,7 +149,7 @@ fn manager(id: Option<&str>, master: Option<&HaEntry<'_>>, fencing: Option<&HaEn
     [states, times, armed].map(Column::into_family).into()
 }
 
-fn agents<'e>(entries: impl Iterator<Item = &'e HaEntry<'e>>, master: Option<&str>) -> Vec<Family> {
+fn agents<'e, 'a: 'e>(entries: impl Iterator<Item = &'e HaEntry<'a>>, master: Option<&str>) -> Vec<Family> {
     let [mut masters, mut states, mut times] = [&MASTER, &LRM, &LRM_TIME].map(Column::new);
     let mut before = None;
     for entry in entries {
@@ -173,7 +163,7 @@ fn agents<'e>(entries: impl Iterator<Item = &'e HaEntry<'e>>, master: Option<&st
     [masters, states, times].map(Column::into_family).into()
 }
 
-fn services<'e>(entries: impl Iterator<Item = &'e HaEntry<'e>>) -> Vec<Family> {
+fn services<'e, 'a: 'e>(entries: impl Iterator<Item = &'e HaEntry<'a>>) -> Vec<Family> {
     let [mut states, mut wishes, mut infos] = [&SERVICE, &REQUESTED, &SERVICE_INFO].map(Column::new);
     let mut told: Vec<(String, &HaEntry<'_>)> =
         entries.filter_map(|entry| Some((guest_id(entry.sid.filled()?)?, entry))).collect();
@@ -304,11 +294,13 @@ mod tests {
     fn no_service_of_a_stand_alone_node_is_lost() {
         let answer = Answer::of(r#"{"data":[{"type":"service","sid":"vm:7","node":"a","state":"started"}]}"#);
         let status = Answer::of(r#"{"data":[{"type":"node","name":"a","nodeid":0}]}"#);
-        let families =
-            families(pve::ha_status(&answer).expect("entries"), &pve::status(&status).expect("a status"));
+        let families = families(pve::ha_status(&answer).expect("entries"), &pve::status(&status).expect("a status"));
         assert_eq!(
             lines(&families),
-            ["pve_ha_service_state{id=\"qemu/7\",state=\"started\"} 1", "pve_ha_service_info{id=\"qemu/7\",node=\"a\"} 1"]
+            [
+                "pve_ha_service_state{id=\"qemu/7\",state=\"started\"} 1",
+                "pve_ha_service_info{id=\"qemu/7\",node=\"a\"} 1"
+            ]
         );
     }
 

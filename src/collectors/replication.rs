@@ -146,7 +146,8 @@ mod tests {
         assert_eq!(expected.len(), 6);
         let never = expected.keys().find(|(name, _)| *name == LAST_SYNC.name).expect("a sync").clone();
         assert_eq!(expected.remove(&never), Some(0.0));
-        let error = BTreeMap::from([("id", "100-0"), ("kind", "unsupported")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        let error =
+            BTreeMap::from([("id", "100-0"), ("kind", "unsupported")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         expected.insert((ERROR.name.to_owned(), error), 1.0);
         assert_eq!(series(&told(&recorded("pve-9.2-cluster/GET_nodes__pve-lab__replication.json"))), expected);
         assert!(lines(&told(&recorded("pve-9.2-cluster/GET_nodes__pve-lab2__replication.json"))).is_empty());

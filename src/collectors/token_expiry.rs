@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::shared::Column;
+use super::shared::{Column, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
 use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
@@ -10,11 +10,12 @@ use crate::pve::{self, User};
 
 const CALL: &str = "/access/users?full=1";
 
-/// A user sees itself without any right, so that a narrow token tells at least of its own end.
+/// PVE asks for the privilege on `/access/groups`, which the role on `/` covers. A user sees itself without any right, so
+/// that a narrow token tells at least of its own end.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "token_expiry",
     about: "API tokens that expire, and when",
-    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/access/groups" }],
+    needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &[CALL],
     families: &[&EXPIRY],
     preset: Some(Preset::Default),
@@ -37,7 +38,7 @@ static EXPIRY: Desc = Desc {
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
-        let answer = ask.get(CALL).await?;
+        let Some(answer) = if_known(ask.get(CALL).await)? else { return Ok(Vec::new()) };
         Ok(families(&pve::users(&answer)?))
     })
 }
@@ -57,7 +58,7 @@ fn families(users: &[User<'_>]) -> Vec<Family> {
 fn ends<'u>(user: &'u User<'_>) -> impl Iterator<Item = (String, f64)> + 'u {
     let moment = |seconds: pve::wire::Number| seconds.quantity().filter(|seconds| *seconds > 0.0);
     let of_user = moment(user.expire);
-    let tokens = user.tokens.iter().flat_map(|list| &list.items).filter(|_| user.enable.0 != Some(false));
+    let tokens = user.tokens.iter().flat_map(|list| &list.items).filter(move |_| user.enable.0 != Some(false));
     tokens.filter_map(move |token| {
         let id = format!("token/{}!{}", user.userid.filled()?, token.tokenid.filled()?);
         let end = [of_user, moment(token.expire)].into_iter().flatten().reduce(f64::min)?;
@@ -97,7 +98,7 @@ mod tests {
                 {"userid":"a@pve","tokens":[{"expire":5},{"tokenid":""},{"tokenid":"t","expire":"soon"},
                     {"tokenid":"t","expire":-7},{"tokenid":"x","expire":"9"},{"tokenid":"x","expire":8}, 3]},
                 {"userid":"b@pve","expire":"4","tokens":[{"tokenid":"t"}]},
-                {"userid":"c@pve","expire":4,"tokens":{}}, {"tokens":[]}, null
+                {"userid":"c@pve","expire":4,"tokens":null}, {"tokens":[]}, null
             ]}"#,
         );
         let expected = ["token/a@pve!x\"} 9", "token/b@pve!t\"} 4"];

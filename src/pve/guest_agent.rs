@@ -119,14 +119,14 @@ struct Time {
 /// What an agent answers that cannot do as it was told.
 #[derive(Deserialize)]
 struct Refusal {
-    #[expect(dead_code, reason = "that it is there says it all")]
-    result: Object<Fault>,
+    #[serde(rename = "result")]
+    _result: Object<Fault>,
 }
 
 #[derive(Deserialize)]
 struct Fault {
-    #[expect(dead_code, reason = "that it is there says it all")]
-    error: Object<BTreeMap<String, IgnoredAny>>,
+    #[serde(rename = "error")]
+    _error: Object<BTreeMap<String, IgnoredAny>>,
 }
 
 /// Tells the silence and the refusal of an agent from a failed call; PVE does so only in words.
@@ -212,11 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn failed(code: u16, words: &str) -> Result<Answer, Error> {
-        Err(Error {
-            endpoint: String::new(),
-            path: String::new(),
-            reason: Reason::Status(code, words.to_owned()),
-        })
+        Err(Error { endpoint: String::new(), path: String::new(), reason: Reason::Status(code, words.to_owned()) })
     }
 
     fn shown(heard: Result<Heard<Answer>, Error>) -> &'static str {
@@ -244,7 +240,11 @@ mod tests {
             (500, "QEMU guest agent is not running", "silent"),
             (500, "VM 100 qga command 'guest-get-fsinfo' failed - got timeout", "silent"),
             (500, "VM 100 qmp command 'guest-ping' failed - got timeout", "silent"),
-            (500, "VM 100 qga command 'guest-get-fsinfo' failed - The command guest-get-fsinfo has not been found", "refused"),
+            (
+                500,
+                "VM 100 qga command 'guest-get-fsinfo' failed - The command guest-get-fsinfo has not been found",
+                "refused",
+            ),
             (500, "Agent error: Command guest-get-osinfo has been disabled", "refused"),
             (500, "got timeout", "failed"),
             (501, "Method 'GET /nodes/a/qemu/1/agent/get-time' not implemented", "unknown"),
@@ -264,14 +264,15 @@ mod tests {
     #[test]
     fn recorded_and_hand_made_answers_are_read() {
         let file = |name: &str| recorded(&format!("pve-9.2-cluster/GET_nodes__pve-lab__qemu__103__agent__{name}.json"));
-        assert_eq!(agent_file_systems(&file("get-fsinfo")).expect("a list"), []);
+        assert!(agent_file_systems(&file("get-fsinfo")).expect("a list").is_empty());
         let os = file("get-osinfo");
         let os = agent_os(&os).expect("a system");
         assert_eq!((os.id.filled(), os.pretty_name.filled()), (Some("lab"), Some("Lab busybox")));
         assert_eq!(os.kernel_release.filled(), Some("6.12.107+deb13-cloud-amd64"));
         let answer = recorded("hand-made/GET_nodes__pve-lab__qemu__100__agent__get-fsinfo.json");
         let told = agent_file_systems(&answer).expect("file systems");
-        let told: Vec<_> = told.iter().map(|found| (&*found.mountpoint, &*found.kind, &*found.device, found.size)).collect();
+        let told: Vec<_> =
+            told.iter().map(|found| (&*found.mountpoint, &*found.kind, &*found.device, found.size)).collect();
         assert_eq!(
             told,
             [
@@ -307,7 +308,8 @@ mod tests {
         fn no_answer_panics(rows in any_rows(&["name", "mountpoint", "type", "total-bytes", "used-bytes"]), json in any_json()) {
             for data in [serde_json::json!({ "result": rows }), serde_json::json!({ "result": json }), json] {
                 let answer = Answer::of(&serde_json::json!({ "data": data }).to_string());
-                let _ = (agent_file_systems(&answer), agent_os(&answer), agent_time(&answer), agent_heard(Ok(answer)));
+                let _ = (agent_file_systems(&answer), agent_os(&answer), agent_time(&answer));
+                let _ = agent_heard(Ok(answer));
             }
         }
 

@@ -104,7 +104,10 @@ mod tests {
         assert_eq!(entries.len(), 7);
         assert_eq!(of("master").timestamp.whole(), Some(1_795_209_471));
         assert_eq!(of("fencing").armed_state.filled(), Some("armed"));
-        assert_eq!((of("service").sid.filled(), of("service").request_state.filled()), (Some("vm:300"), Some("stopped")));
+        assert_eq!(
+            (of("service").sid.filled(), of("service").request_state.filled()),
+            (Some("vm:300"), Some("stopped"))
+        );
     }
 
     proptest! {

@@ -158,7 +158,10 @@ mod tests {
         let pipe = "command 'set -o pipefail && pvesm export local-zfs:vm-100-disk-0 zfs - -snapshot __replicate_100-0_1 | /usr/bin/ssh -- root@10.0.0.2 \
                     -- pvesm import local-zfs:vm-100-disk-0 zfs -' failed: ";
         for (words, kind) in [
-            ("command '/usr/bin/ssh -e none -o 'BatchMode=yes' root@10.0.0.2 true' failed: exit code 255".to_owned(), "unreachable"),
+            (
+                "command '/usr/bin/ssh -e none -o 'BatchMode=yes' root@10.0.0.2 true' failed: exit code 255".to_owned(),
+                "unreachable",
+            ),
             (format!("{pipe}exit code 255"), "transfer"),
             (format!("{pipe}got signal 9, broken pipe"), "transfer"),
             ("cannot receive new filesystem stream: out of space".to_owned(), "space"),

@@ -325,8 +325,7 @@ fn agents_answer_those_who_may_ask_and_some_hang() {
         format!("/nodes/{node}/qemu/{}/agent/get-time", guest["vmid"])
     };
     let paths: Vec<String> = guests.as_array().unwrap().iter().filter(runs).map(path).collect();
-    let (mute, told): (Vec<&String>, Vec<_>) =
-        paths.iter().partition(|path| auditor.answer(path).reply.status == 500);
+    let (mute, told): (Vec<&String>, Vec<_>) = paths.iter().partition(|path| auditor.answer(path).reply.status == 500);
     assert!(!mute.is_empty() && mute.len() < told.len());
     let silence = (500, "QEMU guest agent is not running".to_owned(), Duration::from_secs(3));
     assert_eq!(auditor.failure(mute[0]), silence);

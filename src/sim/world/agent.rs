@@ -73,7 +73,7 @@ impl Cluster {
     /// Whether the agent hangs just now.
     fn is_mute(&self, spec: &GuestSpec, now: i64) -> bool {
         let since = now - HANGS_FIRST;
-        since >= 0 && since.rem_euclid(HANGS_EVERY) < HANGS_FOR && hash(self.seed, 120, spec.vmid) % HANGS == 0
+        since >= 0 && since.rem_euclid(HANGS_EVERY) < HANGS_FOR && hash(self.seed, 120, spec.vmid).is_multiple_of(HANGS)
     }
 
     fn file_systems(&self, spec: &GuestSpec, now: i64) -> Value {
@@ -91,7 +91,7 @@ impl Cluster {
         ];
         if spec.tags.contains("db") {
             let since = (now + (spec.vmid % 7) as i64 * 500).rem_euclid(FILLS_WITHIN);
-            let share = 0.5 + 0.45 * since as f64 / FILLS_WITHIN as f64;
+            let share = 0.4 + 0.53 * since as f64 / FILLS_WITHIN as f64;
             told.push(file_system(("dm-0", "/var/lib/postgresql", "xfs"), 64 * GIB, share));
         }
         // Those who build mount what they work on in many places, and images beside it.
@@ -189,7 +189,8 @@ mod tests {
         };
         let vms = running_vms(&world);
         assert!(vms.iter().all(|vmid| behind(*vmid, 0) == 0));
-        let late = vms.iter().filter(|vmid| said(&world, **vmid, Topic::Time, 3605).is_ok_and(|_| behind(**vmid, 3605) > 0));
+        let late =
+            vms.iter().filter(|vmid| said(&world, **vmid, Topic::Time, 3605).is_ok_and(|_| behind(**vmid, 3605) > 0));
         assert!((1..vms.len() / 4).contains(&late.count()));
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
 //! there, `plot` what happens when, `happenings` the tasks that
-//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network`, `agent`, `users`, `ha` and `replication` what PVE says of it.
+//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network`, `agent`, `users`, `ha`
+//! and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod agent;

@@ -35,14 +35,19 @@ impl Cluster {
         vec![
             user("root@pam", "", Vec::new()),
             user("monitor@pve", "the exporter", vec![token("prometheus", 0)]),
-            user("builder@pve", "builds images", vec![token("ci", renewed), token("old", self.unix(0) - 90 * DAY)]),
+            user(
+                "builder@pve",
+                "builds images",
+                vec![token("ci", renewed), token("old", self.unix(0).saturating_sub(90 * DAY))],
+            ),
         ]
     }
 }
 
 fn user(userid: &str, comment: &str, tokens: Vec<Value>) -> Value {
     let realm = userid.rsplit('@').next().unwrap_or_default();
-    let mut user = json!({ "userid": userid, "enable": 1, "expire": 0, "realm-type": realm, "groups": "", "tokens": tokens });
+    let mut user =
+        json!({ "userid": userid, "enable": 1, "expire": 0, "realm-type": realm, "groups": "", "tokens": tokens });
     if !comment.is_empty() {
         user["comment"] = comment.into();
     }
