@@ -17,8 +17,10 @@ mod cluster;
 mod cost;
 mod disk;
 mod guest;
+mod guest_agent;
 mod guest_config;
 mod ha;
+mod ha_manager;
 pub mod host;
 mod host_smart;
 mod host_updates;
@@ -46,6 +48,7 @@ mod subscription;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod token_expiry;
 mod updates;
 mod zfs;
 
@@ -95,6 +98,9 @@ pub const ALL: &[&Collector] = &[
     &lvm::COLLECTOR,
     &storage_detail::COLLECTOR,
     &ceph::COLLECTOR,
+    &ha_manager::COLLECTOR,
+    &guest_agent::COLLECTOR,
+    &token_expiry::COLLECTOR,
     &host::COLLECTOR,
     &host_updates::COLLECTOR,
     &host_smart::COLLECTOR,

@@ -16,10 +16,10 @@ const CALL: &str = "/nodes/{node}/replication";
 /// fifteen unless told otherwise.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "replication",
-    about: "replication jobs: last and next run, duration, failures",
+    about: "replication jobs: target, last and next run, duration, failures and their kind",
     needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
-    families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED],
+    families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED, &ERROR],
     preset: Some(Preset::Default),
     options: &[],
     lane: Lane::Slow(Slow {
@@ -62,6 +62,11 @@ pub(super) static FAILED: Desc = Desc {
     help: "Runs of the replication job that failed since the last successful one, from /nodes/{node}/replication.",
     kind: Kind::Gauge,
 };
+static ERROR: Desc = Desc {
+    name: "pve_replication_error",
+    help: "The kind of error on which the last run of the replication job failed, only of jobs whose last run did, from /nodes/{node}/replication.",
+    kind: Kind::Gauge,
+};
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
@@ -73,11 +78,14 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
 fn families(mut jobs: Vec<ReplicationJob<'_>>) -> Vec<Family> {
     jobs.sort_by(|a, b| a.id.filled().cmp(&b.id.filled()));
     jobs.dedup_by(|b, a| b.id == a.id);
-    let mut info = Column::new(&INFO);
+    let [mut info, mut errors] = [&INFO, &ERROR].map(Column::new);
     let mut values = [&DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED].map(Column::new);
     for job in &jobs {
         let Some(id) = job.id.filled() else { continue };
         info.push_info(info_labels(id, job));
+        if let Some(fault) = job.fault() {
+            errors.push_info(Labels::new(&[("id", id), ("kind", fault.as_str())]));
+        }
         let labels = Labels::new(&[("id", id)]);
         // PVE goes on planning for a job that is switched off, and never runs it.
         let next_sync = moment(job.next_sync).filter(|_| job.disable.0 != Some(true));
@@ -94,6 +102,7 @@ fn families(mut jobs: Vec<ReplicationJob<'_>>) -> Vec<Family> {
     }
     let mut families = vec![info.into_family()];
     families.extend(values.map(Column::into_family));
+    families.push(errors.into_family());
     families.extend(reference::replication_times(&jobs));
     families
 }
@@ -125,6 +134,7 @@ mod tests {
     use crate::pve::testing::{any_rows, recorded};
     use proptest::prelude::*;
     use serde_json::Value;
+    use std::collections::BTreeMap;
 
     fn told(answer: &Answer) -> Vec<Family> {
         own(&COLLECTOR, families(pve::replication(answer).expect("jobs")))
@@ -136,6 +146,9 @@ mod tests {
         assert_eq!(expected.len(), 6);
         let never = expected.keys().find(|(name, _)| *name == LAST_SYNC.name).expect("a sync").clone();
         assert_eq!(expected.remove(&never), Some(0.0));
+        let error =
+            BTreeMap::from([("id", "100-0"), ("kind", "unsupported")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        expected.insert((ERROR.name.to_owned(), error), 1.0);
         assert_eq!(series(&told(&recorded("pve-9.2-cluster/GET_nodes__pve-lab__replication.json"))), expected);
         assert!(lines(&told(&recorded("pve-9.2-cluster/GET_nodes__pve-lab2__replication.json"))).is_empty());
     }
@@ -176,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_is_a_page(
-            rows in any_rows(&["id", "type", "source", "guest", "vmtype", "disable", "duration", "last_sync", "next_sync"])
+            rows in any_rows(&["id", "type", "source", "guest", "vmtype", "disable", "duration", "last_sync", "next_sync", "error"])
         ) {
             let answer = Answer::of(&serde_json::json!({ "data": rows }).to_string());
             if let Ok(jobs) = pve::replication(&answer) {

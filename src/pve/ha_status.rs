@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::answer::Answer;
 use super::error::Error;
 use super::rows::shaped;
-use super::wire::{Flag, List, Text};
+use super::wire::{Flag, List, Number, Text};
 
 /// One entry as PVE sends it.
 #[derive(Debug, Default, Deserialize)]
@@ -28,14 +28,28 @@ pub struct HaEntry<'a> {
     /// Service: such as `started`, `fence` or `error`.
     #[serde(borrow)]
     pub state: Text<'a>,
+    /// Service: what the administrator wants, such as `started`, `stopped` or `ignored`.
+    #[serde(borrow)]
+    pub request_state: Text<'a>,
+    /// Master and LRM: when it last said something, in seconds since 1970.
+    pub timestamp: Number,
+    /// Fencing, since PVE 9.1: `armed`, `standby`, `disarming` or `disarmed`.
+    #[serde(borrow, rename = "armed-state")]
+    pub armed_state: Text<'a>,
 }
 
 impl HaEntry<'_> {
     /// Whether PVE takes a manager or a node's HA for dead, which it says only in words:
     /// `pve1 (old timestamp - dead?, watchdog standby, Fri Nov 20 20:59:25 2026)`.
     pub fn is_dead(&self) -> bool {
-        let words = self.status.filled().and_then(|status| status.split_once('(')).map_or("", |(_, words)| words);
-        words.split(',').next().is_some_and(|first| first.contains("dead?"))
+        self.phrase().is_some_and(|phrase| phrase.contains("dead?"))
+    }
+
+    /// The state within the sentence of a manager or of a node's HA, such as `active`, `maintenance mode` or
+    /// `old timestamp - dead?`.
+    pub fn phrase(&self) -> Option<&str> {
+        let (_, words) = self.status.filled()?.split_once('(')?;
+        words.split([',', ')']).next().map(str::trim).filter(|phrase| !phrase.is_empty())
     }
 }
 
@@ -48,7 +62,9 @@ pub fn ha_status(answer: &Answer) -> Result<Vec<HaEntry<'_>>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{any_rows, recorded};
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_dead_are_told_by_words() {
@@ -62,6 +78,47 @@ mod tests {
         ] {
             let answer = Answer::of(&serde_json::json!({"data": [{"type": "lrm", "status": status}]}).to_string());
             assert_eq!(ha_status(&answer).expect("entries")[0].is_dead(), dead, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_state_stands_in_the_sentence() {
+        for (status, phrase) in [
+            ("pve-lab (active, Fri Nov 20 21:17:51 2026)", Some("active")),
+            ("pve-lab2 (maintenance mode, watchdog standby, Fri Nov 20 21:17:58 2026)", Some("maintenance mode")),
+            ("pve-lab (unable to read lrm status)", Some("unable to read lrm status")),
+            ("pve-lab ()", None),
+            ("pve-lab (", None),
+            ("pve-lab", None),
+        ] {
+            let answer = Answer::of(&serde_json::json!({"data": [{"type": "lrm", "status": status}]}).to_string());
+            assert_eq!(ha_status(&answer).expect("entries")[0].phrase(), phrase, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_recorded_entries_are_read() {
+        let answer = recorded("pve-9.2-cluster/GET_cluster__ha__status__current.json");
+        let entries = ha_status(&answer).expect("entries");
+        let of = |kind: &str| entries.iter().find(|entry| entry.kind.filled() == Some(kind)).expect("an entry");
+        assert_eq!(entries.len(), 7);
+        assert_eq!(of("master").timestamp.whole(), Some(1_795_209_471));
+        assert_eq!(of("fencing").armed_state.filled(), Some("armed"));
+        assert_eq!(
+            (of("service").sid.filled(), of("service").request_state.filled()),
+            (Some("vm:300"), Some("stopped"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(rows in any_rows(&["type", "status", "timestamp", "sid", "armed-state"]), text in ".{0,20}") {
+            let answer = Answer::of(&serde_json::json!({ "data": rows }).to_string());
+            for entry in ha_status(&answer).unwrap_or_default() {
+                let _ = (entry.is_dead(), entry.phrase());
+            }
+            let entry = HaEntry { status: Text(Some(text.into())), ..HaEntry::default() };
+            let _ = (entry.is_dead(), entry.phrase());
         }
     }
 }

@@ -22,6 +22,12 @@ fn masked(text: &str) -> String {
 #[test]
 fn the_recorded_cluster_is_told_whole() {
     let cluster = Cluster::recorded();
+    for (call, file) in [
+        ("/access/users", "GET_access__users__full=1.json"),
+        ("/nodes/pve-lab/qemu/100/agent/get-fsinfo", "GET_nodes__pve-lab__qemu__100__agent__get-fsinfo.json"),
+    ] {
+        cluster.sims[0].set_fault(call, recorded_body("hand-made", file));
+    }
     let exporter = Exporter::serve_all(&cluster.config("home"));
     let names = of_clusters();
     let page = exporter.settled_page("/metrics?cluster=home", &names);

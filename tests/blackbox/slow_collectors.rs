@@ -76,13 +76,16 @@ fn they_ask_what_they_announce() {
             // Nor has it backups, or tasks that run. Its storages for backups are on another page.
             "backup" | "tasks" => (1, false),
             "backup_volumes" => continue,
+            // These calls were not recorded.
+            "guest_agent" | "token_expiry" => (collector.calls.len(), false),
             // SMART is asked of each disk only where that is wished.
             "disk" => (1, true),
             _ => (collector.calls.len(), true),
         };
         let filled = |call: &&str| {
             call.replace("{node}", "pve-lab")
-                .replace("{type}/{vmid}", "qemu/100")
+                .replace("{type}", "qemu")
+                .replace("{vmid}", "100")
                 .replace("{since}", "0")
                 .replace("{start}", "0")
         };
@@ -237,4 +240,51 @@ fn a_guest_that_moved_is_not_found_there() {
     cluster.sims[0].set_fault("/nodes/pve-lab/qemu/100/config", refusal(500, words));
     let error = asked(&cluster, named("guest_config")).unwrap_err();
     assert_eq!(error.reason, Reason::NotFoundHere(words.to_owned()));
+}
+
+fn lines(families: &[Family]) -> Vec<String> {
+    let line = |family: &Family, labels: &str, value: f64| format!("{}{{{labels}}} {value}", family.desc.view().name);
+    families
+        .iter()
+        .flat_map(|family| family.samples.iter().map(|sample| line(family, sample.labels.as_str(), sample.value)))
+        .collect()
+}
+
+#[test]
+fn an_agent_is_asked_for_all_it_can_tell_and_no_more_once_it_is_silent() {
+    const AGENT: &str = "/nodes/pve-lab/qemu/100/agent";
+    let cluster = Cluster::recorded();
+    for call in ["get-fsinfo", "get-time"] {
+        let file = format!("GET_nodes__pve-lab__qemu__100__agent__{call}.json");
+        cluster.sims[0].set_fault(&format!("{AGENT}/{call}"), recorded_body("hand-made", &file));
+    }
+    let told = lines(&asked(&cluster, named("guest_agent")).unwrap());
+    assert!(told.contains(&"pve_guest_agent_up{id=\"qemu/100\"} 1".to_owned()), "{told:#?}");
+    assert_eq!(told.iter().filter(|line| line.starts_with("pve_guest_filesystem_used_bytes{")).count(), 2);
+
+    for (words, expected) in [
+        ("QEMU guest agent is not running", vec!["pve_guest_agent_up{id=\"qemu/100\"} 0"]),
+        ("No QEMU guest agent configured", vec![]),
+    ] {
+        let cluster = Cluster::recorded();
+        cluster.sims[0].set_fault(AGENT, refusal(500, words));
+        assert_eq!(lines(&asked(&cluster, named("guest_agent")).unwrap()), expected);
+        assert_eq!(targets(&cluster), [format!("{AGENT}/get-time")], "{words}");
+    }
+}
+
+#[test]
+fn the_ends_of_tokens_are_told() {
+    let cluster = Cluster::recorded();
+    cluster.sims[0].set_fault("/access/users", recorded_body("hand-made", "GET_access__users__full=1.json"));
+    assert_eq!(samples(&asked(&cluster, named("token_expiry")).unwrap()), 3);
+}
+
+#[test]
+fn a_cluster_without_ha_is_asked_no_more() {
+    let cluster = Cluster::recorded();
+    let body = r#"{"data":[{"id":"quorum","type":"quorum","node":"pve-lab","quorate":1,"status":"OK"}]}"#;
+    cluster.sims[0].set_fault("/cluster/ha/status/current", Fault::Body(body.into()));
+    assert_eq!(asked(&cluster, named("ha_manager")), Ok(Vec::new()));
+    assert_eq!(targets(&cluster), ["/cluster/ha/status/current"]);
 }

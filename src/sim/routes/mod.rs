@@ -1,5 +1,6 @@
 //! Paths, parameters and rights of the simulated world's API.
 
+mod agent;
 mod disks;
 mod nodes;
 mod power;
@@ -114,6 +115,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
     let cluster = world.facts();
     let known: &[&str] = match path {
         "/cluster/resources" => &["type"],
+        "/access/users" => &["enabled", "full"],
         "/cluster/metrics/export" if !cluster.old => &["history", "local-only", "node-list", "start-time"],
         "/version"
         | "/cluster/status"
@@ -160,6 +162,7 @@ fn cluster_wide(world: &World, call: &Call<'_>, path: &str, parameters: &Paramet
             audit(call, "/", "Sys.Audit|Datastore.Audit")?;
             disks::ceph_status(world, call)
         }
+        "/access/users" => ok(cluster.users(call, parameters.contains(&("full", "1")))),
         "/nodes" => ok(world.node_list(call)),
         _ => ok(permissions(call.rights, cluster.old, call.order())),
     }))

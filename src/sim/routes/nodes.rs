@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::workers::NodeState;
 use super::super::world::{Silent, World, second};
-use super::{Answer, Call, Parameters, Reply, disks, storage, tasks, upkeep};
+use super::{Answer, Call, Parameters, Reply, agent, disks, storage, tasks, upkeep};
 use super::{audit, check_names, failed, forbidden, invalid, not_implemented, ok, protected};
 
 /// After so long pveproxy gives up on another node.
@@ -20,13 +20,9 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
             pass_on(world, call, node, |node| guest_config(world, call, (node, *kind == "lxc", vmid)))
         }
-        [node, "qemu", vmid, "agent", "network-get-interfaces"] => {
+        [node, "qemu", vmid, "agent", command] => {
             check_names(parameters, &[])?;
-            let vmid = vmid_of("vmid", vmid)?;
-            let privileges =
-                if world.facts().old { "VM.Monitor" } else { "VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted" };
-            audit(call, &format!("/vms/{vmid}"), privileges)?;
-            pass_on(world, call, node, |node| interfaces(world, call, (node, false, vmid)))
+            agent::answer(world, call, node, (vmid_of("vmid", vmid)?, command))
         }
         [node, "lxc", vmid, "interfaces"] => {
             check_names(parameters, &[])?;
@@ -84,18 +80,17 @@ fn guest_config(world: &World, call: &Call<'_>, (node, container, vmid): (usize,
     }
 }
 
-fn no_such_guest(world: &World, (node, container, vmid): (usize, bool, u64)) -> Reply {
+pub(super) fn no_such_guest(world: &World, (node, container, vmid): (usize, bool, u64)) -> Reply {
     let folder = if container { "lxc" } else { "qemu-server" };
     let node = world.node_name(node);
     failed(&format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
 }
 
-fn interfaces(world: &World, call: &Call<'_>, guest: (usize, bool, u64)) -> Reply {
+pub(super) fn interfaces(world: &World, call: &Call<'_>, guest: (usize, bool, u64)) -> Reply {
     match world.facts().interfaces(guest, call.now, call.order()) {
         Ok(body) => protected(body),
-        Err(Silent::Missing) => no_such_guest(world, guest),
         Err(Silent::Stopped) if guest.1 => protected("{\"data\":null}".to_owned()),
-        Err(Silent::Stopped) => failed(&format!("VM {} is not running", guest.2)),
+        Err(silent) => agent::silence(world, guest, silent),
     }
 }
 

@@ -397,3 +397,43 @@ fn packages_wait_for_administrators_to_see_them() {
     assert_eq!(updates[1]["Origin"], "Debian");
     assert!(administrator.data("/nodes/pve2/apt/repositories")["standard-repos"].is_array());
 }
+
+#[test]
+fn agents_answer_those_who_may_ask_and_some_hang() {
+    let world = demo();
+    let auditor = Asker { now: 720, ..asker(&world) };
+    let guests = auditor.data("/cluster/resources?type=vm");
+    let runs = |guest: &&Value| guest["type"] == "qemu" && guest["status"] == "running";
+    let path = |guest: &Value| {
+        let node = guest["node"].as_str().unwrap().to_owned();
+        format!("/nodes/{node}/qemu/{}/agent/get-time", guest["vmid"])
+    };
+    let paths: Vec<String> = guests.as_array().unwrap().iter().filter(runs).map(path).collect();
+    let (mute, told): (Vec<&String>, Vec<_>) = paths.iter().partition(|path| auditor.answer(path).reply.status == 500);
+    assert!(!mute.is_empty() && mute.len() < told.len());
+    let silence = (500, "QEMU guest agent is not running".to_owned(), Duration::from_secs(3));
+    assert_eq!(auditor.failure(mute[0]), silence);
+    assert!(auditor.data(told[0])["result"].is_u64());
+    assert_eq!(powerless(&world).failure(told[0]).0, 403);
+    assert_eq!(auditor.failure(&told[0].replace("get-time", "shutdown")).0, 501);
+}
+
+#[test]
+fn users_are_told_to_those_who_may_see_them() {
+    let world = demo();
+    let names = |asker: &Asker<'_>, path: &str| -> Vec<String> {
+        let users = asker.data(path);
+        let mut names: Vec<String> =
+            users.as_array().unwrap().iter().map(|user| user["userid"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let asker = asker(&world);
+    assert_eq!(names(&asker, "/access/users"), ["builder@pve", "monitor@pve", "root@pam"]);
+    assert_eq!(names(&powerless(&world), "/access/users?full=1"), ["monitor@pve"]);
+    let full = asker.data("/access/users?full=1");
+    let builder = full.as_array().unwrap().iter().find(|user| user["userid"] == "builder@pve").unwrap();
+    let expire = builder["tokens"][0]["expire"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(expire > 1_795_208_400 + 29 * 86_400);
+    assert!(asker.data("/access/users").as_array().unwrap().iter().all(|user| user.get("tokens").is_none()));
+}

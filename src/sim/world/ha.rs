@@ -39,6 +39,15 @@ impl Cluster {
             ("status", Value::Text(&status)),
             ("timestamp", Value::Whole(self.unix(now))),
         ]);
+        if !self.old {
+            list.push([
+                ("id", Value::Text("fencing")),
+                ("type", Value::Text("fencing")),
+                ("node", Value::Text(self.node_name(master))),
+                ("armed-state", Value::Text("armed")),
+                ("status", Value::Text("armed (CRM watchdog active)")),
+            ]);
+        }
         for node in 0..self.nodes.len() {
             let (name, said) = (self.node_name(node), away(node).map_or(now, |begin| begin - SAMPLE));
             let word = if now - said > SILENT { "old timestamp - dead?" } else { "active" };
@@ -67,6 +76,9 @@ impl Cluster {
                 ("node", Value::Text(node)),
                 ("state", Value::Text(state)),
                 ("crm_state", Value::Text(state)),
+                ("request_state", Value::Text(if state == "stopped" { "stopped" } else { "started" })),
+                ("max_restart", Value::Whole(1)),
+                ("max_relocate", Value::Whole(1)),
                 ("status", Value::Text(&status)),
             ]);
         }

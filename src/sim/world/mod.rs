@@ -2,9 +2,10 @@
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
 //! there, `plot` what happens when, `happenings` the tasks that
-//! leaves behind, `backups` the jobs that begin some of them and what those store, `guest`, `node`, `machine`, `extras`, `disks`, `ceph`, `storage`, `export`, `settings`, `upkeep`, `network`, `ha` and `replication` what PVE says of it.
+//! leaves behind, `backups` the jobs that begin some of them and what those store, `guest`, `node`, `machine`, `extras`, `disks`, `ceph`, `storage`, `export`, `settings`, `upkeep`, `network`, `agent`, `users`, `ha` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
+mod agent;
 mod backups;
 mod ceph;
 mod cluster;
@@ -29,6 +30,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod users;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -39,6 +41,7 @@ use super::noise::Shuffle;
 use super::routes::{self, Call};
 use super::server::Rights;
 use super::workers::Workers;
+pub(super) use agent::Topic;
 pub(super) use cluster::second;
 use cluster::tick;
 pub(super) use cluster::{Cluster, Kind};

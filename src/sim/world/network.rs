@@ -13,6 +13,8 @@ pub(in super::super) enum Silent {
     Missing,
     /// It does not run.
     Stopped,
+    /// It runs, and its agent does not answer.
+    Mute,
 }
 
 /// The last three bytes of the hardware address of a guest's card.

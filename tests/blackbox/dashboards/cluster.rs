@@ -7,6 +7,7 @@ use super::{
 };
 
 const CHOSEN: &str = "cluster=\"$cluster\", name=~\".*($search).*\"";
+const LIVES: super::Names = &[(1, "lives", super::FINE), (0, "silent", super::CRITICAL)];
 const QUORUM: super::Names = &[(1, "yes", super::FINE), (0, "no", super::CRITICAL)];
 
 pub fn dashboard() -> Dashboard {
@@ -105,6 +106,12 @@ fn many_guests() -> Row {
     }
 }
 
+/// 1 for what lives and 0 for what does not, of a state set.
+fn lives(metric: &str) -> String {
+    let of = |matcher: &str| format!("{metric}{{cluster=\"$cluster\", state{matcher}}}");
+    format!("{} or {} * 0", of("!~\"dead|unknown\""), of("=~\"dead|unknown\""))
+}
+
 fn availability() -> Row {
     let nodes = ha("cluster=\"$cluster\", id=~\"node/.+\"");
     let guests = ha("cluster=\"$cluster\", id=~\"(qemu|lxc)/.+\"");
@@ -112,6 +119,11 @@ fn availability() -> Row {
     Row {
         title: "High availability",
         panels: vec![
+            stat("HA manager", "Whether the manager lives that fences lost nodes and starts their guests elsewhere. Empty where HA is not used.", "none", &format!("max({})", lives("pve_ha_manager_state"))).names(LIVES).size(4, 4),
+            stat("Runs on", "The node on which the manager runs.", "none", "max by (id) (pve_ha_manager_master{cluster=\"$cluster\"}) == 1").legend("{{id}}").size(5, 4),
+            stat("Fencing", "Whether lost nodes are fenced; told since Proxmox VE 9.1.", "none", "max by (state) (pve_ha_fencing_state{cluster=\"$cluster\"})").legend("{{state}}").size(5, 4),
+            stat("Agents silent", "Nodes whose HA agent says nothing any more.", "short", "count(max by (cluster, id) (pve_ha_lrm_state{cluster=\"$cluster\", state=~\"dead|unknown|lost_lock\"}) == 1) or vector(0)").steps(&bad()).size(5, 4),
+            stat("In maintenance", "Nodes that HA leaves alone because someone works on them.", "short", "count(max by (cluster, id) (pve_ha_lrm_state{cluster=\"$cluster\", state=\"maintenance\"}) == 1) or vector(0)").steps(&any()).size(5, 4),
             timeline("Nodes in HA", "What the HA manager says of nodes; empty where HA manages nothing.", HA)
                 .query(&nodes, "{{id}}")
                 .size(12, 7),

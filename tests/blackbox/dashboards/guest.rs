@@ -1,9 +1,10 @@
 //! One VM or container.
 
-use super::grafana::{Dashboard, Row, Variable, base, hidden, label, series, stat, table, timeline, value};
-use super::{FINE, HA, INFO, MUTED, Names, POWER, TO_NODE, WARNING, YES, cluster, firing, ha, search};
+use super::grafana::{Dashboard, Row, Variable, bar, base, hidden, label, series, stat, table, timeline, value};
+use super::{FINE, HA, INFO, MUTED, Names, POWER, TO_NODE, WARNING, YES, cluster, firing, ha, limits, search};
 
 const GUEST: &str = "cluster=\"$cluster\", id=\"$guest\"";
+const ANSWERS: Names = &[(1, "answers", FINE), (0, "silent", WARNING)];
 const COVERED: Names = &[(0, "yes", FINE), (1, "no", WARNING)];
 
 pub fn dashboard() -> Dashboard {
@@ -22,7 +23,7 @@ pub fn dashboard() -> Dashboard {
         variables: vec![cluster(), search(), guest],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", cluster=\"$cluster\", id=\"$guest\"})",
         events: "",
-        rows: vec![now(), load(), history()],
+        rows: vec![now(), load(), inside(), history()],
     }
 }
 
@@ -88,6 +89,32 @@ fn load() -> Row {
     }
 }
 
+fn inside() -> Row {
+    let of = |metric: &str| format!("max by (cluster, id, mountpoint) ({metric}{{{GUEST}}})");
+    let columns = vec![
+        label("mountpoint", "Mounted on"),
+        hidden("cluster"),
+        hidden("id"),
+        label("fstype", "Type"),
+        label("device", "Device"),
+        base(&format!("max by (cluster, id, mountpoint, fstype, device) (pve_guest_filesystem_info{{{GUEST}}})")),
+        bar("Used", &of("id:pve_guest_filesystem:ratio"))
+            .steps(&limits(&["guest_disk_ratio", "guest_disk_full_ratio"])),
+        value("of", "bytes", &of("pve_guest_filesystem_size_bytes")),
+    ];
+    Row {
+        title: "Inside, by its agent",
+        panels: vec![
+            stat("Agent", "Whether the QEMU guest agent answers. Empty where the VM is not set to have one, of containers, and where the collector guest_agent is off.", "none", &format!("max(pve_guest_agent_up{{{GUEST}}})")).names(ANSWERS).size(6, 4),
+            stat("System", "The operating system, as the agent tells it.", "none", &format!("max by (name) (pve_guest_os_info{{{GUEST}}})")).legend("{{name}}").size(10, 4),
+            stat("Clock ahead", "How far the guest's clock is ahead of that of Proxmox VE, to about a second.", "s", &format!("max(pve_guest_clock_offset_seconds{{{GUEST}}})")).size(8, 4),
+            table("File systems", "What the guest has mounted, and how full it is; images and what containers mount are left out.", columns).sort("Used", true).size(12, 8),
+            series("File systems over time", "How full each file system is. The dashed line is where the alert begins, unless a tag says otherwise.", "percentunit")
+                .query(&of("id:pve_guest_filesystem:ratio"), "{{mountpoint}}").limit("guest_disk_ratio").ratio(),
+        ],
+    }
+}
+
 fn history() -> Row {
     let replication = vec![
         label("id", "Job"),
@@ -103,7 +130,7 @@ fn history() -> Row {
         panels: vec![
             timeline("State over time", "What Proxmox VE says of it.", POWER).query(&format!("max(id:pve_guest_state:code{{{GUEST}}})"), "state").size(12, 5),
             timeline("HA", "What the HA manager says of it; empty where it is not managed.", HA).query(&ha(GUEST), "HA").size(12, 5),
-            series("Disk of a container", "How full the root file system of a container is; Proxmox VE does not know it of VMs. The dashed line is where the alert begins.", "percentunit")
+            series("Disk of a container", "How full the root file system of a container is; of VMs see above. The dashed line is where the alert begins.", "percentunit")
                 .query(&format!("max(id:pve_disk:ratio{{{GUEST}}})"), "used")
                 .query(&format!("max(id:pve_guest_disk:threshold{{{GUEST}}})"), "limit of the alert, by tag").ratio(),
             table("Replication", "Jobs that copy it to other nodes, and how they do.", replication).size(12, 8),
