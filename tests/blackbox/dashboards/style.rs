@@ -223,7 +223,8 @@ fn rate_fault(selector: &promql::Selector) -> Option<&'static str> {
     if selector.metric.ends_with("_total") && !grows && !age && !counted {
         return Some("is a counter");
     }
-    let windows = ["$__rate_interval", "$__range", "15m", "5m"];
+    // Events are marked once a minute.
+    let windows = ["$__rate_interval", "$__range", "15m", "5m", "1m"];
     (grows && !windows.contains(&selector.window.as_str())).then_some("grows over an odd time")
 }
 
