@@ -40,14 +40,13 @@ pub struct ZfsStatus<'a> {
     #[serde(borrow)]
     pub errors: Text<'a>,
     /// The pool itself, and its logs, caches and spares.
-    #[serde(borrow)]
-    pub children: Option<List<ZfsDevice<'a>>>,
+    pub children: Option<List<ZfsDevice>>,
 }
 
 /// A device, or several as one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct ZfsDevice<'a> {
+pub struct ZfsDevice {
     /// Failed reads. PVE makes 1 of `1.2K`.
     pub read: Number,
     /// Failed writes.
@@ -55,8 +54,7 @@ pub struct ZfsDevice<'a> {
     /// Data that came back other than they went.
     pub cksum: Number,
     /// Of what it is made.
-    #[serde(borrow)]
-    pub children: Option<List<ZfsDevice<'a>>>,
+    pub children: Option<List<ZfsDevice>>,
 }
 
 /// What a pool was last scanned for, and how that ended.
@@ -113,13 +111,13 @@ impl ZfsStatus<'_> {
     }
 
     /// Errors of all devices, of one kind. What a group counts and none of its devices is counted, too.
-    pub fn device_errors(&self, kind: fn(&ZfsDevice<'_>) -> Number) -> Option<f64> {
+    pub fn device_errors(&self, kind: fn(&ZfsDevice) -> Number) -> Option<f64> {
         self.children.as_ref().map(|children| children.items.iter().map(|device| device.errors(kind)).sum())
     }
 }
 
-impl ZfsDevice<'_> {
-    fn errors(&self, kind: fn(&ZfsDevice<'_>) -> Number) -> f64 {
+impl ZfsDevice {
+    fn errors(&self, kind: fn(&ZfsDevice) -> Number) -> f64 {
         let below: f64 = self.children.iter().flat_map(|list| &list.items).map(|device| device.errors(kind)).sum();
         kind(self).quantity().unwrap_or(0.0).max(below)
     }

@@ -65,7 +65,7 @@ impl Cluster {
         let said = match topic {
             Topic::FileSystems => self.file_systems(spec, tick(now)),
             Topic::System => self.system(spec),
-            Topic::Time => json!(self.clock(spec, now)),
+            Topic::Time => json!(self.guest_clock(spec, now)),
         };
         Ok(json::reordered(&json!({ "data": { "result": said } }), &mut order))
     }
@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     /// In nanoseconds since 1970.
-    fn clock(&self, spec: &GuestSpec, now: Duration) -> u64 {
+    fn guest_clock(&self, spec: &GuestSpec, now: Duration) -> u64 {
         let right = Duration::from_secs(self.unix(0)).saturating_add(now);
         let lost = match hash(self.seed, 123, spec.vmid) % 20 {
             0 => tick(now).rem_euclid(SET_RIGHT_EVERY) / LOSES_ONE_IN,

@@ -78,11 +78,12 @@ impl Cluster {
             ("pve-manager/9.2.11/14a22df35955d97d", "6.17.4-2-pve")
         };
         let build = "#1 SMP PREEMPT_DYNAMIC PMX";
+        let loads = [0.9, 1.0, 1.1].map(|share| format!("{:.2}", load * share));
         let mut status = json!({
             "pveversion": manager, "kversion": format!("Linux {kernel} {build}"), "uptime": figures.uptime,
             "current-kernel": { "sysname": "Linux", "release": kernel, "machine": "x86_64", "version": build },
             "boot-info": { "mode": "efi", "secureboot": 0 }, "cpu": 0, "wait": 0, "idle": 0,
-            "loadavg": [0.9, 1.0, 1.1].map(|share| format!("{:.2}", load * share)),
+            "loadavg": loads,
             "cpuinfo": {
                 "model": "AMD EPYC 7302 16-Core Processor", "sockets": 2, "cores": (spec.cpus / 2).max(1), "cpus": spec.cpus,
                 "mhz": "2994.372", "family": "23", "vendor": "AuthenticAMD", "hvm": "1", "user_hz": 100, "flags": "fpu svm",
