@@ -160,7 +160,7 @@ fn exists(path: &str) -> bool {
 
 /// Whether a recording answers the call; what stands in braces may be anything.
 fn has_fixture(call: &str) -> bool {
-    let name = format!("GET{}.json", call.replacen('/', "_", 1).replace('/', "__"));
+    let name = format!("GET{}.json", call.replacen('/', "_", 1).replace(['/', '?'], "__"));
     let mut literals = name.split('{').map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
     let first = literals.next().expect("a first part").to_owned();
     let others: Vec<String> = literals.map(str::to_owned).collect();
