@@ -133,7 +133,7 @@ mod tests {
         let told: Vec<&str> =
             families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.view().name).collect();
         assert_eq!(told.len(), FAMILIES.len(), "each family has something to say: {told:?}");
-        assert_eq!(lines(&families).len(), 86);
+        assert_eq!(lines(&families).len(), 63);
     }
 
     proptest! {

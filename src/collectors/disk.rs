@@ -102,7 +102,7 @@ fn families(node: &str, disks: &[Disk<'_>], smart: &BTreeMap<String, Told>) -> V
     let disks: BTreeMap<&str, &Disk<'_>> = disks.iter().filter_map(|disk| Some((disk.device()?, disk))).collect();
     for (device, disk) in disks {
         let id = format!("disk/{node}/{device}");
-        info.push_info(info_labels((&id, node, device), disk));
+        info.push_info(info_labels((id.as_str(), node, device), disk));
         let (temperature, power_on) = smart.get(device).copied().unwrap_or_default();
         let told = [disk.size.quantity(), healthy(disk), wear(disk.wearout), temperature, power_on];
         let labels = Labels::new(&[("id", &id)]);
@@ -114,7 +114,7 @@ fn families(node: &str, disks: &[Disk<'_>], smart: &BTreeMap<String, Told>) -> V
 }
 
 fn info_labels((id, node, device): (&str, &str, &str), disk: &Disk<'_>) -> Labels {
-    fn known<'a>(text: Option<&'a str>) -> &'a str {
+    fn known(text: Option<&str>) -> &str {
         text.map(str::trim).filter(|text| *text != "unknown").unwrap_or_default()
     }
     Labels::new(&[

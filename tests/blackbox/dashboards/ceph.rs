@@ -15,6 +15,7 @@ pub fn dashboard() -> Dashboard {
         description: "Health, OSDs, placement groups, pools and traffic of Ceph. Empty where no cluster has it.",
         variables: vec![clusters()],
         marks: "max by (alertname, cluster, node, id) (ALERTS{alertstate=\"firing\", alertname=~\"PVECeph.+\", cluster=~\"$cluster\"})",
+        events: "cluster=~\"$cluster|\", kind=~\"storage_.+\"",
         rows: vec![now(), osds(), over_time()],
     }
 }
