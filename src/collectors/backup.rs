@@ -162,7 +162,10 @@ async fn list(ask: &Ask<'_>, node: &str) -> Result<Vec<BackupTask>, Error> {
 /// Whether the node answered, and has no such log or none that can be used.
 fn is_of_the_log(error: &Error) -> bool {
     let reason = &error.reason;
-    matches!(reason, Reason::NotFoundHere(_) | Reason::Status(400..=594, _) | Reason::Malformed(_) | Reason::TooLarge(_))
+    matches!(
+        reason,
+        Reason::NotFoundHere(_) | Reason::Status(400..=594, _) | Reason::Malformed(_) | Reason::TooLarge(_)
+    )
 }
 
 async fn log(ask: &Ask<'_>, upid: &str) -> Result<VzdumpLog, Error> {

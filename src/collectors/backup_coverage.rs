@@ -149,7 +149,8 @@ mod tests {
         );
         let answer = Answer::of(r#"{"data":[{"vmid":8,"type":"lxc"},{"vmid":9,"type":"qemu"}]}"#);
         let families = families(&pve::not_backed_up(&answer).expect("guests"), Some(&resources));
-        let lines: Vec<String> = lines(&own(&COLLECTOR, families)).into_iter().filter(|line| line.contains("covered")).collect();
+        let lines: Vec<String> =
+            lines(&own(&COLLECTOR, families)).into_iter().filter(|line| line.contains("covered")).collect();
         assert_eq!(lines, ["pve_guest_backup_covered{id=\"qemu/7\"} 1", "pve_guest_backup_covered{id=\"lxc/8\"} 0"]);
     }
 

@@ -125,9 +125,10 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
 fn storages<'r>(resources: &'r Resources, node: &str) -> impl Iterator<Item = &'r Storage> {
     let is_online = |name: &str| resources.nodes.iter().any(|node| node.online && node.name == name);
     let is_its = move |storage: &&Storage| {
-        let mut same = resources.storages.iter().filter(|other| {
-            other.name == storage.name && other.available != Some(false) && is_online(&other.node)
-        });
+        let mut same = resources
+            .storages
+            .iter()
+            .filter(|other| other.name == storage.name && other.available != Some(false) && is_online(&other.node));
         storage.shared != Some(true) || same.next().is_none_or(|first| first.node == storage.node)
     };
     let of_node = resources.storages.iter().filter(move |storage| storage.node == node);
@@ -227,7 +228,8 @@ mod tests {
     fn what_is_no_guests_backup_is_passed_over() {
         let answer = recorded("pve-9.2-cluster/GET_nodes__pve-lab__storage__local__content.json");
         assert_eq!(told(&answer).len(), 2);
-        let file = r#"{"data":[{"volid":"local:backup/vzdump-lxc-7-2026.tar","vmid":"7","subtype":"lxc","verification":{}}]}"#;
+        let file =
+            r#"{"data":[{"volid":"local:backup/vzdump-lxc-7-2026.tar","vmid":"7","subtype":"lxc","verification":{}}]}"#;
         assert_eq!(
             told(&Answer::of(file)).split_off(2),
             [

@@ -228,7 +228,8 @@ mod tests {
     }
 
     /// As qemu-server and pve-container write them; not recorded.
-    const FILES: &str = "INFO: starting new backup job: vzdump 100 201 --job-id backup-6d1c --mode snapshot --storage local
+    const FILES: &str =
+        "INFO: starting new backup job: vzdump 100 201 --job-id backup-6d1c --mode snapshot --storage local
         INFO: Starting Backup of VM 100 (qemu)
         INFO: Backup started at 2026-11-20 22:18:00
         INFO: status = running

@@ -15,7 +15,10 @@ const RUN: f64 = 1_795_209_480.0 + 50.0;
 fn lab(collectors: &str) -> (Simulated, Exporter) {
     let cluster = Simulated::lively(World::new(1, 3, 40).begun_at(BEGUN), 1);
     cluster.turn_to(200);
-    let exporter = Exporter::serve(&format!("{}\n[collectors]\npreset = \"minimal\"\n{collectors}", cluster.cluster.config("home")));
+    let exporter = Exporter::serve(&format!(
+        "{}\n[collectors]\npreset = \"minimal\"\n{collectors}",
+        cluster.cluster.config("home")
+    ));
     (cluster, exporter)
 }
 
@@ -49,7 +52,10 @@ fn the_turns_of_each_guest_are_told_in_utc() {
     assert_eq!(job("enabled", "demo-often"), Some(1.0));
     assert_eq!(job("guests", "demo-often"), Some(covered as f64));
     assert_eq!(job("next_run_timestamp_seconds", "demo-often"), Some(RUN + 300.0));
-    assert_eq!((job("enabled", "before-upgrades"), job("next_run_timestamp_seconds", "before-upgrades")), (Some(0.0), None));
+    assert_eq!(
+        (job("enabled", "before-upgrades"), job("next_run_timestamp_seconds", "before-upgrades")),
+        (Some(0.0), None)
+    );
 }
 
 #[test]
@@ -58,7 +64,10 @@ fn logs_are_read_once_and_again_after_a_restart() {
     let first = exporter.settled_page("/metrics", &["backup"]);
     let read = logs(&cluster);
     assert!(read.len() >= 4 && read.values().all(|times| *times == 1), "{read:?}");
-    let restarted = Exporter::serve(&format!("{}\n[collectors]\npreset = \"minimal\"\nbackup = true\n", cluster.cluster.config("home")));
+    let restarted = Exporter::serve(&format!(
+        "{}\n[collectors]\npreset = \"minimal\"\nbackup = true\n",
+        cluster.cluster.config("home")
+    ));
     let second = restarted.settled_page("/metrics", &["backup"]);
     let told = |text: &str| -> Vec<String> {
         text.lines().filter(|line| line.starts_with("pve_guest_backup_")).map(str::to_owned).collect()
@@ -76,7 +85,8 @@ fn who_is_left_out_on_purpose_is_named_and_nothing_else() {
         .samples
         .iter()
         .filter(|(name, series)| {
-            name.starts_with("pve_guest_backup_") && series.keys().any(|labels| labels.get("id").is_some_and(|id| id == "qemu/102"))
+            name.starts_with("pve_guest_backup_")
+                && series.keys().any(|labels| labels.get("id").is_some_and(|id| id == "qemu/102"))
         })
         .map(|(name, _)| name.as_str())
         .collect();

@@ -73,7 +73,12 @@ fn they_ask_what_they_announce() {
             "tasks" => (1, false),
             _ => (collector.calls.len(), true),
         };
-        let filled = |call: &&str| call.replace("{node}", "pve-lab").replace("{type}/{vmid}", "qemu/100").replace("{since}", "0").replace("{start}", "0");
+        let filled = |call: &&str| {
+            call.replace("{node}", "pve-lab")
+                .replace("{type}/{vmid}", "qemu/100")
+                .replace("{since}", "0")
+                .replace("{start}", "0")
+        };
         let expected: Vec<String> = collector.calls.iter().take(calls).map(filled).collect();
         assert_eq!(targets(&cluster), expected, "{}", collector.name);
         assert_eq!(samples(&families) > 0, told, "{}", collector.name);

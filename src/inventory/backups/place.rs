@@ -19,7 +19,9 @@ pub(super) fn placed(log: &VzdumpLog, begun: i64, ended: i64) -> Vec<Attempt> {
     let mut turns = Vec::with_capacity(log.guests.len());
     for guest in log.guests.iter().rev() {
         if let Some(local) = guest.ended {
-            let fits = |zone: &i64| (begun.saturating_sub(SLACK)..=until.saturating_add(SLACK)).contains(&local.saturating_sub(*zone));
+            let fits = |zone: &i64| {
+                (begun.saturating_sub(SLACK)..=until.saturating_add(SLACK)).contains(&local.saturating_sub(*zone))
+            };
             zone = zone.filter(fits).or_else(|| Some(nearest(local, until)));
         }
         let turn = turn(guest, (begun, until), zone);

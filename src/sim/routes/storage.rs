@@ -23,10 +23,8 @@ pub(super) fn content(
     }
     let holds = |privilege| call.rights.holds(privilege);
     let may = holds("Datastore.Allocate") || (holds("Datastore.AllocateSpace") && holds("VM.Backup"));
-    pass_on(world, call, node, |_| {
-        match world.facts().archives(storage, may, second(call.now), call.order()) {
-            Some(body) => protected(body),
-            None => invalid("storage", "No such storage."),
-        }
+    pass_on(world, call, node, |_| match world.facts().archives(storage, may, second(call.now), call.order()) {
+        Some(body) => protected(body),
+        None => invalid("storage", "No such storage."),
     })
 }

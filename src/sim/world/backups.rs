@@ -159,7 +159,8 @@ fn size(seed: u64, spec: &GuestSpec) -> u64 {
 
 fn name(spec: &GuestSpec, begin: i64, begun: i64) -> String {
     let (kind, ending) = if spec.container { ("lxc", "tar.zst") } else { ("qemu", "vma.zst") };
-    let time = clock(begun.saturating_add(begin).saturating_add(ZONE)).replace('-', "_").replace(' ', "-").replace(':', "_");
+    let time =
+        clock(begun.saturating_add(begin).saturating_add(ZONE)).replace('-', "_").replace(' ', "-").replace(':', "_");
     format!("vzdump-{kind}-{}-{time}.{ending}", spec.vmid)
 }
 

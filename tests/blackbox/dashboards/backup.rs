@@ -1,7 +1,9 @@
 //! Guests without backup, backups that run and ran, and replication.
 
 use super::grafana::{Dashboard, Row, hidden, label, series, stat, table, timeline, value};
-use super::{CRITICAL, FINE, MUTED, Names, TO_CLUSTER, TO_GUEST, TO_NODE, WARNING, YES, any, bad, clusters, limits, named};
+use super::{
+    CRITICAL, FINE, MUTED, Names, TO_CLUSTER, TO_GUEST, TO_NODE, WARNING, YES, any, bad, clusters, limits, named,
+};
 
 const CLUSTERS: &str = "cluster=~\"$cluster\"";
 const LOCKS: Names =
@@ -138,8 +140,7 @@ fn history() -> Row {
         label("node", "Node").link(TO_NODE.0, TO_NODE.1),
         label("cluster", "Cluster").link(TO_CLUSTER.0, TO_CLUSTER.1),
         super::grafana::base(&format!("({oldest}) * on (cluster, id) group_left (name, node) id:pve_guest:info")),
-        value("Last success ago", "s", &only(&format!("(time() - {success})")))
-            .steps(&limits(&["backup_age_seconds"])),
+        value("Last success ago", "s", &only(&format!("(time() - {success})"))).steps(&limits(&["backup_age_seconds"])),
         value("Last one", "none", &only(&of("pve_guest_backup_last_attempt_success"))).names(WENT_WELL),
         value("Took", "s", &only(&of("pve_guest_backup_last_success_duration_seconds"))),
         value("Size", "bytes", &only(&of("pve_guest_backup_last_success_size_bytes"))),
@@ -163,12 +164,26 @@ fn history() -> Row {
     Row {
         title: "Last backups",
         panels: vec![
-            table("Guests", "The hundred guests whose last successful backup is oldest, as logs of tasks tell.", guests).sort("Last success ago", true).size(24, 9),
-            table("Backup jobs", "At most a hundred jobs. How the last run ended is known where the logs name their job.", jobs).sort("Job", false).size(24, 6),
+            table(
+                "Guests",
+                "The hundred guests whose last successful backup is oldest, as logs of tasks tell.",
+                guests,
+            )
+            .sort("Last success ago", true)
+            .size(24, 9),
+            table(
+                "Backup jobs",
+                "At most a hundred jobs. How the last run ended is known where the logs name their job.",
+                jobs,
+            )
+            .sort("Job", false)
+            .size(24, 6),
             series("How long backups take", "The last successful backup of each guest; the twenty longest.", "s")
-                .query(&named("pve_guest_backup_last_success_duration_seconds"), "{{name}}").size(12, 8),
+                .query(&named("pve_guest_backup_last_success_duration_seconds"), "{{name}}")
+                .size(12, 8),
             series("How large backups are", "The last successful backup of each guest; the twenty largest.", "bytes")
-                .query(&named("pve_guest_backup_last_success_size_bytes"), "{{name}}").size(12, 8),
+                .query(&named("pve_guest_backup_last_success_size_bytes"), "{{name}}")
+                .size(12, 8),
         ],
     }
 }
