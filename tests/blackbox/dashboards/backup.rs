@@ -66,12 +66,6 @@ fn now() -> Row {
                 "count(max by (cluster, id) (pve_lock_state{cluster=~\"$cluster\", state=\"backup\"}) == 1) or vector(0)",
             ),
             stat(
-                "Tasks that run",
-                "Tasks of all kinds that run on all nodes now.",
-                "short",
-                "sum(max by (cluster, id, type) (pve_tasks_running{cluster=~\"$cluster\"})) or vector(0)",
-            ),
-            stat(
                 "Replication jobs",
                 "Jobs that copy guests to other nodes.",
                 "short",
@@ -126,6 +120,8 @@ fn backups() -> Row {
                 .query("topk(20, max by (cluster) (pve_not_backed_up_guests{cluster=~\"$cluster\"}))", "{{cluster}}").size(12, 10),
             timeline("What guests are locked for", "Guests that Proxmox VE locks for a backup, a snapshot, a migration or something else; at most twenty at a time.", LOCKS)
                 .query(&named(&locks, CLUSTERS), "{{name}}").size(24, 8),
+            series("Tasks that run", "Tasks of all nodes by type; the twenty types of a cluster with most.", "short")
+                .query("topk(20, sum by (cluster, type) (max by (cluster, id, type) (pve_tasks_running{cluster=~\"$cluster\"})))", "{{cluster}} {{type}}").size(24, 6),
         ],
     }
 }
