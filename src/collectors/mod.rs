@@ -7,10 +7,13 @@
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
 //! over SSH at each scrape, or now and then, as these two; services are connected to.
 
+mod allocation;
 mod backup_coverage;
 mod cluster;
 mod guest;
 mod guest_config;
+mod guest_pending;
+mod guest_status;
 mod ha;
 pub mod host;
 mod host_smart;
@@ -19,6 +22,7 @@ mod host_zpool;
 mod lock;
 mod node;
 mod node_load;
+mod node_packages;
 mod over_ssh;
 mod pool;
 mod qdevice;
@@ -27,6 +31,7 @@ mod replication;
 pub mod service;
 mod shared;
 mod slow;
+mod snapshot;
 mod storage;
 mod subscription;
 #[cfg(test)]
@@ -54,9 +59,14 @@ pub const ALL: &[&Collector] = &[
     &ha::COLLECTOR,
     &lock::COLLECTOR,
     &pool::COLLECTOR,
+    &allocation::COLLECTOR,
     &node_load::COLLECTOR,
     &backup_coverage::COLLECTOR,
     &guest_config::COLLECTOR,
+    &guest_pending::COLLECTOR,
+    &guest_status::COLLECTOR,
+    &snapshot::COLLECTOR,
+    &node_packages::COLLECTOR,
     &replication::COLLECTOR,
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,

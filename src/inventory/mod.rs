@@ -6,6 +6,7 @@ mod figure;
 mod ghosts;
 mod guest_list;
 mod guests;
+mod learned;
 mod node;
 mod resources;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use figure::Figure;
 pub use ghosts::{Ghost, ToldGuest, ToldStorage};
 pub use guest_list::GuestList;
 pub use guests::{Guest, GuestKind, Identity, Traffic};
+pub use learned::Learned;
 pub use node::{Node, Usage};
 pub use resources::{Pool, Resources, Storage};
 pub use view::{Inventory, Snapshot, View};

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
+use super::learned::Learned;
 use super::node::Node;
 use super::resources::{Draft, Resources};
 use crate::pve::{self, Client, Error, Reason};
@@ -25,6 +26,7 @@ pub struct Inventory {
     memory: Mutex<Arc<Memory>>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
     nodes: Mutex<Option<(Instant, Vec<Node>)>>,
+    learned: Arc<Learned>,
     /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
     news: watch::Sender<Option<Snapshot>>,
 }
@@ -44,6 +46,7 @@ pub struct View {
     resources: Call<Resources>,
     status: Call<ClusterStatus>,
     release: Call<Release>,
+    learned: Arc<Learned>,
     /// When the last of its calls was answered well.
     answered: Answered,
 }
@@ -55,7 +58,7 @@ impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
         let (memory, release, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { client, memory, release, nodes, news: watch::Sender::new(None) }
+        Self { client, memory, release, nodes, learned: Arc::default(), news: watch::Sender::new(None) }
     }
 
     /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
@@ -79,6 +82,11 @@ impl Inventory {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What collectors have learned of the cluster.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
     /// A view of the cluster from now on.
     pub fn view(self: &Arc<Self>) -> View {
         let answered = Answered::default();
@@ -87,6 +95,7 @@ impl Inventory {
             resources: async move { noted(&resources.1, resources.0.fetch_resources().await) }.boxed().shared(),
             status: async move { noted(&status.1, status.0.fetch_status(None).await) }.boxed().shared(),
             release: async move { release.0.fetch_release(&release.1).await }.boxed().shared(),
+            learned: Arc::clone(&self.learned),
             answered,
         }
     }
@@ -180,6 +189,11 @@ impl View {
         self.release.clone().await
     }
 
+    /// What collectors have learned of the cluster.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
     /// The same as far as it was told by now. Calls that were not answered have failed: `late` is told their paths.
     #[must_use]
     pub fn so_far(&self, late: impl Fn(&str) -> Error) -> Self {
@@ -187,6 +201,7 @@ impl View {
             resources: told_or(&self.resources, late("/cluster/resources")),
             status: told_or(&self.status, late("/cluster/status")),
             release: told_or(&self.release, late("/version")),
+            learned: Arc::clone(&self.learned),
             answered: Arc::clone(&self.answered),
         }
     }

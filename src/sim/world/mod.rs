@@ -2,10 +2,11 @@
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
 //! there, `plot` what happens when, `happenings` the tasks that
-//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `network`, `ha` and `replication` what PVE says of it.
+//! leaves behind, `guest`, `node`, `machine`, `extras`, `storage`, `export`, `settings`, `current`, `snapshots`, `network`, `ha` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod cluster;
+mod current;
 mod edit;
 mod export;
 mod extras;
@@ -21,6 +22,7 @@ mod population;
 mod power;
 mod replication;
 mod settings;
+mod snapshots;
 mod storage;
 mod tasks;
 #[cfg(test)]
