@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use super::shared::Column;
-use super::{Collector, Lane, Need, Preset, tell};
+use super::{Collector, Lane, Need, tell};
+use crate::config::Preset;
 use crate::inventory::{Guest, Learned, Resources};
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -17,7 +18,9 @@ pub(super) const COLLECTOR: Collector = Collector {
     families: &[&CPUS, &MEMORY, &PROVISIONED],
     preset: Some(Preset::Minimal),
     options: &[],
-    lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(resources, view.learned())))),
+    lane: Lane::Fast(|view| {
+        Box::pin(tell(view.resources(), |resources| families(resources, view.inventory().learned())))
+    }),
 };
 
 static CPUS: Desc = Desc {

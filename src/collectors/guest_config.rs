@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::shared::{self, Column, flag};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Preset, Slow, Subject};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
+use crate::config::Preset;
 use crate::inventory::GuestKind;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Disk, GuestConfig, Nic};
@@ -18,11 +19,19 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
     families: &[
-        &ONBOOT, &CPUS, &SOCKETS, &CPU_LIMIT, &MEMORY, &BALLOON, &SWAP, &PROTECTED, &ORDER, &AGENT, &DISK_SIZE, &DISK, &NIC,
+        &ONBOOT, &CPUS, &SOCKETS, &CPU_LIMIT, &MEMORY, &BALLOON, &SWAP, &PROTECTED, &ORDER, &AGENT, &DISK_SIZE, &DISK,
+        &NIC,
     ],
     preset: Some(Preset::Default),
     options: &[],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, max_in_flight: None, fetch }),
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Guest,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 pub(super) static ONBOOT: Desc = Desc {
@@ -259,13 +268,29 @@ mod tests {
     fn what_a_guest_does_not_have_is_absent() {
         for (id, settings, expected) in [
             ("lxc/7", r#""balloon":512,"sockets":2,"agent":1"#, &[][..]),
-            ("qemu/7", r#""swap":512,"cpulimit":0,"balloon":0"#, &["pve_guest_agent_enabled", "pve_guest_allocated_cpus", "pve_guest_cpu_sockets"]),
-            ("qemu/7", r#""balloon":512,"protection":1,"startup":"order=3""#, &["pve_guest_agent_enabled", "pve_guest_allocated_cpus", "pve_guest_balloon_minimum_bytes", "pve_guest_cpu_sockets", "pve_guest_protected", "pve_guest_startup_order"]),
+            (
+                "qemu/7",
+                r#""swap":512,"cpulimit":0,"balloon":0"#,
+                &["pve_guest_agent_enabled", "pve_guest_allocated_cpus", "pve_guest_cpu_sockets"],
+            ),
+            (
+                "qemu/7",
+                r#""balloon":512,"protection":1,"startup":"order=3""#,
+                &[
+                    "pve_guest_agent_enabled",
+                    "pve_guest_allocated_cpus",
+                    "pve_guest_balloon_minimum_bytes",
+                    "pve_guest_cpu_sockets",
+                    "pve_guest_protected",
+                    "pve_guest_startup_order",
+                ],
+            ),
         ] {
             let answer = Answer::of(&format!(r#"{{"data":{{"digest":"9f9a",{settings}}}}}"#));
             let told = series(&told(id, &answer));
             let mut names: Vec<&str> = told.keys().map(|(name, _)| name.as_str()).collect();
-            names.retain(|name| !matches!(*name, "pve_guest_allocated_memory_bytes" | "pve_guest_allocated_swap_bytes"));
+            names
+                .retain(|name| !matches!(*name, "pve_guest_allocated_memory_bytes" | "pve_guest_allocated_swap_bytes"));
             assert_eq!(names, expected, "{settings}");
         }
     }

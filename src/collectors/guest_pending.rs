@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::shared::{self, Column};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Preset, Slow};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve;
 
@@ -18,7 +19,14 @@ pub(super) const COLLECTOR: Collector = Collector {
     families: &[&CHANGES],
     preset: Some(Preset::Full),
     options: &[],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Running, blocks: false, max_in_flight: None, fetch }),
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Running,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static CHANGES: Desc = Desc {

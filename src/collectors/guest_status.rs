@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::shared::{self, Column, flag};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Preset, Slow, Subject};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::wire::Number;
 use crate::pve::{self, DiskCounters, GuestStatus};
@@ -34,7 +35,14 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     preset: Some(Preset::Full),
     options: &[],
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Running, blocks: true, max_in_flight: None, fetch }),
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(2),
+        per: Per::Running,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static RECEIVED: Desc = Desc {
@@ -252,7 +260,10 @@ mod tests {
         // Paused, and its monitor busy: neither disks nor versions.
         let paused = told("qemu/102", &recorded("pve-9.2-cluster/GET_qemu_102_paused_status.json"));
         assert_eq!(paused.len(), 8, "{paused:?}");
-        for file in ["GET_nodes__pve-lab__qemu__102__status__current.json", "GET_nodes__pve-lab__lxc__201__status__current.json"] {
+        for file in [
+            "GET_nodes__pve-lab__qemu__102__status__current.json",
+            "GET_nodes__pve-lab__lxc__201__status__current.json",
+        ] {
             assert_eq!(told("qemu/102", &recorded(&format!("pve-9.2-cluster/{file}"))), [""; 0], "{file}");
         }
     }

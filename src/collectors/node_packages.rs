@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::shared::{self, Column};
-use super::{Ask, Asking, Collector, Lane, Need, Per, Preset, Slow, Subject};
+use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Package};
 
@@ -18,7 +19,14 @@ pub(super) const COLLECTOR: Collector = Collector {
     families: &[&INFO],
     preset: Some(Preset::Default),
     options: &[],
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, max_in_flight: None, fetch }),
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Node,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static INFO: Desc = Desc {
@@ -88,7 +96,9 @@ mod tests {
             ),
         ] {
             let answer = recorded(file);
-            let line = |(name, version)| format!("pve_node_package_info{{id=\"node/a\",package=\"{name}\",version=\"{version}\"}} 1");
+            let line = |(name, version)| {
+                format!("pve_node_package_info{{id=\"node/a\",package=\"{name}\",version=\"{version}\"}} 1")
+            };
             let expected: Vec<String> = expected.iter().map(|told| line(*told)).collect();
             assert_eq!(lines(&families("node/a", &pve::packages(&answer).expect("packages"))), expected, "{file}");
         }

@@ -26,7 +26,7 @@ pub struct Inventory {
     memory: Mutex<Arc<Memory>>,
     release: Mutex<Option<(Instant, Arc<Release>)>>,
     nodes: Mutex<Option<(Instant, Vec<Node>)>>,
-    learned: Arc<Learned>,
+    learned: Learned,
     /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
     news: watch::Sender<Option<Snapshot>>,
 }
@@ -43,10 +43,10 @@ pub struct Snapshot {
 /// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
 /// still waits for it, and is given up when nobody does.
 pub struct View {
+    inventory: Arc<Inventory>,
     resources: Call<Resources>,
     status: Call<ClusterStatus>,
     release: Call<Release>,
-    learned: Arc<Learned>,
     /// When the last of its calls was answered well.
     answered: Answered,
 }
@@ -58,7 +58,7 @@ impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
         let (memory, release, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { client, memory, release, nodes, learned: Arc::default(), news: watch::Sender::new(None) }
+        Self { client, memory, release, nodes, learned: Learned::default(), news: watch::Sender::new(None) }
     }
 
     /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
@@ -92,10 +92,10 @@ impl Inventory {
         let answered = Answered::default();
         let [resources, status, release] = [(); 3].map(|()| (Arc::clone(self), Arc::clone(&answered)));
         View {
+            inventory: Arc::clone(self),
             resources: async move { noted(&resources.1, resources.0.fetch_resources().await) }.boxed().shared(),
             status: async move { noted(&status.1, status.0.fetch_status(None).await) }.boxed().shared(),
             release: async move { release.0.fetch_release(&release.1).await }.boxed().shared(),
-            learned: Arc::clone(&self.learned),
             answered,
         }
     }
@@ -164,6 +164,11 @@ impl Inventory {
 }
 
 impl View {
+    /// For what is known of the cluster beyond this view.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
     /// `/cluster/resources`.
     pub async fn resources(&self) -> Result<Arc<Resources>, Error> {
         self.resources.clone().await
@@ -189,19 +194,14 @@ impl View {
         self.release.clone().await
     }
 
-    /// What collectors have learned of the cluster.
-    pub fn learned(&self) -> &Learned {
-        &self.learned
-    }
-
     /// The same as far as it was told by now. Calls that were not answered have failed: `late` is told their paths.
     #[must_use]
     pub fn so_far(&self, late: impl Fn(&str) -> Error) -> Self {
         Self {
+            inventory: Arc::clone(&self.inventory),
             resources: told_or(&self.resources, late("/cluster/resources")),
             status: told_or(&self.status, late("/cluster/status")),
             release: told_or(&self.release, late("/version")),
-            learned: Arc::clone(&self.learned),
             answered: Arc::clone(&self.answered),
         }
     }

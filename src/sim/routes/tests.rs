@@ -1,5 +1,7 @@
 //! Paths, parameters and rights, before any network.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::super::World;
@@ -293,7 +295,7 @@ fn configurations_look_like_the_recorded_ones() {
 
 /// Of each guest that is there: kind, and what is told.
 fn told_by_guests(world: &World, now: u64, what: &str) -> Vec<(bool, Value)> {
-    let asker = Asker { now: Duration::from_secs(now), ..asker(world) };
+    let asker = Asker { now, ..asker(world) };
     let resources = asker.data("/cluster/resources?type=vm");
     let path = |guest: &Value| format!("/nodes/{}/{}/{what}", guest["node"].as_str().unwrap(), guest["id"].as_str().unwrap());
     let there = |guest: &&Value| guest["status"] != "unknown";
