@@ -1,8 +1,7 @@
 //! What collectors of the slow lane have learned that others speak of: the disks of guests, the QEMU installed on nodes.
 //! Kept from one refresh to the next; nothing is asked here.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::guests::{Guest, GuestKind};
@@ -49,7 +48,7 @@ impl Learned {
     /// Whether a guest on a node runs in an older QEMU than that which is installed there; none where that is not known.
     pub fn is_outdated(&self, node: &str, running: &str) -> Option<bool> {
         let installed = release(lock(&self.qemu).get(node)?)?;
-        Some(release(running)?.cmp(&installed) == Ordering::Less)
+        Some(release(running)? < installed)
     }
 
     /// What the disks of all guests take on each storage that is there, in bytes: of a shared one those of every guest, of
@@ -85,16 +84,16 @@ impl Disks {
             return;
         }
         let key = |guest: &Guest| (guest.identity.kind, guest.identity.vmid);
-        let unknown = |guest: &&Guest| guest.status.is_some() && !self.guests.contains_key(&key(guest));
-        self.whole |= !self.guests.is_empty() && !resources.guests.iter().any(|guest| unknown(&guest));
+        let unknown = |guest: &Guest| guest.status.is_some() && !self.guests.contains_key(&key(guest));
+        self.whole |= !self.guests.is_empty() && !resources.guests.iter().any(unknown);
         if self.guests.len() > resources.guests.len() {
-            let there: std::collections::HashSet<_> = resources.guests.iter().map(key).collect();
+            let there: HashSet<_> = resources.guests.iter().map(key).collect();
             self.guests.retain(|guest, _| there.contains(guest));
         }
     }
 
     fn of<'b>(&'b self, resources: &'b Resources) -> impl Iterator<Item = (&'b Guest, &'b Share)> {
-        let shares = |guest: &'b Guest| self.guests.get(&(guest.identity.kind, guest.identity.vmid));
+        let shares = move |guest: &'b Guest| self.guests.get(&(guest.identity.kind, guest.identity.vmid));
         let known = resources.guests.iter().filter_map(move |guest| Some((guest, shares(guest)?)));
         known.flat_map(|(guest, shares)| shares.iter().map(move |share| (guest, share)))
     }
@@ -145,9 +144,9 @@ mod tests {
     #[test]
     fn sums_are_told_when_no_guest_is_unknown() {
         let book = Learned::default();
-        assert_eq!(told(&book, &[]), [], "nobody has told of any disk");
+        assert!(told(&book, &[]).is_empty(), "nobody has told of any disk");
         book.note_disks(GuestKind::Qemu, 7, [("lvm", 10.0), ("ceph", 5.0), ("lvm", 1.0)]);
-        assert_eq!(told(&book, &[(7, "a"), (8, "a")]), []);
+        assert!(told(&book, &[(7, "a"), (8, "a")]).is_empty());
         let of_one = [("a/ceph".to_owned(), 5.0), ("a/lvm".to_owned(), 11.0)];
         assert_eq!(told(&book, &[(7, "a"), (8, "b")]), of_one, "those of lost nodes cannot tell");
         // Once whole, a guest that was just made is no reason to say nothing.
@@ -167,7 +166,7 @@ mod tests {
         assert_eq!(lock(&book.disks).guests.len(), 1);
         book.note_disks(GuestKind::Qemu, 7, []);
         assert_eq!(told(&book, &[(7, "a")]), [("a/ceph".to_owned(), 0.0), ("a/lvm".to_owned(), 0.0)]);
-        assert_eq!(book.provisioned(&Resources::read(r#"{"data":[]}"#)), []);
+        book.provisioned(&Resources::read(r#"{"data":[]}"#));
         assert_eq!(lock(&book.disks).guests.len(), 1, "an empty answer is no news of guests");
     }
 

@@ -270,7 +270,7 @@ impl<T> Default for Named<'_, T> {
 
 impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Named<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let named = deserializer.deserialize_any(EntryOf(NamedVisitor(PhantomData)))?;
+        let named = deserializer.deserialize_any(EntryOf(NamedVisitor::<'a, T>(PhantomData)))?;
         Ok(named.unwrap_or_default())
     }
 }

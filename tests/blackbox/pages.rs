@@ -126,7 +126,7 @@ fn the_process_tells_of_itself() {
     }
     assert_eq!(page.value("pve_sentinel_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
     let asked = |path| page.value("pve_sentinel_api_requests_total", &[("path", path), ("outcome", "ok")]);
-    assert_eq!(asked("/cluster/resources"), Some(1.0), "seven collectors share one call");
+    assert_eq!(asked("/cluster/resources"), Some(1.0), "all of the fast lane share one call");
     assert_eq!(asked("/cluster/status"), Some(1.0));
     assert!(!page.samples.contains_key("pve_up"), "nothing of a cluster was asked for");
 }
@@ -157,7 +157,7 @@ fn a_page_is_narrowed_and_unknown_names_are_refused() {
         ("/metrics?cluster=hmoe", "home, lab"),
         (
             "/metrics?collect[]=guests",
-            "guest, node, storage, cluster, ha, lock, pool, node_load, backup_coverage, guest_config, replication, subscription, qdevice, host, host_updates, service, discovery, process",
+            "guest, node, storage, cluster, ha, lock, pool, allocation, node_load, backup_coverage, guest_config, node_packages, replication, subscription, qdevice, host, host_updates, service, discovery, process",
         ),
     ] {
         let reply = exporter.get(path);

@@ -70,7 +70,8 @@ fn they_ask_what_they_announce() {
         assert_eq!(samples(&families) > 0, told, "{}", collector.name);
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, slow_ones().count());
+    assert!(count > 5, "{count}");
 }
 
 #[test]

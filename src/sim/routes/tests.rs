@@ -317,7 +317,7 @@ fn what_guests_do_looks_like_the_recordings() {
             let known = ["template", "lock", "freemem"].contains(&key.as_str());
             let is_number = |kind: &&str| matches!(*kind, "integer" | "number");
             let expected = expected.get(key);
-            assert!(known || expected == Some(kind) || (expected.is_some_and(is_number) && is_number(&kind)), "{key}: {kind}");
+            assert!(known || expected == Some(kind) || (expected.is_some_and(is_number) && is_number(kind)), "{key}: {kind}");
         }
         whole[usize::from(is_container)] += usize::from(seen.contains_key("pressurecpufull"));
     }

@@ -52,7 +52,8 @@ impl Cluster {
         if container {
             document["type"] = "lxc".into();
             document["maxswap"] = spec.memory.into();
-            document["swap"] = if runs { spec.memory / 50 } else { 0 }.into();
+            let swap = if runs { spec.memory / 50 } else { 0 };
+            document["swap"] = swap.into();
         } else {
             document["qmpstatus"] = guest.status.into();
             document["serial"] = 1.into();
@@ -75,7 +76,7 @@ impl Cluster {
         if !matches!(guest.status, "running" | "paused") {
             return;
         }
-        let fails = if hash(self.seed, 71, vmid).is_multiple_of(19) { figures.uptime / FAILS_EVERY } else { 0 };
+        let fails = if hash(self.seed, 71, vmid).is_multiple_of(97) { figures.uptime / FAILS_EVERY } else { 0 };
         let (first, second) = if self.second_disk(spec).is_some() { (4, 1) } else { (1, 0) };
         let share = |part: u64| [read, written].map(|bytes| bytes / (first + second) * part);
         document["blockstat"]["scsi0"] = blocks(share(first), fails);

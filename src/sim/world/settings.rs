@@ -201,7 +201,7 @@ impl Texts {
             net: if spec.container {
                 format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:{mac},ip=dhcp,type=veth")
             } else {
-                let vlan = if number(99) % 3 == 0 { ",firewall=1,tag=20" } else { "" };
+                let vlan = if number(99).is_multiple_of(3) { ",firewall=1,tag=20" } else { "" };
                 format!("virtio=BC:24:11:{mac},bridge=vmbr0{vlan}")
             },
             memory: (spec.memory / MIB).to_string(),

@@ -1,12 +1,13 @@
 //! Snapshots of guests, and changes that wait for their next start.
 
+use std::time::Duration;
+
 use super::super::json::{Field, List, Value};
 use super::super::noise::{Shuffle, hash};
 use super::cluster::{Cluster, tick};
 use super::guest::Life;
 use super::population::{Condition, GuestSpec};
 use super::settings::Texts;
-use std::time::Duration;
 
 /// In seconds: where snapshots are made by a plan, so often; and so many are kept.
 const PLAN: i64 = 1_200;
@@ -49,7 +50,7 @@ impl Cluster {
             fields.extend(parent.map(|parent| ("parent", Value::Text(parent))));
             fields.extend(unfinished.map(|what| ("snapstate", Value::Text(what))));
             list.push(fields);
-            parent = Some(name);
+            parent = Some(name.as_str());
         }
         let texts = Texts::new(self, spec);
         let running = !matches!(guest.status, "stopped" | "unknown");
@@ -73,7 +74,7 @@ impl Cluster {
         if draw(74).is_multiple_of(11) {
             made.push(("before-upgrade".to_owned(), -FORGOTTEN, !spec.container, None));
         }
-        if draw(75).is_multiple_of(29) {
+        if draw(75).is_multiple_of(97) {
             made.push(("stuck".to_owned(), -FORGOTTEN / 3, false, Some("delete")));
         }
         if draw(76).is_multiple_of(3) {
