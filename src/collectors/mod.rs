@@ -231,26 +231,29 @@ mod tests {
 
     #[test]
     fn what_is_named_decides_and_then_the_preset() {
-        let is_on = |preset, settings: &str| {
-            let text = format!("[[hosts]]\nid = \"nas\"\nhostname = \"nas\"\n[collectors]\n{settings}\n");
-            let env = config::Env::new(&|_| None);
-            let loaded = config::parse(&text, std::path::Path::new("x.toml"), &env, &known()).expect("a configuration");
-            Collector { preset, ..guest::COLLECTOR }.is_on(&loaded.config.collectors)
+        let is_on = |preset, chosen, named: Option<bool>| {
+            let mut config = config::Collectors { preset: chosen, ..config::Collectors::default() };
+            if let Some(enabled) = named {
+                let mut settings = config::CollectorSettings::default();
+                settings.enabled = Some(enabled);
+                config.settings.insert("guest", Arc::new(settings));
+            }
+            Collector { preset, ..guest::COLLECTOR }.is_on(&config)
         };
-        let [minimal, default, full] = [Preset::Minimal, Preset::Default, Preset::Full].map(Some);
-        for (preset, settings, expected) in [
-            (default, "", true),
-            (full, "", false),
-            (None, "", false),
-            (default, "preset = \"minimal\"", false),
-            (minimal, "preset = \"minimal\"", true),
-            (full, "preset = \"full\"", true),
-            (None, "preset = \"full\"", false),
-            (default, "guest = false", false),
-            (None, "guest = true", true),
-            (full, "preset = \"minimal\"\nguest = { enabled = true }", true),
+        let [minimal, default, full] = Preset::ALL;
+        for (preset, chosen, named, expected) in [
+            (Some(default), default, None, true),
+            (Some(full), default, None, false),
+            (None, default, None, false),
+            (Some(default), minimal, None, false),
+            (Some(minimal), minimal, None, true),
+            (Some(full), full, None, true),
+            (None, full, None, false),
+            (Some(default), default, Some(false), false),
+            (None, default, Some(true), true),
+            (Some(full), minimal, Some(true), true),
         ] {
-            assert_eq!(is_on(preset, settings), expected, "{preset:?} {settings}");
+            assert_eq!(is_on(preset, chosen, named), expected, "{preset:?} {chosen:?} {named:?}");
         }
     }
 

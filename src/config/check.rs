@@ -9,7 +9,7 @@ use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
 use super::{Cluster, Config, Credential, KnownCollector, Scrape};
 use super::{
-    callers, collectors, credential, endpoint, files, guests, host, mint, modules, power, sidecar, ssh_check, tls,
+    callers, collecting, credential, endpoint, files, guests, host, mint, modules, power, sidecar, ssh_check, tls,
     units, web, words,
 };
 
@@ -50,8 +50,8 @@ pub(super) fn config(raw: &RawConfig<'_>, known: &[KnownCollector], context: &mu
     let mut check = |raw| cluster(raw, ssh.as_ref(), &mut names, context);
     let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(&mut check).collect();
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
-    let collectors::Checked { collectors, host_filters } =
-        collectors::check(&raw.collectors, known, &mut context.report);
+    let collecting::Checked { collectors, host_filters } =
+        collecting::check(&raw.collectors, known, &mut context.report);
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let events = raw.events.as_ref().map(|raw| sidecar::check(raw, state_dir.is_some(), context));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tests::{COLLECTORS, SECRET, manifest_dir, write};
+use super::tests::{SECRET, collectors, manifest_dir, write};
 use super::*;
 
 pub(super) fn authority() -> String {
@@ -35,7 +35,7 @@ pub(super) fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadErro
         "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
         _ => None,
     };
-    parse(text, Path::new("config.example.toml"), &Env::new(&environment), &COLLECTORS)
+    parse(text, Path::new("config.example.toml"), &Env::new(&environment), &collectors())
 }
 
 #[test]

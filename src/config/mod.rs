@@ -12,7 +12,7 @@
 //!   power     control of hosts and mac_address, typed and checked
 //!   sidecar   [events]; alertmanager: one of those who are told
 //!   files     the files that the configuration names
-//!   collectors  which subjects are told, and how; filters: what is not told of hosts
+//!   collecting  which subjects are told, and how; filters: what is not told of hosts
 //!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
@@ -24,7 +24,7 @@ mod alertmanager;
 mod auth;
 mod callers;
 mod check;
-mod collectors;
+mod collecting;
 mod control_listen;
 mod credential;
 mod endpoint;
@@ -72,7 +72,7 @@ use std::time::Duration;
 use crate::ids::{Fingerprint, GuestSelection, Scope, SshAddress, TokenHash};
 pub use alertmanager::{Alertmanager, Login};
 pub use callers::token_name;
-pub use collectors::{CollectorKey, CollectorSettings, Collectors, KeyKind, KnownCollector, Preset};
+pub use collecting::{CollectorKey, CollectorSettings, Collectors, KeyKind, KnownCollector, Preset};
 pub use control_listen::ControlAddress;
 pub use endpoint::{Target, target};
 pub use fault::Fault;

@@ -4,7 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::callers::{self, RawControl};
-use super::collectors::RawCollectors;
+use super::collecting::RawCollectors;
 use super::fault::{At, Place, Report};
 use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};

@@ -60,7 +60,10 @@ pub(super) fn disk<'a>(key: &'a str, value: &'a str) -> Option<Disk<'a>> {
     let flag = |name| option(value, name).and_then(truth);
     Some(Disk {
         key,
-        storage: volume.split_once(':').map(|(storage, _)| storage).filter(|name| !name.is_empty() && !name.contains('/')),
+        storage: volume
+            .split_once(':')
+            .map(|(storage, _)| storage)
+            .filter(|name| !name.is_empty() && !name.contains('/')),
         size: option(value, "size").and_then(size),
         backup: flag("backup").unwrap_or(!key.starts_with("mp")),
         iothread: (!is_fixed).then(|| flag("iothread").unwrap_or(false)),
@@ -74,9 +77,8 @@ pub(super) fn nic<'a>(key: &'a str, value: &'a str) -> Option<Nic<'a>> {
     if !is_one_of(key, NICS) {
         return None;
     }
-    const NO_MODELS: [&str; 12] = [
-        "name", "hwaddr", "bridge", "tag", "ip", "ip6", "gw", "gw6", "firewall", "rate", "mtu", "trunks",
-    ];
+    const NO_MODELS: [&str; 12] =
+        ["name", "hwaddr", "bridge", "tag", "ip", "ip6", "gw", "gw6", "firewall", "rate", "mtu", "trunks"];
     let first = value.split(',').next()?;
     let first = first.split_once('=').map_or(first, |(name, _)| name).trim();
     let unnamed = Some(first).filter(|first| !first.is_empty() && !NO_MODELS.contains(first));
@@ -165,12 +167,36 @@ mod tests {
                     discard: Some(true),
                 }),
             ),
-            ("sata0", "/dev/disk/by-id/ata-1,size=1024K", Some(Disk { key: "sata0", storage: None, size: Some(1 << 20), ..plain })),
-            ("efidisk0", "local:100/vm-100-disk-2.raw,efitype=4m,size=528K", Some(Disk { key: "efidisk0", size: Some(528 << 10), ..mount })),
-            ("rootfs", "data2:200/vm-200-disk-0.raw,size=1G", Some(Disk { key: "rootfs", storage: Some("data2"), ..mount })),
-            ("mp0", "data2:subvol-200-disk-1,mp=/srv,size=2T", Some(Disk { key: "mp0", storage: Some("data2"), size: Some(2048 * GIB), backup: false, ..mount })),
-            ("mp255", "volume=a:b,mp=/srv,backup=1", Some(Disk { key: "mp255", storage: Some("a"), size: None, ..mount })),
-            ("mp1", "/mnt/pictures,mp=/srv", Some(Disk { key: "mp1", storage: None, size: None, backup: false, ..mount })),
+            (
+                "sata0",
+                "/dev/disk/by-id/ata-1,size=1024K",
+                Some(Disk { key: "sata0", storage: None, size: Some(1 << 20), ..plain }),
+            ),
+            (
+                "efidisk0",
+                "local:100/vm-100-disk-2.raw,efitype=4m,size=528K",
+                Some(Disk { key: "efidisk0", size: Some(528 << 10), ..mount }),
+            ),
+            (
+                "rootfs",
+                "data2:200/vm-200-disk-0.raw,size=1G",
+                Some(Disk { key: "rootfs", storage: Some("data2"), ..mount }),
+            ),
+            (
+                "mp0",
+                "data2:subvol-200-disk-1,mp=/srv,size=2T",
+                Some(Disk { key: "mp0", storage: Some("data2"), size: Some(2048 * GIB), backup: false, ..mount }),
+            ),
+            (
+                "mp255",
+                "volume=a:b,mp=/srv,backup=1",
+                Some(Disk { key: "mp255", storage: Some("a"), size: None, ..mount }),
+            ),
+            (
+                "mp1",
+                "/mnt/pictures,mp=/srv",
+                Some(Disk { key: "mp1", storage: None, size: None, backup: false, ..mount }),
+            ),
             ("ide2", "local:iso/debian.iso,media=cdrom,size=600M", None),
             ("ide2", "none,media=cdrom", None),
             ("ide0", "none", None),
@@ -189,9 +215,23 @@ mod tests {
         let plain = Nic { key: "net0", model: Some("virtio"), bridge: Some("vmbr0"), vlan: None, firewall: false };
         for (key, value, expected) in [
             ("net0", "virtio=BC:24:11:29:44:1D,bridge=vmbr0", Some(plain)),
-            ("net31", "e1000=BC:24:11:29:44:1D,bridge=vmbr1,firewall=1,tag=20", Some(Nic { key: "net31", model: Some("e1000"), bridge: Some("vmbr1"), vlan: Some("20"), firewall: true })),
+            (
+                "net31",
+                "e1000=BC:24:11:29:44:1D,bridge=vmbr1,firewall=1,tag=20",
+                Some(Nic {
+                    key: "net31",
+                    model: Some("e1000"),
+                    bridge: Some("vmbr1"),
+                    vlan: Some("20"),
+                    firewall: true,
+                }),
+            ),
             ("net0", "model=virtio,macaddr=BC:24:11:29:44:1D,bridge=vmbr0,firewall=0", Some(plain)),
-            ("net0", "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:B1:46:87,ip=manual,type=veth", Some(Nic { model: Some("veth"), ..plain })),
+            (
+                "net0",
+                "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:B1:46:87,ip=manual,type=veth",
+                Some(Nic { model: Some("veth"), ..plain }),
+            ),
             ("net0", "name=eth0,bridge=vmbr0", Some(Nic { model: None, ..plain })),
             ("net0", "virtio", Some(Nic { bridge: None, ..plain })),
             ("net32", "virtio,bridge=vmbr0", None),

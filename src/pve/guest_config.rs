@@ -278,7 +278,11 @@ mod tests {
             let answer = Answer::of(&body);
             let config = guest_config(&answer).expect("a configuration");
             let mib = |bytes: Option<f64>| bytes.map(|bytes| bytes / 1_048_576.0);
-            assert_eq!((config.vcpus(), mib(config.memory_bytes()), mib(config.balloon_bytes())), (vcpus, memory, balloon), "{told}");
+            assert_eq!(
+                (config.vcpus(), mib(config.memory_bytes()), mib(config.balloon_bytes())),
+                (vcpus, memory, balloon),
+                "{told}"
+            );
         }
     }
 }

@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn what_has_no_names_is_passed_over() {
         for devices in [r#"[1,{"netin":1}]"#, "7", "null", r#""x""#, r#"{"tap7i0":7,"tap7i1":[1]}"#] {
-            let answer = Answer::of(&format!(r#"{{"data":{{"status":"running","nics":{devices},"blockstat":{devices}}}}}"#));
+            let answer =
+                Answer::of(&format!(r#"{{"data":{{"status":"running","nics":{devices},"blockstat":{devices}}}}}"#));
             let status = guest_status(&answer).unwrap_or_else(|error| panic!("{devices}: {error}"));
             assert!(status.nics.0.is_empty() && status.blockstat.0.is_empty(), "{devices}");
         }

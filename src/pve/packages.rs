@@ -24,7 +24,8 @@ pub struct Package<'a> {
 
 /// The packages that are installed. An answer in which no package has a name is malformed.
 pub fn packages(answer: &Answer) -> Result<Vec<Package<'_>>, Error> {
-    let mut packages = shaped(answer, answer.data::<List<Package<'_>>>()?, "a name", |package| package.name.filled().is_some())?;
+    let mut packages =
+        shaped(answer, answer.data::<List<Package<'_>>>()?, "a name", |package| package.name.filled().is_some())?;
     packages.retain(|package| package.installed.filled().is_some() && package.state.filled() != Some("NotInstalled"));
     Ok(packages)
 }

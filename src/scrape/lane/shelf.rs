@@ -380,7 +380,7 @@ mod tests {
         needs: &[],
         calls: &[],
         families: &[&ONBOOT],
-        preset: Some(Preset::Default),
+        preset: None,
         options: &[],
         lane: crate::collectors::Lane::Slow(SLOW),
     };

@@ -297,7 +297,8 @@ fn configurations_look_like_the_recorded_ones() {
 fn told_by_guests(world: &World, now: u64, what: &str) -> Vec<(bool, Value)> {
     let asker = Asker { now, ..asker(world) };
     let resources = asker.data("/cluster/resources?type=vm");
-    let path = |guest: &Value| format!("/nodes/{}/{}/{what}", guest["node"].as_str().unwrap(), guest["id"].as_str().unwrap());
+    let path =
+        |guest: &Value| format!("/nodes/{}/{}/{what}", guest["node"].as_str().unwrap(), guest["id"].as_str().unwrap());
     let there = |guest: &&Value| guest["status"] != "unknown";
     let guests = resources.as_array().unwrap().iter().filter(there);
     guests.map(|guest| (guest["type"] == "lxc", asker.data(&path(guest)))).collect()
@@ -317,7 +318,10 @@ fn what_guests_do_looks_like_the_recordings() {
             let known = ["template", "lock", "freemem"].contains(&key.as_str());
             let is_number = |kind: &&str| matches!(*kind, "integer" | "number");
             let expected = expected.get(key);
-            assert!(known || expected == Some(kind) || (expected.is_some_and(is_number) && is_number(kind)), "{key}: {kind}");
+            assert!(
+                known || expected == Some(kind) || (expected.is_some_and(is_number) && is_number(kind)),
+                "{key}: {kind}"
+            );
         }
         whole[usize::from(is_container)] += usize::from(seen.contains_key("pressurecpufull"));
     }
@@ -339,7 +343,9 @@ fn qemu_grows_old_and_changes_wait() {
     };
     let (before, after) = (waiting(0), waiting(3600));
     assert!(before < after && after > 5, "{before} {after}");
-    let made = |now| told_by_guests(&world, now, "snapshot").iter().map(|(_, list)| list.as_array().unwrap().len()).sum::<usize>();
+    let made = |now| {
+        told_by_guests(&world, now, "snapshot").iter().map(|(_, list)| list.as_array().unwrap().len()).sum::<usize>()
+    };
     assert!(made(0) > 150, "{}", made(0));
 }
 

@@ -69,7 +69,12 @@ impl Cluster {
     }
 
     /// What only QEMU knows. Where it stands still, its monitor does not answer.
-    fn push_vm(&self, document: &mut serde_json::Value, (spec, guest, figures): (&GuestSpec, &Guest, &Figures), now: i64) {
+    fn push_vm(
+        &self,
+        document: &mut serde_json::Value,
+        (spec, guest, figures): (&GuestSpec, &Guest, &Figures),
+        now: i64,
+    ) {
         let vmid = spec.vmid;
         let [netin, netout, read, written] = figures.counters;
         document["nics"][format!("tap{vmid}i0")] = serde_json::json!({ "netin": netin, "netout": netout });

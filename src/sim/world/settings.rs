@@ -191,7 +191,9 @@ impl Texts {
             digest: format!("{:016x}{:016x}{:08x}", number(93) ^ name, number(94) ^ name, name & 0xFFFF_FFFF),
             disk: match spec.container {
                 true => format!("local-lvm:{base}-{vmid}-disk-0,size={}G", spec.disk / GIB),
-                false => format!("local-lvm:{base}-{vmid}-disk-0,discard=on,iothread=1,size={}G,ssd=1", spec.disk / GIB),
+                false => {
+                    format!("local-lvm:{base}-{vmid}-disk-0,discard=on,iothread=1,size={}G,ssd=1", spec.disk / GIB)
+                }
             },
             second_disk: cluster.second_disk(spec).map(|(storage, size)| {
                 let option = if spec.container { "mp=/srv" } else { "backup=0" };

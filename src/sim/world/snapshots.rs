@@ -79,7 +79,8 @@ impl Cluster {
         }
         if draw(76).is_multiple_of(3) {
             let latest = now.div_euclid(PLAN);
-            let planned = (latest - KEPT + 1..=latest).map(|run| (format!("auto{}", run + 1_000_000), run * PLAN, false, None));
+            let planned =
+                (latest - KEPT + 1..=latest).map(|run| (format!("auto{}", run + 1_000_000), run * PLAN, false, None));
             made.extend(planned);
         }
         made

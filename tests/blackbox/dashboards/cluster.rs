@@ -16,6 +16,7 @@ pub fn dashboard() -> Dashboard {
         description: "One cluster: its nodes, its guests, HA and pools.",
         variables: vec![cluster(), search(), top()],
         marks: "max by (alertname, cluster, node) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", severity=\"critical\", cluster=\"$cluster\"})",
+        events: "cluster=\"$cluster\"",
         rows: vec![health(), nodes(), many_guests(), availability(), rest()],
     }
 }
@@ -54,9 +55,11 @@ fn nodes() -> Row {
         value("CPUs", "short", &of("pve_cpu_usage_limit")),
         value("Load for each CPU", "short", &load).steps(&limits(&["node_load_per_cpu"])),
         value("I/O wait", "percentunit", &of("pve_node_iowait_ratio")).steps(&limits(&["node_iowait_ratio"])),
-        value("CPUs promised", "percentunit", &of("id:pve_cpus_promised:ratio")).steps(&limits(&["node_cpus_promised_ratio"])),
+        value("CPUs promised", "percentunit", &of("id:pve_cpus_promised:ratio"))
+            .steps(&limits(&["node_cpus_promised_ratio"])),
         bar("Memory", &of("id:pve_memory:ratio")).steps(&limits(&["node_memory_ratio"])),
-        value("Memory promised", "percentunit", &of("id:pve_memory_promised:ratio")).steps(&limits(&["node_memory_promised_ratio"])),
+        value("Memory promised", "percentunit", &of("id:pve_memory_promised:ratio"))
+            .steps(&limits(&["node_memory_promised_ratio"])),
         value("of memory", "bytes", &of("pve_memory_size_bytes")),
         bar("Swap", &swap).steps(&limits(&["node_swap_ratio"])),
         bar("Root disk", &of("id:pve_disk:ratio")).steps(&limits(&["node_rootfs_ratio", "node_rootfs_full_ratio"])),

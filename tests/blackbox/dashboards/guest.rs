@@ -21,6 +21,7 @@ pub fn dashboard() -> Dashboard {
         description: "One VM or container.",
         variables: vec![cluster(), search(), guest],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", cluster=\"$cluster\", id=\"$guest\"})",
+        events: "",
         rows: vec![now(), load(), devices(), history()],
     }
 }
@@ -109,7 +110,9 @@ fn devices() -> Row {
     ];
     let of = |metric: &str| format!("max({metric}{{{GUEST}}})");
     let disk = |operation: &str| {
-        format!("max by (disk) (rate(pve_guest_disk_bytes_total{{{GUEST}, operation=\"{operation}\"}}[$__rate_interval]))")
+        format!(
+            "max by (disk) (rate(pve_guest_disk_bytes_total{{{GUEST}, operation=\"{operation}\"}}[$__rate_interval]))"
+        )
     };
     let card = |metric: &str| format!("max by (nic) (rate({metric}{{{GUEST}}}[$__rate_interval]))");
     Row {

@@ -20,6 +20,7 @@ pub fn dashboard() -> Dashboard {
         description: "Storages, how full they are and when they will be, disks of containers, and the disks and pools of hosts.",
         variables: vec![clusters(), storage],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Storage|HostDisk|HostZpool|HostRAID).+\", cluster=~\"$cluster|\"})",
+        events: "cluster=~\"$cluster|\", kind=~\"storage_.+\"",
         rows: vec![now(), over_time(), disks()],
     }
 }
@@ -38,7 +39,8 @@ fn now() -> Row {
         bar("Used", &only("storage:pve_usage:ratio")).steps(&limits(&["storage_ratio", "storage_full_ratio"])),
         value("Bytes used", "bytes", &only("storage:pve_usage:bytes")),
         value("of bytes", "bytes", &only("storage:pve_size:bytes")),
-        value("Promised", "percentunit", &only("storage:pve_provisioned:ratio")).steps(&limits(&["storage_promised_ratio"])),
+        value("Promised", "percentunit", &only("storage:pve_provisioned:ratio"))
+            .steps(&limits(&["storage_promised_ratio"])),
         value("Free", "bytes", &only("(storage:pve_size:bytes - storage:pve_usage:bytes)")),
         value("Growth in a day", "bytes", &only(&format!("{growth} * 86400"))),
         value(
