@@ -7,6 +7,7 @@
 //! in the slow lane: asked in the background because scrapes want it, kept for a while, told with its age. Hosts are asked
 //! over SSH at each scrape, or now and then, as these two; services are connected to.
 
+mod allocation;
 mod backup;
 mod backup_coverage;
 mod backup_jobs;
@@ -19,6 +20,8 @@ mod disk;
 mod guest;
 mod guest_agent;
 mod guest_config;
+mod guest_pending;
+mod guest_status;
 mod ha;
 mod ha_manager;
 pub mod host;
@@ -30,6 +33,7 @@ mod lvm;
 mod network;
 mod node;
 mod node_load;
+mod node_packages;
 mod node_pressure;
 mod node_status;
 mod over_ssh;
@@ -42,6 +46,7 @@ pub mod service;
 mod services;
 mod shared;
 mod slow;
+mod snapshot;
 mod storage;
 mod storage_detail;
 mod subscription;
@@ -76,6 +81,7 @@ pub const ALL: &[&Collector] = &[
     &ha::COLLECTOR,
     &lock::COLLECTOR,
     &pool::COLLECTOR,
+    &allocation::COLLECTOR,
     &node_load::COLLECTOR,
     &backup::COLLECTOR,
     &backup_coverage::COLLECTOR,
@@ -83,6 +89,10 @@ pub const ALL: &[&Collector] = &[
     &backup_volumes::COLLECTOR,
     &tasks::COLLECTOR,
     &guest_config::COLLECTOR,
+    &guest_pending::COLLECTOR,
+    &guest_status::COLLECTOR,
+    &snapshot::COLLECTOR,
+    &node_packages::COLLECTOR,
     &replication::COLLECTOR,
     &subscription::COLLECTOR,
     &qdevice::COLLECTOR,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::backups::BackupBook;
 use super::cluster::{ClusterStatus, Release};
 use super::guests::Memory;
+use super::learned::Learned;
 use super::node::Node;
 use super::resources::{Draft, Resources};
 use super::tasks::TaskBook;
@@ -29,6 +30,7 @@ pub struct Inventory {
     nodes: Mutex<Option<(Instant, Vec<Node>)>>,
     backups: BackupBook,
     tasks: TaskBook,
+    learned: Learned,
     /// Kept only while somebody watches: snapshots of large clusters are not to lie in memory for nobody.
     news: watch::Sender<Option<Snapshot>>,
 }
@@ -60,8 +62,8 @@ impl Inventory {
     /// Nothing is asked yet.
     pub fn new(client: Client) -> Self {
         let (memory, release, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (backups, tasks) = (BackupBook::default(), TaskBook::default());
-        Self { client, memory, release, nodes, backups, tasks, news: watch::Sender::new(None) }
+        let (backups, tasks, learned) = (BackupBook::default(), TaskBook::default(), Learned::default());
+        Self { client, memory, release, nodes, backups, tasks, learned, news: watch::Sender::new(None) }
     }
 
     /// The last good answer of `/cluster/resources` to whoever asked, from now on. Failures are no news, nor are answers
@@ -93,6 +95,11 @@ impl Inventory {
     /// The nodes as the last answer told them, and when that was; none before the first one.
     pub fn last_nodes(&self) -> Option<(Instant, Vec<Node>)> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What collectors have learned of the cluster.
+    pub fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// A view of the cluster from now on.

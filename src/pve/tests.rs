@@ -12,9 +12,9 @@ use super::error::{Error, Reason};
 use super::failure::refused;
 use super::testing::any_json;
 use super::{
-    backup_jobs, certificates, guest_config, ha_status, node_metrics, node_network, node_pressure, node_status,
-    not_backed_up, qdevice, replication, repositories, resources, sdn_zones, services, status, subscription, task_log,
-    tasks, updates, version,
+    backup_jobs, certificates, guest_config, guest_status, ha_status, node_metrics, node_network, node_pressure,
+    node_status, not_backed_up, packages, pending_changes, qdevice, replication, repositories, resources, sdn_zones,
+    services, snapshots, status, subscription, task_log, tasks, updates, version,
 };
 
 #[derive(Deserialize)]
@@ -80,6 +80,10 @@ fn parsed(path: &str, answer: &Answer) -> Result<usize, Error> {
         ["cluster", "backup-info", "not-backed-up"] => not_backed_up(answer).map(|guests| told(guests.is_empty())),
         ["cluster", "config", "qdevice"] => qdevice(answer).map(|device| told(device.is_none())),
         ["nodes", _, "qemu" | "lxc", _, "config"] => guest_config(answer).map(|_| 1),
+        ["nodes", _, "qemu" | "lxc", _, "status", "current"] => guest_status(answer).map(|_| 1),
+        ["nodes", _, "qemu" | "lxc", _, "snapshot"] => snapshots(answer).map(|_| 1),
+        ["nodes", _, "qemu" | "lxc", _, "pending"] => pending_changes(answer).map(|_| 1),
+        ["nodes", _, "apt", "versions"] => packages(answer).map(|packages| told(packages.is_empty())),
         ["nodes", _, "replication"] => replication(answer).map(|jobs| told(jobs.is_empty())),
         ["cluster", "tasks"] | ["nodes", _, "tasks"] => tasks(answer).map(|tasks| told(tasks.is_empty())),
         ["nodes", _, "tasks", _, "log"] => task_log(answer).map(|lines| told(lines.is_empty())),
@@ -131,7 +135,11 @@ fn parse_all(body: &str) {
     let _ = version(&answer);
     let _ = node_metrics(&answer);
     let _ = not_backed_up(&answer);
-    let _ = guest_config(&answer);
+    let _ = guest_config(&answer).map(|config| (config.disks().len(), config.nics().len(), config.vcpus()));
+    let _ = guest_status(&answer);
+    let _ = snapshots(&answer);
+    let _ = pending_changes(&answer);
+    let _ = packages(&answer);
     let _ = replication(&answer);
     let _ = subscription(&answer).map(|subscription| subscription.next_due());
     let _ = qdevice(&answer);

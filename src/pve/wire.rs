@@ -39,6 +39,10 @@ pub struct List<T> {
     pub skipped: usize,
 }
 
+/// An object whose keys are names, each with an object; values of another type are passed over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named<'a, T>(pub Vec<(Text<'a>, T)>);
+
 impl Number {
     /// A quantity: negative values are no news.
     pub fn quantity(self) -> Option<f64> {
@@ -253,6 +257,48 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Entry::deserialize(deserializer)?.0.map(Object).ok_or_else(|| D::Error::custom("expected an object"))
+    }
+}
+
+struct NamedVisitor<'a, T>(PhantomData<(&'a (), T)>);
+
+impl<T> Default for Named<'_, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Named<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = deserializer.deserialize_any(EntryOf(NamedVisitor::<'a, T>(PhantomData)))?;
+        Ok(named.unwrap_or_default())
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> DeserializeSeed<'de> for NamedVisitor<'a, T> {
+    type Value = Named<'a, T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<'a, T> {
+    type Value = Named<'a, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<'a, T>, A::Error> {
+        let mut named = Vec::new();
+        while let Some((key, Entry(value))) = map.next_entry::<Text<'a>, Entry<T>>()? {
+            if named.len() == MOST_ENTRIES {
+                return Err(A::Error::custom(format_args!("more than {MOST_ENTRIES} entries")));
+            }
+            named.extend(value.map(|value| (key, value)));
+        }
+        Ok(Named(named))
     }
 }
 

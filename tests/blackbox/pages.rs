@@ -162,7 +162,7 @@ fn the_process_tells_of_itself() {
     }
     assert_eq!(page.value("pve_sentinel_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
     let asked = |path| page.value("pve_sentinel_api_requests_total", &[("path", path), ("outcome", "ok")]);
-    assert_eq!(asked("/cluster/resources"), Some(1.0), "seven collectors share one call");
+    assert_eq!(asked("/cluster/resources"), Some(1.0), "all of the fast lane share one call");
     assert_eq!(asked("/cluster/status"), Some(1.0));
     assert!(!page.samples.contains_key("pve_up"), "nothing of a cluster was asked for");
 }

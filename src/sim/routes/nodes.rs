@@ -45,11 +45,17 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
             check_names(parameters, &[])?;
             pass_on(world, call, node, |node| ok(world.facts().subscription(node, call)))
         }
-        [node, kind @ ("qemu" | "lxc"), vmid, "status", "current"] => {
+        [node, "apt", "versions"] => {
+            check_names(parameters, &[])?;
+            audit(call, &format!("/nodes/{node}"), "Sys.Audit")?;
+            pass_on(world, call, node, |node| ok(world.facts().packages(node, second(call.now), call.order())))
+        }
+        [node, kind @ ("qemu" | "lxc"), vmid, what @ ("snapshot" | "pending")]
+        | [node, kind @ ("qemu" | "lxc"), vmid, "status", what @ "current"] => {
             check_names(parameters, &[])?;
             let vmid = vmid_of("vmid", vmid)?;
             audit(call, &format!("/vms/{vmid}"), "VM.Audit")?;
-            pass_on(world, call, node, |node| guest_status(world, call, (node, *kind == "lxc", vmid)))
+            pass_on(world, call, node, |node| guest_details(world, call, (node, *kind == "lxc", vmid), what))
         }
         [node, "storage", name, "content"] => storage::content(world, call, (node, name), parameters),
         [_, "sdn", "zones"] if world.facts().old => Err(not_implemented(call)),
@@ -66,10 +72,18 @@ pub(super) fn answer(world: &World, call: &Call<'_>, path: &str, parameters: &Pa
     }
 }
 
-fn guest_status(world: &World, call: &Call<'_>, (node, container, vmid): (usize, bool, u64)) -> Reply {
-    match world.facts().guest_status((node, container, vmid), second(call.now), call.order()) {
+/// Its state, its snapshots, or what waits for its next start: only that one is not asked of pvedaemon.
+fn guest_details(world: &World, call: &Call<'_>, guest: (usize, bool, u64), what: &str) -> Reply {
+    let facts = world.facts();
+    let body = match what {
+        "snapshot" => facts.snapshots(guest, call.now, call.order()),
+        "pending" => facts.pending(guest, call.now, call.order()),
+        _ => facts.guest_status(guest, second(call.now), call.order()),
+    };
+    match body {
+        Some(body) if what == "pending" => ok(body),
         Some(body) => protected(body),
-        None => no_such_guest(world, (node, container, vmid)),
+        None => no_such_guest(world, guest),
     }
 }
 

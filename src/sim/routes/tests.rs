@@ -1,5 +1,7 @@
 //! Paths, parameters and rights, before any network.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::super::World;
@@ -73,6 +75,10 @@ fn what_goes_by_way_of_pvedaemon_is_known() {
         ("/cluster/replication", false),
         ("/cluster/config/qdevice", true),
         ("/nodes/pve1/qemu/100/config", false),
+        ("/nodes/pve1/qemu/100/pending", false),
+        ("/nodes/pve1/qemu/100/snapshot", true),
+        ("/nodes/pve1/qemu/100/status/current", true),
+        ("/nodes/pve1/apt/versions", false),
         ("/nodes/pve1/replication", true),
         ("/nodes/pve2/replication/102-0/status", true),
         ("/nodes/pve1/subscription", false),
@@ -99,6 +105,10 @@ fn without_rights_each_call_answers_as_it_was_seen() {
         ("/cluster/backup-info/not-backed-up", "Permission check failed (/, Sys.Audit)"),
         ("/cluster/config/qdevice", "Permission check failed (/, Sys.Audit)"),
         ("/nodes/pve1/qemu/100/config", "Permission check failed (/vms/100, VM.Audit)"),
+        ("/nodes/pve1/qemu/100/pending", "Permission check failed (/vms/100, VM.Audit)"),
+        ("/nodes/pve1/qemu/100/snapshot", "Permission check failed (/vms/100, VM.Audit)"),
+        ("/nodes/pve1/qemu/100/status/current", "Permission check failed (/vms/100, VM.Audit)"),
+        ("/nodes/pve1/apt/versions", "Permission check failed (/nodes/pve1, Sys.Audit)"),
         ("/nodes/nope/lxc/99999/config", "Permission check failed (/vms/99999, VM.Audit)"),
         ("/nodes/pve2/replication/102-0/status", "Permission check failed (/vms/102, VM.Audit)"),
         ("/nodes/pve2/status", "Permission check failed (/nodes/pve2, Sys.Audit)"),
@@ -291,13 +301,72 @@ fn configurations_look_like_the_recorded_ones() {
         let path = format!("/nodes/{}/{}/config", guest["node"].as_str().unwrap(), guest["id"].as_str().unwrap());
         let container = guest["type"] == "lxc";
         let mut config = asker.data(&path);
-        config.as_object_mut().unwrap().remove("lock");
+        // None of the recorded guests has these.
+        for key in ["lock", "protection", "balloon", "scsi1", "mp0"] {
+            config.as_object_mut().unwrap().remove(key);
+        }
         for (key, kind) in shape(&config) {
             assert_eq!(if container { &containers } else { &vms }.get(&key), Some(&kind), "{key} of {path}");
             seen[usize::from(container)].insert(key, kind);
         }
     }
     assert_eq!(seen, [vms, containers], "every recorded key occurs");
+}
+
+/// Of each guest that is there: kind, and what is told.
+fn told_by_guests(world: &World, now: u64, what: &str) -> Vec<(bool, Value)> {
+    let asker = Asker { now, ..asker(world) };
+    let resources = asker.data("/cluster/resources?type=vm");
+    let path =
+        |guest: &Value| format!("/nodes/{}/{}/{what}", guest["node"].as_str().unwrap(), guest["id"].as_str().unwrap());
+    let there = |guest: &&Value| guest["status"] != "unknown";
+    let guests = resources.as_array().unwrap().iter().filter(there);
+    guests.map(|guest| (guest["type"] == "lxc", asker.data(&path(guest)))).collect()
+}
+
+#[test]
+fn what_guests_do_looks_like_the_recordings() {
+    let world = World::new(1, 3, 100);
+    let recorded = |file: &str| shape(&recorded(file).2["data"]);
+    let vm = recorded("GET_nodes__pve-lab__qemu__103__status__current.json");
+    let container = recorded("GET_nodes__pve-lab__lxc__200__status__current.json");
+    let mut whole = [0, 0];
+    for (is_container, status) in told_by_guests(&world, 0, "status/current") {
+        let expected = if is_container { &container } else { &vm };
+        let seen = shape(&status);
+        for (key, kind) in &seen {
+            let known = ["template", "lock", "freemem"].contains(&key.as_str());
+            let is_number = |kind: &&str| matches!(*kind, "integer" | "number");
+            let expected = expected.get(key);
+            assert!(
+                known || expected == Some(kind) || (expected.is_some_and(is_number) && is_number(kind)),
+                "{key}: {kind}"
+            );
+        }
+        whole[usize::from(is_container)] += usize::from(seen.contains_key("pressurecpufull"));
+    }
+    assert!(whole.iter().all(|count| *count > 10), "{whole:?}");
+}
+
+#[test]
+fn qemu_grows_old_and_changes_wait() {
+    let world = World::new(1, 3, 100);
+    let versions = |now| -> BTreeSet<String> {
+        let said = told_by_guests(&world, now, "status/current").into_iter();
+        said.filter_map(|(_, status)| Some(status.get("running-qemu")?.as_str()?.to_owned())).collect()
+    };
+    assert_eq!(versions(0), ["10.0.11", "10.0.13"].map(str::to_owned).into());
+    assert!(versions(7200).contains("10.1.2"), "who was started after the upgrade");
+    let waiting = |now| {
+        let rows = told_by_guests(&world, now, "pending").into_iter().map(|(_, rows)| rows.to_string());
+        rows.filter(|rows| rows.contains("\"pending\"")).count()
+    };
+    let (before, after) = (waiting(0), waiting(3600));
+    assert!(before < after && after > 5, "{before} {after}");
+    let made = |now| {
+        told_by_guests(&world, now, "snapshot").iter().map(|(_, list)| list.as_array().unwrap().len()).sum::<usize>()
+    };
+    assert!(made(0) > 150, "{}", made(0));
 }
 
 #[test]

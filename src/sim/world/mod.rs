@@ -2,13 +2,14 @@
 //!
 //! `cluster` is what is there just now, `edit` what a test may change of it while it runs; `population` says who lives
 //! there, `plot` what happens when, `happenings` the tasks that
-//! leaves behind, `backups` the jobs that begin some of them and what those store, `guest`, `node`, `machine`, `extras`, `disks`, `ceph`, `storage`, `export`, `settings`, `upkeep`, `network`, `agent`, `users`, `ha` and `replication` what PVE says of it.
+//! leaves behind, `backups` the jobs that begin some of them and what those store, `guest`, `node`, `machine`, `extras`, `disks`, `ceph`, `storage`, `export`, `settings`, `current`, `snapshots`, `upkeep`, `network`, `agent`, `users`, `ha` and `replication` what PVE says of it.
 //! Times are seconds since the start of the simulation, in steps of pvestatd's samples; what began earlier has a negative one.
 
 mod agent;
 mod backups;
 mod ceph;
 mod cluster;
+mod current;
 mod disks;
 mod edit;
 mod export;
@@ -25,6 +26,7 @@ mod population;
 mod power;
 mod replication;
 mod settings;
+mod snapshots;
 mod storage;
 mod tasks;
 #[cfg(test)]

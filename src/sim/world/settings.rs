@@ -34,49 +34,15 @@ impl Cluster {
         if guest.node != node {
             return None;
         }
-        let texts = Texts::new(self.seed, spec);
-        let mut fields = if container { container_fields(spec, &texts) } else { vm_fields(spec, &texts) };
-        self.push_common(&mut fields, spec, &guest, &texts.digest);
-        Some(json::object(fields, order))
+        let texts = Texts::new(self, spec);
+        Some(json::object(self.settings(spec, &guest, &texts), order))
     }
 
-    /// The body of `GET /nodes/N/{qemu|lxc}/ID/status/current`; `None` where there is no such guest of this kind on the
-    /// node.
-    pub(in super::super) fn guest_status(
-        &self,
-        (node, container, vmid): (usize, bool, u64),
-        now: i64,
-        order: Shuffle,
-    ) -> Option<String> {
-        let spec = self.spec(vmid).filter(|spec| spec.container == container)?;
-        let guest = self.guest(spec, now);
-        if guest.node != node {
-            return None;
-        }
-        let figures = guest.figures.unwrap_or_default();
-        // A paused process runs for PVE; what QEMU itself says stands beside it.
-        let status = if matches!(guest.status, "stopped" | "unknown") { "stopped" } else { "running" };
-        let mut document = serde_json::json!({
-            "vmid": vmid, "name": spec.name, "status": status, "cpus": spec.cpus, "maxmem": spec.memory,
-            "maxdisk": figures.maxdisk, "mem": figures.mem, "disk": figures.disk, "uptime": figures.uptime,
-            "cpu": figures.cpu, "netin": figures.counters[0], "netout": figures.counters[1],
-            "ha": if spec.ha { serde_json::json!({ "managed": 1, "state": "started" }) } else { serde_json::json!({ "managed": 0 }) },
-        });
-        if container {
-            document["type"] = "lxc".into();
-        } else {
-            document["qmpstatus"] = guest.status.into();
-        }
-        if let Some(lock) = guest.lock {
-            document["lock"] = lock.into();
-        }
-        if spec.condition == Condition::Template {
-            document["template"] = 1.into();
-        }
-        if !spec.tags.is_empty() {
-            document["tags"] = spec.tags.into();
-        }
-        Some(json::reordered(&serde_json::json!({ "data": document }), &mut { order }))
+    /// All that is written in the configuration of a guest.
+    pub(super) fn settings<'a>(&self, spec: &'a GuestSpec, guest: &Guest, texts: &'a Texts) -> Vec<Field<'a>> {
+        let mut fields = if spec.container { container_fields(spec, texts) } else { vm_fields(spec, texts) };
+        self.push_common(&mut fields, spec, guest, &texts.digest);
+        fields
     }
 
     fn push_common<'a>(&self, fields: &mut Vec<Field<'a>>, spec: &'a GuestSpec, guest: &Guest, digest: &'a str) {
@@ -88,6 +54,9 @@ impl Cluster {
         fields.extend(guest.lock.map(|lock| ("lock", Value::Text(lock))));
         if spec.condition == Condition::Template {
             fields.push(("template", Value::Whole(1)));
+        }
+        if spec.ha {
+            fields.push(("protection", Value::Whole(1)));
         }
     }
 
@@ -184,10 +153,12 @@ impl Cluster {
 }
 
 /// What has to be put together before it can be borrowed.
-struct Texts {
+pub(super) struct Texts {
     digest: String,
     disk: String,
+    second_disk: Option<String>,
     net: String,
+    balloon: Option<u64>,
     memory: String,
     cpus: String,
     meta: String,
@@ -196,8 +167,8 @@ struct Texts {
 }
 
 impl Texts {
-    fn new(seed: u64, spec: &GuestSpec) -> Self {
-        let vmid = spec.vmid;
+    pub(super) fn new(cluster: &Cluster, spec: &GuestSpec) -> Self {
+        let (seed, vmid) = (cluster.seed, spec.vmid);
         let number = |subject: u64| hash(seed, subject, vmid);
         let uuid = |subject: u64| {
             let (high, low) = (number(subject), number(subject + 1));
@@ -218,11 +189,22 @@ impl Texts {
         let name = spec.name.bytes().fold(0, |sum, byte| hash(sum, 92, byte.into()));
         Self {
             digest: format!("{:016x}{:016x}{:08x}", number(93) ^ name, number(94) ^ name, name & 0xFFFF_FFFF),
-            disk: format!("local-lvm:{base}-{vmid}-disk-0,size={}G", spec.disk / GIB),
+            disk: match spec.container {
+                true => format!("local-lvm:{base}-{vmid}-disk-0,size={}G", spec.disk / GIB),
+                false => {
+                    format!("local-lvm:{base}-{vmid}-disk-0,discard=on,iothread=1,size={}G,ssd=1", spec.disk / GIB)
+                }
+            },
+            second_disk: cluster.second_disk(spec).map(|(storage, size)| {
+                let option = if spec.container { "mp=/srv" } else { "backup=0" };
+                format!("{storage}:{base}-{vmid}-disk-1,{option},size={}G", size / GIB)
+            }),
+            balloon: cluster.balloon(spec).map(|least| least / MIB),
             net: if spec.container {
                 format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:{mac},ip=dhcp,type=veth")
             } else {
-                format!("virtio=BC:24:11:{mac},bridge=vmbr0")
+                let vlan = if number(99).is_multiple_of(3) { ",firewall=1,tag=20" } else { "" };
+                format!("virtio=BC:24:11:{mac},bridge=vmbr0{vlan}")
             },
             memory: (spec.memory / MIB).to_string(),
             cpus: spec.cpus.to_string(),
@@ -233,8 +215,15 @@ impl Texts {
     }
 }
 
+impl Texts {
+    /// The checksum of the file.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
 fn vm_fields<'a>(spec: &'a GuestSpec, texts: &'a Texts) -> Vec<Field<'a>> {
-    vec![
+    let mut fields = vec![
         ("name", Value::Text(&spec.name)),
         // A string in PVE, other than a container's.
         ("memory", Value::Text(&texts.memory)),
@@ -251,12 +240,15 @@ fn vm_fields<'a>(spec: &'a GuestSpec, texts: &'a Texts) -> Vec<Field<'a>> {
         ("meta", Value::Text(&texts.meta)),
         ("smbios1", Value::Text(&texts.smbios)),
         ("vmgenid", Value::Text(&texts.vmgenid)),
-    ]
+    ];
+    fields.extend(texts.second_disk.as_deref().map(|disk| ("scsi1", Value::Text(disk))));
+    fields.extend(texts.balloon.map(|least| ("balloon", Value::Whole(least))));
+    fields
 }
 
 fn container_fields<'a>(spec: &'a GuestSpec, texts: &'a Texts) -> Vec<Field<'a>> {
     let whole = spec.cpus.fract() == 0.0;
-    vec![
+    let mut fields = vec![
         ("hostname", Value::Text(&spec.name)),
         ("memory", Value::Whole(spec.memory / MIB)),
         ("swap", Value::Whole(spec.memory / MIB)),
@@ -266,7 +258,9 @@ fn container_fields<'a>(spec: &'a GuestSpec, texts: &'a Texts) -> Vec<Field<'a>>
         ("rootfs", Value::Text(&texts.disk)),
         ("net0", Value::Text(&texts.net)),
         ("unprivileged", Value::Whole(1)),
-    ]
+    ];
+    fields.extend(texts.second_disk.as_deref().map(|disk| ("mp0", Value::Text(disk))));
+    fields
 }
 
 /// `YYYY-MM-DD` of a Unix time, by counting in the 400 years after which the calendar repeats itself.

@@ -56,13 +56,17 @@ fn nodes() -> Row {
         value("CPUs", "short", &of("pve_cpu_usage_limit")),
         value("Load for each CPU", "short", &load).steps(&limits(&["node_load_per_cpu"])),
         value("I/O wait", "percentunit", &of("pve_node_iowait_ratio")).steps(&limits(&["node_iowait_ratio"])),
+        value("CPUs promised", "percentunit", &of("id:pve_cpus_promised:ratio"))
+            .steps(&limits(&["node_cpus_promised_ratio"])),
         bar("Memory", &of("id:pve_memory:ratio")).steps(&limits(&["node_memory_ratio"])),
+        value("Memory promised", "percentunit", &of("id:pve_memory_promised:ratio"))
+            .steps(&limits(&["node_memory_promised_ratio"])),
         value("of memory", "bytes", &of("pve_memory_size_bytes")),
         bar("Swap", &swap).steps(&limits(&["node_swap_ratio"])),
         bar("Root disk", &of("id:pve_disk:ratio")).steps(&limits(&["node_rootfs_ratio", "node_rootfs_full_ratio"])),
         value("Up for", "s", &of("pve_uptime_seconds")),
     ];
-    let description = "One line for each node; a click opens its page. Load is the average of fifteen minutes. What a node that is lost had is not shown.";
+    let description = "One line for each node; a click opens its page. Load is the average of fifteen minutes. Promised is what running guests were given. What a node that is lost had is not shown.";
     let lines = |metric: &str| format!("topk($top, {})", named(&of(metric)));
     Row {
         title: "Nodes",

@@ -23,7 +23,7 @@ pub fn dashboard() -> Dashboard {
         variables: vec![cluster(), search(), guest],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", cluster=\"$cluster\", id=\"$guest\"})",
         events: "",
-        rows: vec![now(), load(), inside(), history()],
+        rows: vec![now(), load(), devices(), inside(), history()],
     }
 }
 
@@ -111,6 +111,52 @@ fn inside() -> Row {
             table("File systems", "What the guest has mounted, and how full it is; images and what containers mount are left out.", columns).sort("Used", true).size(12, 8),
             series("File systems over time", "How full each file system is. The dashed line is where the alert begins, unless a tag says otherwise.", "percentunit")
                 .query(&of("id:pve_guest_filesystem:ratio"), "{{mountpoint}}").limit("guest_disk_ratio").ratio(),
+        ],
+    }
+}
+
+fn devices() -> Row {
+    let disks = vec![
+        label("disk", "Disk"),
+        label("storage", "Storage"),
+        label("backup", "In backups"),
+        label("iothread", "Own thread"),
+        label("ssd", "SSD"),
+        label("discard", "Gives back"),
+        base(&format!("max by (disk, storage, backup, iothread, ssd, discard) (pve_guest_disk_info{{{GUEST}}})")),
+        value("Size", "bytes", &format!("max by (disk) (pve_guest_disk_size_bytes{{{GUEST}}})")),
+        value("Failed", "short", &format!("sum by (disk) (max by (disk, operation) (increase(pve_guest_disk_failed_operations_total{{{GUEST}}}[$__range])))")).steps(&[(1.0, WARNING)]),
+    ];
+    let nics = vec![
+        label("nic", "Card"),
+        label("model", "Model"),
+        label("bridge", "Bridge"),
+        label("vlan", "VLAN"),
+        label("firewall", "Firewall"),
+        base(&format!("max by (nic, model, bridge, vlan, firewall) (pve_guest_nic_info{{{GUEST}}})")),
+    ];
+    let of = |metric: &str| format!("max({metric}{{{GUEST}}})");
+    let disk = |operation: &str| {
+        format!(
+            "max by (disk) (rate(pve_guest_disk_bytes_total{{{GUEST}, operation=\"{operation}\"}}[$__rate_interval]))"
+        )
+    };
+    let card = |metric: &str| format!("max by (nic) (rate({metric}{{{GUEST}}}[$__rate_interval]))");
+    Row {
+        title: "Disks, network cards, snapshots",
+        panels: vec![
+            table("Disks", "What it was given, as Proxmox VE remembers it; 1 is yes. Failed reads and writes in the chosen time are told with guest_status.", disks).size(14, 6),
+            table("Network cards", "What they are plugged into; 1 is yes.", nics).size(10, 6),
+            stat("Snapshots", "How many it has; with the collector snapshot.", "short", &of("pve_guest_snapshots")).size(6, 4),
+            stat("Oldest snapshot", "How long ago it was made.", "s", &format!("time() - max(pve_guest_snapshot_oldest_timestamp_seconds{{{GUEST}}})")).size(6, 4),
+            stat("Changes that wait", "Settings that count from its next start on; with the collector guest_pending.", "short", &of("pve_guest_pending_changes")).steps(&[(1.0, WARNING)]).size(6, 4),
+            stat("Runs in an old QEMU", "Whether its node has a newer QEMU than it was started in; with the collector guest_status.", "none", &of("pve_guest_qemu_outdated")).names(&[(0, "no", FINE), (1, "yes", WARNING)]).size(6, 4),
+            series("Disks of a VM", "What it reads (up) and writes (down), by disk; with the collector guest_status.", "Bps")
+                .query(&disk("read"), "{{disk}} reads").below(&disk("write"), "{{disk}} writes"),
+            series("Network cards of a VM", "What it receives (up) and sends (down), by card; with the collector guest_status.", "Bps")
+                .query(&card("pve_guest_nic_receive_bytes_total"), "{{nic}} receives").below(&card("pve_guest_nic_transmit_bytes_total"), "{{nic}} sends"),
+            series("Pressure", "Share of the time in which some of it waited for a CPU, a disk or memory; with the collector guest_status, from Proxmox VE 9 on.", "percentunit")
+                .query(&format!("max by (resource) (pve_guest_pressure_ratio{{{GUEST}, kind=\"some\"}})"), "{{resource}}").ratio(),
         ],
     }
 }

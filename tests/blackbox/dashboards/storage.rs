@@ -43,6 +43,8 @@ fn now() -> Row {
         bar("Used", &only("storage:pve_usage:ratio")).steps(&limits(&["storage_ratio", "storage_full_ratio"])),
         value("Bytes used", "bytes", &only("storage:pve_usage:bytes")),
         value("of bytes", "bytes", &only("storage:pve_size:bytes")),
+        value("Promised", "percentunit", &only("storage:pve_provisioned:ratio"))
+            .steps(&limits(&["storage_promised_ratio"])),
         value("Free", "bytes", &only("(storage:pve_size:bytes - storage:pve_usage:bytes)")),
         value("Growth in a day", "bytes", &only(&format!("{growth} * 86400"))),
         value(
@@ -60,7 +62,7 @@ fn now() -> Row {
             stat("Filling up", "Storages above the limit of the alert.", "short", &format!("count(storage:pve_usage:ratio{{{WHICH}}} > scalar(pve:threshold{{threshold=\"storage_ratio\"}})) or vector(0)")).steps(&any()).size(4, 4),
             stat("Full in a day", "Storages that will be full in a day if they grow as in the last six hours, and are more than half full.", "short", &format!("count(predict_linear(storage:pve_usage:bytes{{{WHICH}}}[6h], 86400) > storage:pve_size:bytes and storage:pve_usage:ratio > 0.5) or vector(0)")).steps(&bad()).size(4, 4),
             stat("Offline", "Storages that a node cannot reach, once for each such node.", "short", &format!("count({offline}) or vector(0)")).steps(&any()).size(4, 4),
-            table("Storages", "The fifty fullest; shared ones once and without a node. Growth is that of the last six hours; full in is left out where it is more than a year.", columns).sort("Used", true).size(24, 10),
+            table("Storages", "The fifty fullest; shared ones once and without a node. Promised is the size of all disks of guests, without snapshots. Growth is that of the last six hours; full in is left out where it is more than a year.", columns).sort("Used", true).size(24, 10),
         ],
     }
 }
