@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn what_was_never_set_is_absent() {
-        for (onboot, value) in [(r#","onboot":1"#, Some("1")), (r#","onboot":"0""#, Some("0")), ("", None)] {
-            let answer = Answer::of(&format!(r#"{{"data":{{"digest":"9f9a"{onboot}}}}}"#));
+        for (typed, value) in [(r#","onboot":1"#, Some("1")), (r#","onboot":"0""#, Some("0")), ("", None)] {
+            let answer = Answer::of(&format!(r#"{{"data":{{"digest":"9f9a"{typed}}}}}"#));
             let expected: Vec<String> =
                 value.iter().map(|value| format!("pve_onboot_status{{id=\"qemu/7\"}} {value}")).collect();
             assert_eq!(lines(&onboot(told("qemu/7", &answer))), expected);

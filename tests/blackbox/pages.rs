@@ -5,8 +5,9 @@ use std::io::Read;
 
 use pve_sentinel::collectors::{ALL, Lane};
 use pve_sentinel::config::Collectors;
+use pve_sentinel::sim::{Certificate, Source};
 
-use crate::support::{Cluster, Exporter, Page, check_golden, of_clusters, recorded_body, request};
+use crate::support::{Cluster, Exporter, Page, check_golden, of_clusters, recorded, recorded_body, request};
 
 /// The page without what differs from run to run.
 fn masked(text: &str) -> String {

@@ -48,7 +48,7 @@ impl Cluster {
 
     fn updates(&self, index: usize, now: i64) -> String {
         let mut text = format!("lists {}\n", self.unix(now.div_euclid(NEWS) * NEWS));
-        for package in self.pending(index, now) {
+        for package in self.waiting(index, now) {
             let archive = if is_debians(package) { "Debian-Security:13/stable-security" } else { "Proxmox:13/stable" };
             let _ = writeln!(text, "Inst {package} [1.0-1] (1.0-2 {archive} [amd64])");
         }
@@ -56,7 +56,7 @@ impl Cluster {
     }
 
     /// The packages that wait on a node.
-    pub(super) fn pending(&self, index: usize, now: i64) -> &'static [&'static str] {
+    pub(super) fn waiting(&self, index: usize, now: i64) -> &'static [&'static str] {
         // Nodes are not upgraded at the same time.
         let round = now.div_euclid(NEWS) + 4 * index as i64;
         let pending = 1 + usize::try_from(round.rem_euclid(ROUNDS)).unwrap_or_default();

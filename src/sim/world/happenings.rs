@@ -69,7 +69,6 @@ mod tests {
     use super::super::super::noise::Shuffle;
     use super::super::World;
     use super::super::tasks::Filter;
-    use super::*;
 
     #[test]
     fn the_plot_leaves_tasks_behind_and_names_the_guest_that_failed() {

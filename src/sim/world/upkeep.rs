@@ -252,7 +252,7 @@ impl Cluster {
             json!({ "Package": package, "Title": package, "Description": package, "OldVersion": "1.0-1", "Version": "1.0-2",
                 "Origin": if debian { "Debian" } else { "Proxmox" }, "Arch": "amd64", "Section": "admin", "Priority": "optional" })
         };
-        said(self.pending(node, tick(call.now)).iter().map(update).collect(), call.order())
+        said(self.waiting(node, tick(call.now)).iter().map(update).collect(), call.order())
     }
 
     /// The body of `GET /nodes/N/apt/repositories`: one of them is the one that nobody recommends.
