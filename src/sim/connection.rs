@@ -208,7 +208,7 @@ fn healthy(shared: &Shared, request: &Request, rights: Rights) -> Answer {
         Source::Recorded(recorded) => recorded.answer(&call).into(),
         Source::World(world) => {
             let mut answer = routes::answer(world, &call);
-            answer.reply.date = Some(world.date(call.now));
+            answer.reply.date = Some(world.date(shared.options.node, call.now));
             answer
         }
     }

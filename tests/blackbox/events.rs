@@ -19,6 +19,9 @@ pub const TOKEN: &str = "pvs_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA";
 const PASSWORD: &str = "hunter2 with a space";
 const STATUS: &str = r#"{"versionInfo":{"version":"0.25.0"},"cluster":{"status":"ready"}}"#;
 
+/// Alerts are taken, and the connection ends without an answer.
+pub const SPEECHLESS: u16 = 0;
+
 /// Something that answers as an Alertmanager does.
 #[derive(Clone)]
 pub struct Fake {
@@ -66,8 +69,11 @@ impl Fake {
         };
         let line = head.lines().next().unwrap_or_default().to_owned();
         let (status, text) = self.status.lock().unwrap().clone();
-        let (authorization, accepted) = (header(&head, "authorization"), status == 200);
+        let (authorization, accepted) = (header(&head, "authorization"), matches!(status, 200 | SPEECHLESS));
         self.seen.lock().unwrap().push(Seen { line, authorization, accepted, body });
+        if status == SPEECHLESS {
+            return None;
+        }
         write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len()).ok()
     }
 
@@ -86,11 +92,14 @@ impl Fake {
         self.alerts(|seen| seen.accepted)
     }
 
+    /// The same, and forgets them.
+    pub fn take_accepted(&self) -> Vec<Value> {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        alerts(&seen, |seen| seen.accepted)
+    }
+
     fn alerts(&self, is_meant: impl Fn(&Seen) -> bool) -> Vec<Value> {
-        let seen = self.seen.lock().unwrap();
-        let seen = seen.iter().filter(|seen| is_meant(seen));
-        let posts = seen.filter(|seen| seen.line.starts_with("POST /prefix/api/v2/alerts "));
-        posts.flat_map(|seen| serde_json::from_slice::<Vec<Value>>(&seen.body).unwrap()).collect()
+        alerts(&self.seen.lock().unwrap(), is_meant)
     }
 
     /// Until something was posted.
@@ -105,6 +114,12 @@ impl Fake {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+fn alerts(seen: &[Seen], is_meant: impl Fn(&Seen) -> bool) -> Vec<Value> {
+    let seen = seen.iter().filter(|seen| is_meant(seen));
+    let posts = seen.filter(|seen| seen.line.starts_with("POST /prefix/api/v2/alerts "));
+    posts.flat_map(|seen| serde_json::from_slice::<Vec<Value>>(&seen.body).unwrap()).collect()
 }
 
 fn header(head: &str, name: &str) -> String {

@@ -76,6 +76,7 @@ mod sshd_power;
 mod sshd_slow;
 #[cfg(feature = "external-programs")]
 mod stack;
+mod storm;
 mod tickets;
 mod tls;
 mod watch;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use pve_sentinel::sim::{NodeState, Task, World};
+use pve_sentinel::sim::{Task, World};
 use serde_json::Value;
 
 use super::events::{Fake, events};
@@ -288,111 +288,4 @@ fn what_lasts_in_a_cluster_ends_when_it_is_not_watched_any_more() {
     exporter.hang_up(1);
     // It began in the other one, too.
     lab.fake.wait("the end", |_| losses() == 3);
-}
-
-/// Numbers that are the same at each run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-/// A lab in which tasks fail all the time.
-struct Storm {
-    lab: Lab,
-    dice: Dice,
-    /// The UPIDs of all tasks that failed.
-    expected: BTreeSet<String>,
-    number: u64,
-}
-
-impl Storm {
-    fn fail(&mut self, node: usize, (from, to): (u64, u64)) {
-        let ends = i64::try_from(from + 1 + self.dice.below(to - from)).unwrap();
-        // Few of each label, so that Alertmanager is told of all.
-        let kind = ["qmstart", "qmstop", "qmreboot", "qmclone"][usize::try_from(self.number / 200 % 4).unwrap()];
-        let id = (100 + self.number % 200).to_string();
-        self.number += 1;
-        // Whoever looked at `from` has seen all that began by then.
-        let begun = (ends - i64::try_from(self.dice.below(20)).unwrap()).max(i64::try_from(from).unwrap() + 1);
-        let upid = self.lab.task(node, (kind, &id), (begun, ends), "it failed");
-        assert!(self.expected.insert(upid));
-    }
-
-    /// The third node goes away, or comes back with what it did meanwhile. Answers since when it is away.
-    fn turn(&mut self, away: Option<u64>, now: u64) -> Option<u64> {
-        let time = Duration::from_secs(now);
-        let Some(since) = away else {
-            self.lab.simulated.world.edit(time, |edit| edit.lose(2));
-            return Some(now);
-        };
-        for _ in 0..self.dice.below(60) {
-            // Before it booted again.
-            self.fail(2, (since, now - 10));
-        }
-        self.lab.simulated.world.edit(time, |edit| edit.bring_back(2));
-        None
-    }
-
-    /// Until Alertmanager has taken all that failed; then nothing else was found.
-    fn settle(&self, seed: u64, exporter: &Exporter) -> usize {
-        let started = Instant::now();
-        while upids(&self.lab.fake.accepted()) != self.expected {
-            let told = upids(&self.lab.fake.accepted());
-            let missing: Vec<&String> = self.expected.difference(&told).collect();
-            let patience = started.elapsed() < Duration::from_secs(150);
-            assert!(patience, "seed {seed}: {} told, without {missing:?}\n{}", told.len(), exporter.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let found = listed(exporter).into_iter().filter(|(kind, _)| kind == "task_failed").count();
-        assert_eq!(found, self.expected.len(), "seed {seed}: some were found twice");
-        found
-    }
-}
-
-/// Tasks fail while the process is killed, Alertmanager is away, and nodes hang or are away. Answers how many failed.
-fn storm(seed: u64) -> usize {
-    let lab = Lab::new(World::new(seed, 3, 200));
-    let mut exporter = Some(lab.start("resend = \"1s\"\n"));
-    let mut storm = Storm { lab, dice: Dice(seed), expected: BTreeSet::new(), number: 0 };
-    let (mut now, mut away) = (100, None);
-    for _ in 0..14 {
-        let next = now + 20 + storm.dice.below(60);
-        let nodes = if away.is_some() { 2 } else { 3 };
-        for _ in 0..storm.dice.below(12) + if storm.dice.below(4) == 0 { 40 } else { 0 } {
-            let node = usize::try_from(storm.dice.below(nodes)).unwrap();
-            storm.fail(node, (now, next));
-        }
-        match storm.dice.below(7) {
-            0 | 1 => away = storm.turn(away, next),
-            2 => drop(exporter.take()),
-            3 => storm.lab.fake.says(503, "away"),
-            4 => storm.lab.fake.says(200, ""),
-            5 => storm.lab.simulated.cluster.set_node_state(1, NodeState::Hung),
-            _ => storm.lab.simulated.cluster.set_node_state(1, NodeState::Well),
-        }
-        now = next;
-        storm.lab.simulated.turn_to(now);
-        std::thread::sleep(Duration::from_millis(storm.dice.below(1500)));
-        if storm.dice.below(3) > 0 || exporter.is_none() {
-            drop(exporter.take());
-            exporter = Some(Exporter::serve(&storm.lab.config("resend = \"1s\"\n")));
-        }
-    }
-    storm.lab.fake.says(200, "");
-    storm.lab.simulated.cluster.set_node_state(1, NodeState::Well);
-    storm.lab.simulated.world.edit(Duration::from_secs(now), |edit| edit.bring_back(2));
-    storm.lab.simulated.turn_to(now + 20);
-    let exporter = exporter.unwrap_or_else(|| Exporter::serve(&storm.lab.config("resend = \"1s\"\n")));
-    storm.settle(seed, &exporter)
-}
-
-#[test]
-fn nothing_is_lost_and_nothing_is_told_twice_in_a_storm() {
-    let counts = [1, 2, 3].map(storm);
-    println!("{} tasks that failed were told in three storms: {counts:?}", counts.iter().sum::<usize>());
-    assert!(counts.iter().all(|count| *count > 60), "{counts:?}");
 }

@@ -36,21 +36,22 @@ fn failed(task: &Task) -> bool {
 }
 
 /// What an ended backup job tells: the guests that its log names, or itself where the log names none.
-pub(super) fn ended(ground: &Ground<'_>, task: &Task) -> Vec<Finding> {
+pub(super) fn ended(ground: &Ground<'_>, state: &State, task: &Task) -> Vec<Finding> {
     if !failed(task) {
-        return task::ended(ground, task).into_iter().collect();
+        return task::ended(ground, state, task).into_iter().collect();
     }
     let lines = ground.look.logs.get(&task.upid).map(Vec::as_slice).unwrap_or_default();
     let guests = failures(lines);
     if guests.is_empty() {
-        let mut finding = task::of(ground, Kind::BackupFailed, task);
+        let mut finding = task::of((ground, state), Kind::BackupFailed, task);
         finding.summary = format!("The backup job on node {} failed: {}", task.node, plain(&task.status));
         return vec![finding];
     }
     let told = guests.into_iter().take(MOST_GUESTS).map(|(vmid, why)| {
-        let mut finding = task::of(ground, Kind::BackupFailed, task);
+        let mut finding = task::of((ground, state), Kind::BackupFailed, task);
         finding.key = format!("task/{}/{vmid}", task.upid);
-        finding.id = ground.guest_id(&vmid.to_string()).unwrap_or_else(|| format!("guest/{vmid}"));
+        let named = ground.guest_id(state, &vmid.to_string(), &task.kind);
+        finding.id = named.unwrap_or_else(|| format!("guest/{vmid}"));
         finding.summary = format!("The backup of {} on node {} failed: {}", finding.id, task.node, plain(why));
         finding.details.insert("log".to_owned(), plain(why));
         finding

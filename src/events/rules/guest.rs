@@ -1,19 +1,22 @@
 //! Guests that stopped or restarted although nobody asked for it, restart again and again, or are in an error state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Ground, State, kind_word, plain};
 use crate::events::finding::{Finding, Kind, Span};
 use crate::events::tasks::Task;
-use crate::inventory::Guest;
+use crate::inventory::{Guest, Resources};
 
 /// A node that was told to stop its guests has so long to reboot; servers with much memory take their time.
 const REBOOT: i64 = 900;
 
 /// Uptimes are samples of ten seconds, and a busy node is late with them.
 const TOLERANCE: i64 = 30;
+
+/// How far PVE's clock seems to go to and fro, in seconds.
+const JITTER: i64 = 5;
 
 /// So many restarts that nobody asked for, within [`LOOP`] seconds, are a loop.
 const RESTARTS: usize = 3;
@@ -61,10 +64,9 @@ pub(in crate::events) struct GuestMemory {
 /// Remembers of whom something was asked.
 pub(super) fn note_tasks(ground: &Ground<'_>, state: &mut State) {
     let now = ground.look.now;
-    // Long enough for a guest whose last task has ended to be seen stopped by a late sample.
-    let keep = now - grace(ground) - TOLERANCE;
-    state.asked.retain(|_, at| *at >= keep);
-    state.asked_nodes.retain(|_, at| *at >= keep);
+    // A clock that was set back would keep them for as long as it is behind.
+    let all = state.asked.values_mut().chain(state.asked_nodes.values_mut()).chain(state.stopping.values_mut());
+    all.for_each(|at| *at = now.min(*at));
     state.stopping.retain(|_, at| now.saturating_sub(*at) < REBOOT);
     let tasks = ground.look.running.iter().map(|task| (task, now));
     // By our clock: that of the task may be wrong, and the archive of a node that was away comes late.
@@ -83,6 +85,17 @@ pub(super) fn note_tasks(ground: &Ground<'_>, state: &mut State) {
     }
 }
 
+/// Forgets what was asked long ago, once the guests were looked at after it.
+fn forget_tasks(ground: &Ground<'_>, state: &mut State, resources: &Resources) {
+    // Long enough for a guest whose last task has ended to be seen stopped by a late sample.
+    let keep = ground.look.now - grace(ground) - TOLERANCE;
+    let is_blind = |node: &str| ground.look.blind.contains(node);
+    let unseen = resources.guests.iter().filter(|guest| is_blind(&guest.node));
+    let unseen: BTreeSet<String> = unseen.map(|guest| guest.identity.vmid.to_string()).collect();
+    state.asked.retain(|vmid, at| *at >= keep || unseen.contains(vmid));
+    state.asked_nodes.retain(|node, at| *at >= keep || is_blind(node));
+}
+
 /// Whether a task may stop or start its guest.
 fn moves(task: &Task) -> bool {
     let kind = task.kind.as_str();
@@ -99,7 +112,7 @@ pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
         return Vec::new();
     };
     let mut found = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for guest in resources.guests.iter().filter(|guest| guest.identity.template != Some(true)) {
         let id = guest.identity.id();
         let Some(status) = guest.status.as_deref() else {
@@ -123,6 +136,11 @@ pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
     }
     // Guests that were removed, or that the token may not see any more, did not stop.
     state.guests.retain(|id, _| seen.contains(id));
+    forget_tasks(ground, state, resources);
+    // Answers are dated to the second: what differs by so little is no jump, and need not be written down.
+    if state.ahead.is_none_or(|ahead| (ground.look.ahead - ahead).abs() > JITTER) {
+        state.ahead = Some(ground.look.ahead);
+    }
     found
 }
 
@@ -134,6 +152,8 @@ fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) 
     let node = guest.node.to_string();
     let fresh = GuestMemory { node, begun, stopped: None, restarts: VecDeque::default(), uptime: Some(uptime) };
     let asked = is_asked(state, guest);
+    // Where PVE's clock jumped while nobody looked, it is not as far from ours as it was; nor is it where ours did.
+    let jumped = state.ahead.map_or(0, |ahead| ground.look.ahead - ahead);
     let Some(known) = state.guests.get_mut(&id).filter(|known| known.node == *guest.node) else {
         // Seen for the first time here: where it moved, somebody or HA moved it.
         state.guests.insert(id, fresh);
@@ -144,7 +164,9 @@ fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) 
     match (known.begun, begun) {
         (Some(_), None) if asked => *known = GuestMemory { restarts: std::mem::take(&mut known.restarts), ..fresh },
         (Some(_), None) => {
-            let since = *known.stopped.get_or_insert(now);
+            // The clock may have been set back since.
+            let since = known.stopped.map_or(now, |since| since.min(now));
+            known.stopped = Some(since);
             if now - since >= grace(ground) {
                 known.begun = None;
                 known.stopped = None;
@@ -156,9 +178,10 @@ fn changed(ground: &Ground<'_>, state: &mut State, guest: &Guest, status: &str) 
         (Some(before), Some(after)) => {
             known.stopped = None;
             // A clock that jumps moves the start, but makes no uptime shorter.
-            let is_later = after - before > TOLERANCE;
+            let moved = after - before;
+            let is_later = moved > TOLERANCE && moved - jumped > TOLERANCE;
             let is_far_shorter = last.is_some_and(|last| uptime.saturating_add(TOLERANCE) < last);
-            if is_later || is_far_shorter {
+            if moved.abs() > TOLERANCE || is_far_shorter {
                 known.begun = Some(after);
             }
             let is_restarted = is_far_shorter || (is_later && last.is_none_or(|last| uptime < last));

@@ -34,6 +34,75 @@ fn a_clock_that_jumps_restarts_nobody() {
 }
 
 #[test]
+fn a_clock_that_jumps_while_nobody_looks_restarts_nobody() {
+    for (ours, theirs) in [(0, 3600), (0, -3600), (3600, 0), (-3600, 0), (7200, 7200)] {
+        let mut scene = Scene::new();
+        scene.look(&[(100, "pve1", "running", 5000, None, None)]);
+        scene.look.now += theirs;
+        scene.look.ahead += theirs - ours;
+        scene.look(&[(100, "pve1", "running", 5010, None, None)]);
+        scene.look(&[(100, "pve1", "running", 5020, None, None)]);
+        assert!(scene.told.is_empty(), "{ours} {theirs}: {:?}", scene.told);
+        scene.look(&[(100, "pve1", "running", 3, None, None)]);
+        assert_eq!(scene.told, ["guest_restarted_unexpectedly qemu/100"], "{ours} {theirs}");
+        // It jumps, and the guest restarts, and nobody looked at either.
+        scene.look.now += theirs;
+        scene.look.ahead += theirs - ours;
+        scene.look.now += 9000;
+        scene.look(&[(100, "pve1", "running", 4, None, None)]);
+        assert_eq!(scene.told.len(), 2, "{ours} {theirs}: {:?}", scene.told);
+    }
+}
+
+#[test]
+fn a_stop_is_told_when_the_clock_is_set_back_meanwhile() {
+    let mut scene = Scene::new();
+    scene.look(&[(100, "pve1", "running", 500, None, None)]);
+    scene.look(&[(100, "pve1", "stopped", 0, None, None)]);
+    scene.look.now -= 3600;
+    for _ in 0..4 {
+        scene.look(&[(100, "pve1", "stopped", 0, None, None)]);
+    }
+    assert_eq!(scene.told, ["guest_stopped_unexpectedly qemu/100"]);
+}
+
+#[test]
+fn what_was_asked_before_the_clock_was_set_back_is_forgotten_as_ever() {
+    let mut scene = Scene::new();
+    scene.look(&[(100, "pve1", "running", 500, None, None)]);
+    scene.ended("qmreset", "100", "pve1").look(&[(100, "pve1", "running", 510, None, None)]);
+    scene.look.now -= 3600;
+    for up in 0..10 {
+        scene.look(&[(100, "pve1", "running", 520 + 10 * up, None, None)]);
+    }
+    for _ in 0..4 {
+        scene.look(&[(100, "pve1", "stopped", 0, None, None)]);
+    }
+    assert_eq!(scene.told, ["guest_stopped_unexpectedly qemu/100"]);
+}
+
+#[test]
+fn what_was_asked_counts_until_the_guests_are_seen_again() {
+    let mut scene = Scene::new();
+    scene.look(&[(100, "pve1", "running", 500, None, None), (101, "pve2", "running", 500, None, None)]);
+    scene.ended("qmstop", "100", "pve1").ended("stopall", "", "pve2");
+    for _ in 0..20 {
+        scene.look.resources = None;
+        scene.go();
+    }
+    let stopped = [(100, "pve1", "stopped", 0, None, None), (101, "pve2", "stopped", 0, None, None)];
+    // Nor are those of a node seen whose tasks are not known.
+    scene.look.blind = ["pve1".to_owned(), "pve2".to_owned()].into();
+    for look in 0..24 {
+        if look == 20 {
+            scene.look.blind.clear();
+        }
+        scene.look(&stopped);
+    }
+    assert!(scene.told.is_empty(), "{:?}", scene.told);
+}
+
+#[test]
 fn no_answer_is_no_news() {
     let mut scene = Scene::new();
     scene.look(&[(100, "pve1", "running", 500, None, None)]);

@@ -47,6 +47,8 @@ const LONGEST: usize = 1000;
 pub(super) struct Look {
     /// Unix seconds of PVE's clock.
     pub(super) now: i64,
+    /// How far PVE's clock is ahead of ours, in seconds.
+    pub(super) ahead: i64,
     /// `/cluster/resources`.
     pub(super) resources: Option<Arc<Resources>>,
     /// `/cluster/status`.
@@ -94,6 +96,8 @@ pub(super) struct State {
     pub(super) backups: BTreeMap<String, i64>,
     /// When this cluster was looked at for the first time.
     pub(super) begun: Option<i64>,
+    /// How far PVE's clock was ahead of ours when the guests were last seen, about.
+    pub(super) ahead: Option<i64>,
 }
 
 /// Who and when: what all rules need.
@@ -117,8 +121,8 @@ pub(super) fn findings(ground: &Ground<'_>, state: &mut State) -> Vec<Finding> {
     guest::note_tasks(ground, state);
     for task in &ground.look.ended {
         match task.kind.as_str() {
-            "vzdump" => found.extend(backup::ended(ground, task)),
-            _ => found.extend(task::ended(ground, task)),
+            "vzdump" => found.extend(backup::ended(ground, state, task)),
+            _ => found.extend(task::ended(ground, state, task)),
         }
     }
     found.extend(backup::not_started(ground, state));
@@ -163,12 +167,24 @@ impl Ground<'_> {
         Some(self.finding(kind, id, span, summary))
     }
 
-    /// `qemu/100` of a guest's number, as far as it is known.
-    fn guest_id(&self, vmid: &str) -> Option<String> {
+    /// `qemu/100` of a guest's number: as it is listed, or was, or as the type of its task has it. What a finding is about
+    /// must not depend on what else was answered just now.
+    fn guest_id(&self, state: &State, vmid: &str, task_type: &str) -> Option<String> {
         let number: u64 = vmid.parse().ok()?;
-        let resources = self.look.resources.as_ref()?;
-        let guest = resources.guests.iter().find(|guest| guest.identity.vmid == number)?;
-        Some(guest.identity.id())
+        let mut listed = self.look.resources.iter().flat_map(|resources| resources.guests.iter());
+        if let Some(guest) = listed.find(|guest| guest.identity.vmid == number) {
+            return Some(guest.identity.id());
+        }
+        let ids = ["qemu", "lxc"].map(|kind| format!("{kind}/{number}"));
+        let [qemu, lxc] = &ids;
+        match task_type {
+            _ if state.guests.contains_key(qemu) => Some(qemu.clone()),
+            _ if state.guests.contains_key(lxc) => Some(lxc.clone()),
+            "vzdump" => None,
+            _ if task_type.starts_with("qm") => Some(qemu.clone()),
+            _ if task_type.starts_with("vz") => Some(lxc.clone()),
+            _ => None,
+        }
     }
 }
 

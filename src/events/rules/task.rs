@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ground, plain};
+use super::{Ground, State, plain};
 use crate::events::finding::{Finding, Kind, Span};
 use crate::events::tasks::Task;
 
@@ -12,7 +12,7 @@ const MIGRATIONS: [&str; 2] = ["qmigrate", "vzmigrate"];
 const SHOWN: [&str; 4] = ["vncproxy", "vncshell", "termproxy", "spiceproxy"];
 
 /// What an ended task tells, if it tells anything.
-pub(super) fn ended(ground: &Ground<'_>, task: &Task) -> Option<Finding> {
+pub(super) fn ended(ground: &Ground<'_>, state: &State, task: &Task) -> Option<Finding> {
     let migration = MIGRATIONS.contains(&task.kind.as_str());
     let kind = match task.status.as_str() {
         "OK" if migration => Kind::MigrationDone,
@@ -22,7 +22,7 @@ pub(super) fn ended(ground: &Ground<'_>, task: &Task) -> Option<Finding> {
         _ if migration => Kind::MigrationFailed,
         _ => Kind::TaskFailed,
     };
-    let mut finding = of(ground, kind, task);
+    let mut finding = of((ground, state), kind, task);
     let (id, node) = (&finding.id, &task.node);
     finding.summary = match kind {
         Kind::MigrationDone => format!("{id} was migrated away from node {node}"),
@@ -33,8 +33,8 @@ pub(super) fn ended(ground: &Ground<'_>, task: &Task) -> Option<Finding> {
 }
 
 /// A finding about a task, to be given a summary.
-pub(super) fn of(ground: &Ground<'_>, kind: Kind, task: &Task) -> Finding {
-    let id = ground.guest_id(&task.id).unwrap_or_else(|| format!("node/{}", task.node));
+pub(super) fn of((ground, state): (&Ground<'_>, &State), kind: Kind, task: &Task) -> Finding {
+    let id = ground.guest_id(state, &task.id, &task.kind).unwrap_or_else(|| format!("node/{}", task.node));
     let end = task.ended.unwrap_or(ground.look.now);
     let mut finding = ground.finding(kind, &id, Span::Occurred { at: end }, String::new());
     finding.key = format!("task/{}", task.upid);

@@ -260,3 +260,20 @@ fn tasks_are_told_by_how_they_ended() {
         ["task_failed qemu/100", "task_warnings node/pve1", "migration_failed qemu/100", "task_warnings qemu/100"];
     assert_eq!(scene.told, expected);
 }
+
+#[test]
+fn what_a_task_is_about_does_not_hang_on_what_else_is_answered() {
+    let at = (START - 5, Some(START - 1));
+    let ended = |kind: &str, vmid: &str| task(kind, vmid, "pve1", at, "it failed");
+    let tasks = [ended("qmstart", "100"), ended("hastart", "100"), ended("vzcreate", "200"), ended("hastart", "300")];
+    let mut scene = Scene::new();
+    scene.look(&[(100, "pve1", "running", 500, None, None)]);
+    for resources in [None, scene.look.resources.clone()] {
+        scene.told.clear();
+        scene.look.resources = resources;
+        scene.look.ended = tasks.to_vec();
+        scene.go();
+        let expected = ["task_failed qemu/100", "task_failed qemu/100", "task_failed lxc/200", "task_failed node/pve1"];
+        assert_eq!(scene.told, expected);
+    }
+}

@@ -35,6 +35,7 @@ struct WhoWasAsked {
 #[serde(default)]
 struct Rest {
     begun: Option<i64>,
+    ahead: Option<i64>,
     conditions: BTreeMap<String, Condition>,
     storages: BTreeSet<String>,
     due: BTreeMap<String, Due>,
@@ -58,7 +59,7 @@ pub(super) fn read(texts: &BTreeMap<String, String>) -> (State, Vec<String>) {
         } else if name == REST
             && let Some(rest) = parsed::<Rest>(name, text, &mut troubles)
         {
-            state.begun = rest.begun;
+            (state.begun, state.ahead) = (rest.begun, rest.ahead);
             (state.conditions, state.storages) = (rest.conditions, rest.storages);
             (state.due, state.backups) = (rest.due, rest.backups);
         }
@@ -68,7 +69,7 @@ pub(super) fn read(texts: &BTreeMap<String, String>) -> (State, Vec<String>) {
 
 /// The texts by name; of those in `before` that are no more, an empty one.
 pub(super) fn texts(state: &State, before: &[String]) -> BTreeMap<String, String> {
-    let State { cursors, guests, asked, asked_nodes, stopping, conditions, storages, due, backups, begun } = state;
+    let State { cursors, guests, asked, asked_nodes, stopping, conditions, storages, due, backups, begun, ahead } = state;
     let mut texts: BTreeMap<String, String> = before.iter().map(|name| (name.clone(), String::new())).collect();
     for (node, cursor) in cursors {
         texts.insert(format!("{NODE}{node}"), written(cursor));
@@ -83,6 +84,7 @@ pub(super) fn texts(state: &State, before: &[String]) -> BTreeMap<String, String
     texts.insert(ASKED.to_owned(), written(&WhoWasAsked { guests, nodes, stopping }));
     let rest = Rest {
         begun: *begun,
+        ahead: *ahead,
         conditions: conditions.clone(),
         storages: storages.clone(),
         due: due.clone(),
@@ -126,6 +128,7 @@ mod tests {
             due: BTreeMap::new(),
             backups: BTreeMap::from([("pve1".to_owned(), 9)]),
             begun: Some(1),
+            ahead: Some(-2),
         };
         let first = texts(&state, &["node/gone".to_owned()]);
         assert_eq!(first.get("node/gone").map(String::as_str), Some(""));

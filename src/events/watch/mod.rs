@@ -136,7 +136,7 @@ impl Watcher {
     /// What a look shows; no more than what is refused before tasks and members were told for the first time.
     async fn seen(&mut self, answers: Answers, state: &mut State, now: i64) -> Look {
         let (token_refused, certificates) = self.asked.refused(&answers);
-        let refused = Look { now, token_refused, certificates, ..Look::default() };
+        let refused = Look { now, ahead: self.ahead, token_refused, certificates, ..Look::default() };
         let first = state.begun.is_none();
         if first && (answers.tasks.is_none() || answers.status.is_none()) {
             return refused;

@@ -39,6 +39,18 @@ pub(in super::super) struct Cluster {
     pub(super) tasks: Vec<super::tasks::Numbered>,
     /// Whether a majority of the nodes votes.
     pub(in super::super) quorate: bool,
+    /// In the order in which they came.
+    pub(super) jumps: Vec<Jump>,
+}
+
+/// The clock of a node was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Jump {
+    pub(super) node: usize,
+    /// It is so from this second on.
+    pub(super) from: i64,
+    /// In seconds.
+    pub(super) by: i64,
 }
 
 /// What `/cluster/resources?type=` can be narrowed to.
@@ -66,7 +78,7 @@ impl Cluster {
         let guests = population::guests(seed, nodes, guests);
         let plot = Plot::new(nodes, &guests);
         let nodes = population::nodes(seed, nodes, &guests).into();
-        Self { seed, nodes, guests, plot, begun: BEGUN, old: false, edits: 0, tasks: Vec::new(), quorate: true }
+        Self { seed, nodes, guests, plot, begun: BEGUN, old: false, edits: 0, tasks: Vec::new(), quorate: true, jumps: Vec::new() }
     }
 
     /// The body of `GET /cluster/resources`: of all types or of one, for one who may see all or next to nothing.
@@ -137,6 +149,12 @@ impl Cluster {
     /// The Unix time of a moment of the simulation.
     pub(super) fn unix(&self, now: i64) -> u64 {
         u64::try_from(self.begun.saturating_add(now)).unwrap_or(0)
+    }
+
+    /// The same by the clock of a node.
+    pub(super) fn unix_on(&self, node: usize, now: i64) -> u64 {
+        let jumps = self.jumps.iter().filter(|jump| jump.node == node && jump.from <= now);
+        self.unix(jumps.fold(now, |now, jump| now.saturating_add(jump.by)))
     }
 }
 

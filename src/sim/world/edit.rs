@@ -1,6 +1,6 @@
 //! What a test may change of the cluster while it runs.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Jump};
 use super::guest::Life;
 use super::population::{self, Condition};
 use super::power::Step;
@@ -121,6 +121,12 @@ impl<'a> Edit<'a> {
         self.cluster.quorate = quorate;
     }
 
+    /// From this second of the simulation on, the clock of the node is so many seconds further, or less far: its answers are
+    /// dated and its tasks are stamped by it. What was stamped before stays as it is.
+    pub fn set_clock(&mut self, node: usize, from: i64, by: i64) {
+        self.cluster.jumps.push(Jump { node, from, by });
+    }
+
     /// The node goes away until it is brought back: HA takes its guests elsewhere after two minutes, the others are
     /// ghosts that PVE forgets after five. Its endpoint answers nobody, and calls for it through others end in a 595.
     pub fn lose(&mut self, node: usize) -> bool {
@@ -228,6 +234,36 @@ mod tests {
         assert!(guest(2100)["uptime"].as_u64() < Some(100));
         assert_eq!(entries(&world, 2100)["node/pve2"]["uptime"], 140);
         assert!(!world.is_away(1, Duration::from_secs(2000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_what_comes_and_nothing_that_was() {
+        let world = World::new(1, 2, 10);
+        edit(&world, 0, |edit| edit.calm());
+        let task = |begun, ends| Task {
+            node: 1,
+            kind: "qmstart",
+            id: "100".to_owned(),
+            by: "root@pam".to_owned(),
+            begun,
+            ends,
+            outcome: "OK".to_owned(),
+            log: Vec::new(),
+        };
+        let begin = |task: Task| edit(&world, 100, |edit| edit.task(task));
+        let upids = [begin(task(50, 60)), begin(task(90, 110)), begin(task(105, 106))];
+        let date = |node| world.date(node, Duration::from_secs(200));
+        assert_eq!(date(0), date(1));
+        edit(&world, 100, |edit| edit.set_clock(1, 101, -3600));
+        assert_eq!((date(0), date(1)), (date(0), world.date(0, Duration::from_secs(200)).replace("21:03", "20:03")));
+        let body: Value =
+            serde_json::from_str(&world.facts().all_tasks(200, None, super::super::Shuffle::new(1, 1))).unwrap();
+        let times = |upid: &str| {
+            let task = body["data"].as_array().unwrap().iter().find(|task| task["upid"] == upid)?;
+            Some((task["starttime"].as_i64()? - 1_795_208_400, task["endtime"].as_i64()? - 1_795_208_400))
+        };
+        assert_eq!([times(&upids[0]), times(&upids[1])], [Some((50, 60)), Some((90, 110 - 3600))]);
+        assert_eq!(times(&upids[2]), None, "it began by the other clock");
     }
 
     #[test]

@@ -194,11 +194,11 @@ impl World {
         self.facts().unix(tick(now))
     }
 
-    /// The time as HTTP writes it.
-    pub(super) fn date(&self, now: Duration) -> String {
-        const YEAR_9999: i64 = 253_402_300_799;
-        let unix = self.facts().begun.saturating_add_unsigned(now.as_secs()).clamp(0, YEAR_9999);
-        httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix.unsigned_abs()))
+    /// The time of a node as HTTP writes it.
+    pub(super) fn date(&self, node: usize, now: Duration) -> String {
+        const YEAR_9999: u64 = 253_402_300_799;
+        let unix = self.facts().unix_on(node, second(now)).min(YEAR_9999);
+        httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix))
     }
 
     /// How busy and how well its nodes are.

@@ -69,7 +69,7 @@ impl Cluster {
 
     fn upid(&self, numbered: &Numbered) -> String {
         let (Numbered { task, .. }, (pid, pstart)) = (numbered, self.worker(numbered));
-        let (node, begun) = (self.node_name(task.node), self.unix(task.begun));
+        let (node, begun) = (self.node_name(task.node), self.unix_on(task.node, task.begun));
         format!("UPID:{node}:{pid:08X}:{pstart:08X}:{begun:08X}:{}:{}:{}:", task.kind, task.id, task.by)
     }
 
@@ -87,7 +87,7 @@ impl Cluster {
             let shown = mine.iter().filter(is_running);
             for entry in shown.chain(mine.iter().filter(|entry| !is_running(entry)).take(finished)) {
                 let upid = self.upid(entry);
-                let (begun, ended) = (self.unix(entry.task.begun), self.unix(entry.task.ends));
+                let (begun, ended) = (self.unix_on(node, entry.task.begun), self.unix_on(node, entry.task.ends));
                 let mut fields = self.common(entry, &upid, begun);
                 if now < entry.task.ends {
                     fields.push(("saved", Value::Text("0")));
@@ -111,12 +111,12 @@ impl Cluster {
         for entry in found.iter().skip(filter.start).take(filter.limit) {
             let upid = self.upid(entry);
             let (pid, pstart) = self.worker(entry);
-            let mut fields = self.common(entry, &upid, self.unix(entry.task.begun));
+            let mut fields = self.common(entry, &upid, self.unix_on(node, entry.task.begun));
             fields.extend([("pid", Value::Whole(pid)), ("pstart", Value::Whole(pstart))]);
             if now < entry.task.ends {
                 fields.push(("status", Value::Text("RUNNING")));
             } else {
-                fields.push(("endtime", Value::Whole(self.unix(entry.task.ends))));
+                fields.push(("endtime", Value::Whole(self.unix_on(node, entry.task.ends))));
                 fields.push(("status", Value::Text(&entry.task.outcome)));
             }
             list.push(fields);
@@ -130,7 +130,7 @@ impl Cluster {
         let entry = self.task(upid, now)?;
         let entry = &entry;
         let (pid, pstart) = self.worker(entry);
-        let mut fields = self.common(entry, upid, self.unix(entry.task.begun));
+        let mut fields = self.common(entry, upid, self.unix_on(entry.task.node, entry.task.begun));
         fields.extend([("pid", Value::Whole(pid)), ("pstart", Value::Whole(pstart))]);
         if now < entry.task.ends {
             fields.push(("status", Value::Text("running")));
@@ -201,7 +201,7 @@ impl Cluster {
     }
 
     fn passes(&self, Numbered { task, .. }: &Numbered, now: i64, filter: &Filter) -> bool {
-        let (begun, is_running) = (self.unix(task.begun), now < task.ends);
+        let (begun, is_running) = (self.unix_on(task.node, task.begun), now < task.ends);
         (if is_running { filter.running } else { filter.finished })
             && filter.since.is_none_or(|since| begun >= since)
             && filter.until.is_none_or(|until| begun <= until)
