@@ -8,9 +8,12 @@ mod support;
 
 #[cfg(feature = "external-programs")]
 mod alertmanager;
+#[cfg(feature = "external-programs")]
+mod alertmanager_live;
 mod alerts;
 mod api;
 mod batch;
+mod broken;
 #[cfg(feature = "external-programs")]
 mod browser;
 mod check_live;
@@ -31,6 +34,7 @@ mod events;
 mod events_recorded;
 mod events_refused;
 mod events_tail;
+mod failover;
 mod failures;
 mod guests;
 mod host_pages;
@@ -78,4 +82,5 @@ mod stack;
 mod tickets;
 mod tls;
 mod watch;
+mod windows;
 mod writer;
