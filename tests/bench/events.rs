@@ -83,33 +83,13 @@ fn of_one(arguments: &Arguments, variant: &Variant, api: &mut Helper, ready: &Si
     if found == 0.0 || sent == 0.0 || taken.load(Ordering::Relaxed) == 0 {
         return Err("nothing was found and told: this is no measurement".into());
     }
-    let share = |one: &While| one.cpu.as_secs_f64() / one.wall.as_secs_f64();
-    let look = watch.cpu.as_secs_f64() / (watch.wall.as_secs_f64() / INTERVAL);
-    let above = |of: fn(&Memory) -> u64| of(&watch.memory) as f64 / MIB - of(&rest.memory) as f64 / MIB;
     let mut lines = format!(
         "\n{}: events of {} with {TASKS_PER_MINUTE} tasks a minute, for {} s, and nobody scrapes:\n",
         variant.name,
         SIZE.label(),
         length.as_secs()
     );
-    let goal = |goal| Goal::AtMost(goal);
-    for one in [
-        ratio("events: percent of a core", Some(100.0 * share(&watch)), goal(3.0)),
-        ratio("events: CPU of a look / of a scrape of the fast lane", Some(look / scrape), goal(3.0)),
-        ratio("events: MiB of memory above that without them", Some(above(|memory| memory.resident)), goal(24.0)),
-    ] {
-        lines.push_str(&one.line());
-    }
-    lines.push_str(&format!(
-        "  without: {:.2} percent of a core, {:.1} MiB; with: {:.1} MiB, peak {:.1} MiB, {:.1} MiB above; a look: {:.0} ms of CPU; a scrape: {:.0} ms\n",
-        100.0 * share(&rest),
-        rest.memory.resident as f64 / MIB,
-        watch.memory.resident as f64 / MIB,
-        watch.memory.peak as f64 / MIB,
-        above(|memory| memory.peak),
-        look * 1000.0,
-        scrape * 1000.0,
-    ));
+    lines.push_str(&figures(&rest, &watch, scrape));
     lines.push_str(&format!(
         "  after scrapes, without: {:.1} MiB; {found} events found, {sent} told; the journal has {} KiB\n",
         scraped as f64 / MIB,
@@ -117,6 +97,27 @@ fn of_one(arguments: &Arguments, variant: &Variant, api: &mut Helper, ready: &Si
     ));
     lines.push_str(&requests(&before, &after, watch.wall));
     Ok(lines)
+}
+
+/// What watching costs above what rest does; `scrape`: seconds of CPU of a scrape of the fast lane.
+fn figures(rest: &While, watch: &While, scrape: f64) -> String {
+    let percent = |one: &While| 100.0 * one.cpu.as_secs_f64() / one.wall.as_secs_f64();
+    let mebibytes = |bytes: u64| bytes as f64 / MIB;
+    let look = watch.cpu.as_secs_f64() / (watch.wall.as_secs_f64() / INTERVAL);
+    let times = ratio("events: CPU of a look / of a scrape of the fast lane", Some(look / scrape), Goal::AtMost(3.0));
+    format!(
+        "{}  CPU: {:.2} percent of a core, {:.2} without; a look {:.0} ms, a scrape {:.0} ms\n  \
+         memory: {:.1} MiB, {:.1} without; peak {:.1} MiB, {:.1} without\n",
+        times.line(),
+        percent(watch),
+        percent(rest),
+        look * 1000.0,
+        scrape * 1000.0,
+        mebibytes(watch.memory.resident),
+        mebibytes(rest.memory.resident),
+        mebibytes(watch.memory.peak),
+        mebibytes(rest.memory.peak),
+    )
 }
 
 /// Both at the same time, so that what disturbs the machine disturbs both.

@@ -383,7 +383,8 @@ fn sigkill_in_each_window_loses_nothing_and_tells_nothing_twice() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(window) = WINDOWS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    kill_twice_in(window);
+                    let done = std::panic::catch_unwind(|| kill_twice_in(window));
+                    assert!(done.is_ok(), "killed in the window {:?}: see above", window.name);
                 }
             });
         }
