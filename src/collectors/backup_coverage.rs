@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::shared::{Column, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
+use crate::config::Preset;
 use crate::inventory::GuestKind;
 use crate::metrics::{Desc, Family, Kind, Labels, Table};
 use crate::pve::{self, Uncovered};
@@ -20,8 +21,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     calls: &[CALL],
     families: &[&GUESTS, &INFO],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(5), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(5),
+        per: Per::Cluster,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static GUESTS: Desc = Desc {

@@ -2,6 +2,7 @@
 
 use super::shared::{self, Column, flag};
 use super::{Collector, Lane, Need, Told};
+use crate::config::Preset;
 use crate::inventory::{ClusterStatus, Release};
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +13,8 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &["/cluster/status", "/version"],
     families: &[&shared::UP, &CLUSTER_INFO, &NODE_INFO, &VERSION_INFO],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Fast(|view| {
         Box::pin(async {
             let (status, release) = tokio::join!(view.status(), view.release());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
+use crate::config::Preset;
 use crate::inventory::{Guest, GuestKind, GuestList};
 use crate::metrics::{self, Desc, Family, Kind, Rows, Say, Things};
 
@@ -30,7 +31,8 @@ pub(super) const COLLECTOR: Collector = Collector {
         &READ,
         &WRITTEN,
     ],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.guests)))),
 };
 

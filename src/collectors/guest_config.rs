@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::shared::{self, Column, flag};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, GuestConfig};
 
@@ -17,8 +18,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
     families: &[&ONBOOT],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Guest, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Guest,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 pub(super) static ONBOOT: Desc = Desc {

@@ -2,6 +2,7 @@
 
 use super::shared::Column;
 use super::{Collector, Lane, Need, tell};
+use crate::config::Preset;
 use crate::inventory::Resources;
 use crate::metrics::{Desc, Family, Kind, Labels};
 
@@ -12,7 +13,8 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &["/cluster/resources"],
     families: &[&STATE],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), families))),
 };
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{Collector, Lane, OverSsh};
+use crate::config::Preset;
 use crate::hosts;
 use crate::metrics::{Desc, Family, Kind, Labels, Sample};
 use crate::ssh::Mode;
@@ -15,7 +16,8 @@ pub static COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &["/cluster/status"],
     families: &[&UP, &DURATION, &INFO],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Host(OverSsh {
         mode: Mode::Probe,
         ttl: None,

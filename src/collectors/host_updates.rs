@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Collector, Lane, OverSsh};
+use crate::config::Preset;
 use crate::hosts;
 use crate::ssh::Mode;
 
@@ -12,7 +13,8 @@ pub(super) static COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &["/cluster/status"],
     families: hosts::UPDATES,
-    default: true,
+    preset: Some(Preset::Default),
+    options: &[],
     lane: Lane::Host(OverSsh {
         mode: Mode::Updates,
         ttl: Some(Duration::from_mins(60)),

@@ -12,7 +12,8 @@ pub(super) static COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &["/cluster/status"],
     families: hosts::ZPOOL,
-    default: false,
+    preset: None,
+    options: &[],
     lane: Lane::Host(OverSsh {
         mode: Mode::Zpool,
         ttl: Some(Duration::from_mins(5)),

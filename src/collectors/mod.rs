@@ -9,6 +9,7 @@
 
 mod backup_coverage;
 mod cluster;
+mod cost;
 mod guest;
 mod guest_config;
 mod ha;
@@ -35,12 +36,14 @@ mod testing;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{self, CollectorKey, Config, KnownCollector, Preset};
 use crate::inventory::View;
 use crate::metrics::{Desc, Family};
 use crate::pve::Error;
 
+pub use cost::{Size, calls_of_all, calls_per_hour, share_of_workers};
 pub use over_ssh::{Failure, Heard, HostOptions, OverSsh, filters};
 pub use service::{Check, Checked};
 pub use slow::{Ask, Asking, Per, Slow, Subject};
@@ -79,9 +82,11 @@ pub struct Collector {
     pub calls: &'static [&'static str],
     /// The families it may bring.
     pub families: &'static [&'static Desc],
-    /// Whether it runs where the configuration does not name it; `false`: only where it is named `true`, because a host
-    /// has to be prepared for it.
-    pub default: bool,
+    /// The smallest preset that has it; none: it runs only where it is named, because it needs more than `PVEAuditor`, or
+    /// something prepared.
+    pub preset: Option<Preset>,
+    /// What its table of the configuration may hold besides the keys that all of its lane have.
+    pub options: &'static [CollectorKey],
     /// How it comes by them.
     pub lane: Lane,
 }
@@ -144,16 +149,54 @@ async fn tell<T>(call: impl Future<Output = Result<Arc<T>, Error>>, families: im
 }
 
 impl Collector {
-    /// Whether it runs where the configuration names these `true` and those `false`.
-    pub fn is_on(&self, enabled: &[&str], disabled: &[&str]) -> bool {
-        (self.default || enabled.contains(&self.name)) && !disabled.contains(&self.name)
+    /// Whether a configuration has it run.
+    pub fn is_on(&self, config: &config::Collectors) -> bool {
+        config.is_on(self.name, self.preset)
+    }
+
+    /// How often it asks, and about what, in a few words such as `1 h, each node`; `ttl` is that of the configuration.
+    pub fn asked(&self, ttl: Option<Duration>) -> String {
+        let (own, what) = match self.lane {
+            Lane::Fast(_) => (None, ""),
+            Lane::Host(over_ssh) => (over_ssh.ttl, ", each host"),
+            Lane::Services => (None, ", each service"),
+            Lane::Slow(slow) => match slow.per {
+                Per::Cluster => (Some(slow.ttl), ""),
+                Per::Node => (Some(slow.ttl), ", each node"),
+                Per::Guest => (Some(slow.ttl), ", each guest"),
+                Per::Running => (Some(slow.ttl), ", running guests"),
+            },
+        };
+        let every = own.map(|own| match ttl.unwrap_or(own).as_secs() {
+            seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+            seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+            seconds => format!("{seconds} s"),
+        });
+        every.unwrap_or_else(|| "each scrape".to_owned()) + what
+    }
+
+    /// The keys that its table of the configuration may hold besides `enabled`.
+    pub fn keys(&self) -> Vec<CollectorKey> {
+        let lane: &[CollectorKey] = match &self.lane {
+            Lane::Slow(Slow { per: Per::Guest | Per::Running, .. }) => {
+                &[CollectorKey::TTL, CollectorKey::MAX_IN_FLIGHT, CollectorKey::SELECT]
+            }
+            Lane::Slow(_) => &[CollectorKey::TTL, CollectorKey::MAX_IN_FLIGHT],
+            Lane::Host(OverSsh { ttl: Some(_), .. }) => &[CollectorKey::TTL],
+            _ => &[],
+        };
+        [lane, self.options].concat()
     }
 }
 
 /// The collectors that a configuration leaves on.
 pub fn enabled(config: &Config) -> Vec<&'static Collector> {
-    let is_on = |collector: &&&Collector| collector.is_on(&config.enabled_collectors, &config.disabled_collectors);
-    ALL.iter().filter(is_on).copied().collect()
+    ALL.iter().filter(|collector| collector.is_on(&config.collectors)).copied().collect()
+}
+
+/// What a configuration may say of each collector.
+pub fn known() -> Vec<KnownCollector> {
+    ALL.iter().map(|collector| KnownCollector { name: collector.name, keys: collector.keys() }).collect()
 }
 
 /// The names of all collectors.
@@ -177,18 +220,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_decides() {
-        let collector = |default| Collector { default, ..guest::COLLECTOR };
-        for (default, enabled, disabled, expected) in [
-            (true, &[][..], &[][..], true),
-            (true, &["guest"], &[], true),
-            (true, &["ha"], &["guest"], false),
-            (false, &[], &[], false),
-            (false, &["ha"], &["ha"], false),
-            (false, &["ha", "guest"], &[], true),
-            (false, &[], &["guest"], false),
+    fn what_is_named_decides_and_then_the_preset() {
+        let is_on = |preset, chosen, named: Option<bool>| {
+            let mut config = config::Collectors { preset: chosen, ..config::Collectors::default() };
+            if let Some(enabled) = named {
+                let mut settings = config::CollectorSettings::default();
+                settings.enabled = Some(enabled);
+                config.settings.insert("guest", Arc::new(settings));
+            }
+            Collector { preset, ..guest::COLLECTOR }.is_on(&config)
+        };
+        let [minimal, default, full] = Preset::ALL;
+        for (preset, chosen, named, expected) in [
+            (Some(default), default, None, true),
+            (Some(full), default, None, false),
+            (None, default, None, false),
+            (Some(default), minimal, None, false),
+            (Some(minimal), minimal, None, true),
+            (Some(full), full, None, true),
+            (None, full, None, false),
+            (Some(default), default, Some(false), false),
+            (None, default, Some(true), true),
+            (Some(full), minimal, Some(true), true),
         ] {
-            assert_eq!(collector(default).is_on(enabled, disabled), expected, "{default} {enabled:?} {disabled:?}");
+            assert_eq!(is_on(preset, chosen, named), expected, "{preset:?} {chosen:?} {named:?}");
         }
     }
 

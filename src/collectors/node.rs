@@ -2,6 +2,7 @@
 
 use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
+use crate::config::Preset;
 use crate::inventory::Node;
 use crate::metrics::{Family, Table};
 
@@ -21,7 +22,8 @@ pub(super) const COLLECTOR: Collector = Collector {
         &shared::DISK_SIZE,
         &shared::UPTIME,
     ],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.nodes)))),
 };
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::shared::{Column, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, NodeMetric, NodeSample};
 
@@ -17,8 +18,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &[CALL],
     families: &[&LOAD1, &LOAD5, &LOAD15, &IOWAIT, &SWAP_SIZE, &SWAP_USAGE, &RECEIVED, &TRANSMITTED],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_secs(30), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_secs(30),
+        per: Per::Cluster,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 static LOAD1: Desc = Desc {

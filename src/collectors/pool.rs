@@ -2,6 +2,7 @@
 
 use super::shared::Column;
 use super::{Collector, Lane, Need, tell};
+use crate::config::Preset;
 use crate::inventory::{Figure, Resources};
 use crate::metrics::{Desc, Family, Kind, Labels, Table};
 
@@ -15,7 +16,8 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     calls: &["/cluster/resources"],
     families: &[&CPU_RATIO, &CPU_LIMIT, &MEMORY, &MEMORY_SIZE, &MEMBER],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), families))),
 };
 

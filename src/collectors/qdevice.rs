@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::shared::{Column, flag, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Answer, Error, QDevice, Reason, StatusEntry};
 
@@ -18,8 +19,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
     calls: &[CALL, NAME_CALL],
     families: &[&UP, &INFO],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(1), per: Per::Cluster, blocks: true, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(1),
+        per: Per::Cluster,
+        blocks: true,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 pub(super) static UP: Desc = Desc {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::shared::Column;
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::wire::Number;
 use crate::pve::{self, ReplicationJob};
@@ -19,8 +20,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
     families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_mins(2), per: Per::Node, blocks: true, in_turn: true, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_mins(2),
+        per: Per::Node,
+        blocks: true,
+        max_in_flight: Some(1),
+        sees_all: false,
+        fetch,
+    }),
 };
 
 pub(super) static INFO: Desc = Desc {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Collector, Lane};
 use crate::checks::{self, Checker, Outcome, Target};
+use crate::config::Preset;
 use crate::config::{Host, Service};
 use crate::ids::ServiceTarget;
 use crate::metrics::{Family, Labels};
@@ -16,7 +17,8 @@ pub static COLLECTOR: Collector = Collector {
     needs: &[],
     calls: &[],
     families: checks::FAMILIES,
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Services,
 };
 

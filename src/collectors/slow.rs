@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::inventory::GuestKind;
+use crate::config::CollectorSettings;
+use crate::inventory::{GuestKind, Inventory, Resources};
 use crate::metrics::Family;
-use crate::pve::{Answer, Client, Error, Path, Permit};
+use crate::pve::{Answer, Error, Path, Permit};
 
 /// A collector of the slow lane.
 #[derive(Clone, Copy)]
@@ -18,8 +19,11 @@ pub struct Slow {
     pub per: Per,
     /// Whether the call can hold its worker for long on the node: agent, storage, disks, `metrics/export`.
     pub blocks: bool,
-    /// Whether its calls are made one after the other, whatever the number of nodes: they would hold each other up.
-    pub in_turn: bool,
+    /// So many of its calls at once, whatever the number of nodes: one, where they would hold each other up. None: as many
+    /// as the gates of the nodes allow.
+    pub max_in_flight: Option<usize>,
+    /// Whether it wants to know all guests while it asks.
+    pub sees_all: bool,
     /// Asks about one subject and shapes the answer.
     pub fetch: for<'a> fn(&'a Ask<'a>) -> Asking<'a>,
 }
@@ -33,6 +37,8 @@ pub enum Per {
     Node,
     /// Each guest whose node is online.
     Guest,
+    /// Each guest that runs, on a node that is online.
+    Running,
 }
 
 /// One thing to ask about.
@@ -58,15 +64,23 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Family>, Error>> + 
 
 /// One subject with the means to ask about it.
 pub struct Ask<'a> {
-    client: &'a Client,
+    inventory: &'a Inventory,
     subject: &'a Subject,
     permit: &'a Permit,
+    settings: &'a CollectorSettings,
+    resources: Option<&'a Resources>,
 }
 
 impl<'a> Ask<'a> {
-    /// For the lane, which has a place at the node's gate.
-    pub fn new(client: &'a Client, subject: &'a Subject, permit: &'a Permit) -> Self {
-        Self { client, subject, permit }
+    /// For the lane, which has a place at the node's gate. `resources` are as they were when somebody wanted to know.
+    pub fn new(
+        inventory: &'a Inventory,
+        subject: &'a Subject,
+        permit: &'a Permit,
+        settings: &'a CollectorSettings,
+        resources: Option<&'a Resources>,
+    ) -> Self {
+        Self { inventory, subject, permit, settings, resources }
     }
 
     /// What it is about.
@@ -74,14 +88,39 @@ impl<'a> Ask<'a> {
         self.subject
     }
 
+    /// For what is remembered from one answer to the next.
+    pub fn inventory(&self) -> &'a Inventory {
+        self.inventory
+    }
+
+    /// What the configuration says of the collector.
+    pub fn settings(&self) -> &'a CollectorSettings {
+        self.settings
+    }
+
+    /// All that there is, where the collector wants to know it; see [`Slow::sees_all`].
+    pub fn resources(&self) -> Option<&'a Resources> {
+        self.resources
+    }
+
     /// `GET` of one of the collector's `calls`; `{node}`, `{type}` and `{vmid}` are those of the subject.
     pub async fn get(&self, call: &'static str) -> Result<Answer, Error> {
+        self.get_with(call, &[]).await
+    }
+
+    /// The same, with values for further braces.
+    pub async fn get_with(&self, call: &'static str, values: &[(&'static str, &str)]) -> Result<Answer, Error> {
+        let client = self.inventory.client();
         match self.subject {
-            Subject::Cluster => self.client.get_slow(&Path::from(call), self.permit).await,
-            Subject::Node(node) => self.client.get_node(&Path::new(call, &[("node", node)]), self.permit).await,
+            Subject::Cluster => client.get_slow(&Path::new(call, values), self.permit).await,
+            Subject::Node(node) => {
+                let values = [&[("node", &**node)], values].concat();
+                client.get_node(&Path::new(call, &values), self.permit).await
+            }
             Subject::Guest { kind, vmid, node } => {
-                let values = [("node", &**node), ("type", kind.as_str()), ("vmid", &vmid.to_string())];
-                self.client.get_node(&Path::new(call, &values), self.permit).await
+                let vmid = vmid.to_string();
+                let values = [&[("node", &**node), ("type", kind.as_str()), ("vmid", &vmid)], values].concat();
+                client.get_node(&Path::new(call, &values), self.permit).await
             }
         }
     }

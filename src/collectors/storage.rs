@@ -2,6 +2,7 @@
 
 use super::shared::{self, flag};
 use super::{Collector, Lane, Need, tell};
+use crate::config::Preset;
 use crate::inventory::Storage;
 use crate::metrics::{Desc, Family, Kind, Table};
 
@@ -12,7 +13,8 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Datastore.Audit", before_9: None, path: "/storage" }],
     calls: &["/cluster/resources"],
     families: &[&shared::UP, &shared::DISK, &shared::DISK_SIZE, &SHARED, &INFO],
-    default: true,
+    preset: Some(Preset::Minimal),
+    options: &[],
     lane: Lane::Fast(|view| Box::pin(tell(view.resources(), |resources| families(&resources.storages)))),
 };
 

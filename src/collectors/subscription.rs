@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::shared::{self, Column};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
+use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Subscription};
 
@@ -16,8 +17,16 @@ pub(super) const COLLECTOR: Collector = Collector {
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/nodes" }],
     calls: &[CALL],
     families: &[&INFO, &STATUS, &NEXT_DUE],
-    default: true,
-    lane: Lane::Slow(Slow { ttl: Duration::from_hours(1), per: Per::Node, blocks: false, in_turn: false, fetch }),
+    preset: Some(Preset::Default),
+    options: &[],
+    lane: Lane::Slow(Slow {
+        ttl: Duration::from_hours(1),
+        per: Per::Node,
+        blocks: false,
+        max_in_flight: None,
+        sees_all: false,
+        fetch,
+    }),
 };
 
 pub(super) static INFO: Desc = Desc {

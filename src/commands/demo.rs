@@ -60,7 +60,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
         let mut config = parse(&text)?;
         config.clusters.iter_mut().for_each(|cluster| cluster.ssh = hosts.config());
         // Its nodes need no sudoers.
-        config.enabled_collectors = collectors::names();
+        collectors::names().into_iter().for_each(|name| config.collectors.switch_on(name));
         say(&welcome(options, (address, hosts.first()), &text));
         app::App::new(&config)?.serve(listeners, stop).await
     })
@@ -117,7 +117,7 @@ fn config_text(sims: &[Sim], events: Option<(&Path, &str)>) -> String {
 }
 
 fn parse(text: &str) -> Result<config::Config, String> {
-    config::parse(text, Path::new("demo.toml"), &config::Env::new(&|_| None), &collectors::names())
+    config::parse(text, Path::new("demo.toml"), &config::Env::new(&|_| None), &collectors::known())
         .map(|loaded| loaded.config)
         .map_err(|error| error.to_string())
 }

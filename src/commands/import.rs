@@ -284,5 +284,5 @@ fn footer(planned: &[Planned<'_>]) -> Vec<String> {
 /// Whether the text is a configuration that `serve` takes; else all that is wrong with it.
 fn check(text: &str) -> Result<(), String> {
     let env = config::Env::new(&app::environment);
-    config::parse(text, Path::new("line"), &env, &collectors::names()).map(drop).map_err(|error| error.to_string())
+    config::parse(text, Path::new("line"), &env, &collectors::known()).map(drop).map_err(|error| error.to_string())
 }

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 fine, 1 failed while running, 2 wrong usage or configuration.
 
 mod check;
+mod collectors;
 mod completions;
 mod ctl;
 mod demo;
@@ -51,6 +52,8 @@ enum Command {
     /// Nothing is asked over the network, except with --live. Exit code 0: usable; 1: something that --live tried does not
     /// work; 2: faults, each with file, line and key.
     Check(check::Options),
+    /// List what can be collected: how often it is asked for, which privileges it needs, and how many calls it costs.
+    Collectors(collectors::Options),
     /// Print what a shell needs to complete commands and options of pve-sentinel.
     Completions(completions::Options),
     /// List and switch guests, nodes and hosts from a shell, through the API of a pve-sentinel that serves.
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Collectors(options) => collectors::run(&options),
         Command::Completions(options) => completions::run(&options),
         Command::Ctl(options) => ctl::run(&options),
         Command::Events(options) => events::run(&options),
@@ -141,7 +145,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Loads a configuration, or says all that is wrong with it.
 fn load(file: &ConfigFile) -> Result<config::Loaded, ExitCode> {
-    config::load(&file.config_file, &config::Env::new(&app::environment), &crate::collectors::names()).map_err(
+    config::load(&file.config_file, &config::Env::new(&app::environment), &crate::collectors::known()).map_err(
         |error| {
             complain(&error);
             ExitCode::from(USAGE)

@@ -32,7 +32,7 @@ pub(super) fn run(options: Options) -> ExitCode {
     }
     let config = loaded.config;
     let source: app::Source = Box::new(move || {
-        config::load(&options.file.config_file, &config::Env::new(&app::environment), &collectors::names())
+        config::load(&options.file.config_file, &config::Env::new(&app::environment), &collectors::known())
             .map(|loaded| on_addresses(loaded, &options.listen_addresses))
             .map_err(|error| error.to_string())
     });

@@ -211,7 +211,7 @@ fn print(text: &str, notes: &[String], whole: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let env = config::Env::new(&app::environment);
-    match config::parse(text, Path::new("what was printed"), &env, &collectors::names()) {
+    match config::parse(text, Path::new("what was printed"), &env, &collectors::known()) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 complain(&format!("warning: {}", plain(warning)));

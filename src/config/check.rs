@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::fault::{At, Report};
 use super::load::Env;
 use super::raw::{RawCluster, RawConfig, RawScrape};
-use super::{Cluster, Config, Credential, Scrape};
+use super::{Cluster, Config, Credential, KnownCollector, Scrape};
 use super::{
-    callers, credential, endpoint, files, filters, guests, host, mint, modules, power, sidecar, ssh_check, tls, units,
-    web, words,
+    callers, collecting, credential, endpoint, files, guests, host, mint, modules, power, sidecar, ssh_check, tls,
+    units, web, words,
 };
 
 /// The longest timeout of a scrape: Prometheus' own default interval is a minute, an hour is a mistake.
@@ -39,7 +39,7 @@ impl<'a> Context<'a> {
 }
 
 /// Checks the whole file. `None` only after a fault was reported.
-pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: &mut Context<'_>) -> Option<Config> {
+pub(super) fn config(raw: &RawConfig<'_>, known: &[KnownCollector], context: &mut Context<'_>) -> Option<Config> {
     let web = web::web(&raw.web, context);
     let control = callers::control(&raw.control, web.as_ref(), context);
     let scrape = scrape(&raw.scrape, &mut context.report);
@@ -50,14 +50,14 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
     let mut check = |raw| cluster(raw, ssh.as_ref(), &mut names, context);
     let clusters: Vec<Option<Cluster>> = raw.clusters.iter().map(&mut check).collect();
     let hosts = host::hosts(&raw.hosts, ssh.as_ref(), context);
-    let (enabled_collectors, disabled_collectors) = named(&raw.collectors.named, collectors, &mut context.report);
-    let host_filters = filters::filters(&raw.collectors.filters, &mut context.report);
+    let collecting::Checked { collectors, host_filters } =
+        collecting::check(&raw.collectors, known, &mut context.report);
     let discovery = raw.discovery.as_ref().map(|raw| guests::check(raw, &mut context.report));
     let events = raw.events.as_ref().map(|raw| sidecar::check(raw, state_dir.is_some(), context));
     let clusters = clusters.into_iter().collect::<Option<Vec<Cluster>>>()?;
     host::apart(&raw.hosts, &clusters, &mut context.report);
     // What is wrong with [ssh] was told.
-    let (hosts, host_filters, _) = (hosts?, host_filters?, ssh?);
+    let (hosts, collectors, host_filters, _) = (hosts?, collectors?, host_filters?, ssh?);
     let acts = power::acts(&clusters, &hosts);
     let control = control.and_then(|control| callers::keeping(control, raw, acts, context));
     let (web, control, scrape) = (web?, control?, scrape?);
@@ -69,19 +69,7 @@ pub(super) fn config(raw: &RawConfig<'_>, collectors: &[&'static str], context: 
         Some(checked) => Some(checked?),
         None => None,
     };
-    Some(Config {
-        state_dir,
-        web,
-        control,
-        scrape,
-        clusters,
-        hosts,
-        discovery,
-        disabled_collectors,
-        enabled_collectors,
-        events,
-        host_filters,
-    })
+    Some(Config { state_dir, web, control, scrape, clusters, hosts, discovery, collectors, events, host_filters })
 }
 
 fn scrape(raw: &RawScrape<'_>, report: &mut Report<'_>) -> Option<Scrape> {
@@ -168,26 +156,4 @@ fn name<'t>(found: &At<&'t str>, names: &mut HashSet<&'t str>, report: &mut Repo
         return None;
     }
     Some(name.to_owned())
-}
-
-/// The names of the collectors that are switched on, and of those that are switched off.
-fn named(
-    raw: &[(At<&str>, bool)],
-    known: &[&'static str],
-    report: &mut Report<'_>,
-) -> (Vec<&'static str>, Vec<&'static str>) {
-    let (mut enabled, mut disabled) = (Vec::new(), Vec::new());
-    for (name, is_on) in raw {
-        match known.iter().find(|known| **known == name.value) {
-            Some(known) if *is_on => enabled.push(*known),
-            Some(known) => disabled.push(*known),
-            None => {
-                let near =
-                    words::nearest(name.value, known).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-                let list = words::list(known, "and");
-                report.fault(&name.place, format!("unknown collector; {near}the collectors are {list}"));
-            }
-        }
-    }
-    (enabled, disabled)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tests::{COLLECTORS, SECRET, manifest_dir, write};
+use super::tests::{SECRET, collectors, manifest_dir, write};
 use super::*;
 
 pub(super) fn authority() -> String {
@@ -35,7 +35,7 @@ pub(super) fn load_example(text: &str, folder: &Path) -> Result<Loaded, LoadErro
         "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
         _ => None,
     };
-    parse(text, Path::new("config.example.toml"), &Env::new(&environment), &COLLECTORS)
+    parse(text, Path::new("config.example.toml"), &Env::new(&environment), &collectors())
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn each_commented_key_of_the_example_works_and_shows_the_default() {
         let loaded = load_example(&changed.join("\n"), folder.path()).unwrap_or_else(|error| panic!("{line}\n{error}"));
         let mut config = loaded.config;
         // A collector that is on by default does as unnamed.
-        config.enabled_collectors.retain(|collector| *collector != name);
+        config.collectors.settings.retain(|collector, _| *collector != name);
         // These are there or not: no default could be shown.
         if instead.is_none()
             && !["node_addresses", "modules", "ssh", "tls", "basic_auth_users"].contains(&name.as_str())

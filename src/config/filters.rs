@@ -47,11 +47,6 @@ pub(super) struct RawFilters<'t>([Option<[Option<At<&'t str>>; 2]>; 4]);
 /// The keys of the tables.
 const KEYS: [&str; 4] = ["disks", "network_devices", "mount_points", "file_system_types"];
 
-/// Whether there is any of the tables.
-pub(super) fn are_in(table: &Reader<'_, '_>) -> bool {
-    KEYS.iter().any(|key| table.has(key))
-}
-
 /// Reads the tables.
 pub(super) fn read<'t>(table: &mut Reader<'t, '_>, report: &mut Report<'_>) -> RawFilters<'t> {
     RawFilters(KEYS.map(|key| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Context};
 use super::fault::{Fault, Place, Report};
-use super::{Config, files, raw, reader};
+use super::{Config, KnownCollector, files, raw, reader};
 
 /// The largest configuration file that is read, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -72,8 +72,8 @@ impl std::error::Error for LoadError {}
 
 /// Reads and checks a configuration file, with the files that it names.
 ///
-/// `collectors` are the names that `[collectors]` may hold.
-pub fn load(path: &Path, env: &Env<'_>, collectors: &[&'static str]) -> Result<Loaded, LoadError> {
+/// `collectors` are those that `[collectors]` may name.
+pub fn load(path: &Path, env: &Env<'_>, collectors: &[KnownCollector]) -> Result<Loaded, LoadError> {
     let content =
         files::read(path, LARGEST).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })?;
     let text = match std::str::from_utf8(&content.bytes) {
@@ -86,11 +86,11 @@ pub fn load(path: &Path, env: &Env<'_>, collectors: &[&'static str]) -> Result<L
 /// Checks the text of a configuration; `path` is its name in messages, and its folder is where relative paths start.
 ///
 /// Reads no file but those that the text names.
-pub fn parse(text: &str, path: &Path, env: &Env<'_>, collectors: &[&'static str]) -> Result<Loaded, LoadError> {
+pub fn parse(text: &str, path: &Path, env: &Env<'_>, collectors: &[KnownCollector]) -> Result<Loaded, LoadError> {
     check_text(text, Context::new(path, text, *env, None), collectors)
 }
 
-fn check_text(text: &str, mut context: Context<'_>, collectors: &[&'static str]) -> Result<Loaded, LoadError> {
+fn check_text(text: &str, mut context: Context<'_>, collectors: &[KnownCollector]) -> Result<Loaded, LoadError> {
     let document = reader::parse(text, &mut context.report);
     let config = document.and_then(|document| {
         let raw = raw::read(document.get_ref(), &mut context.report);

@@ -12,7 +12,7 @@
 //!   power     control of hosts and mac_address, typed and checked
 //!   sidecar   [events]; alertmanager: one of those who are told
 //!   files     the files that the configuration names
-//!   filters   what is not told of hosts
+//!   collecting  which subjects are told, and how; filters: what is not told of hosts
 //!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
 //! summary     a configuration in a few lines
@@ -24,6 +24,7 @@ mod alertmanager;
 mod auth;
 mod callers;
 mod check;
+mod collecting;
 mod control_listen;
 mod credential;
 mod endpoint;
@@ -71,6 +72,7 @@ use std::time::Duration;
 use crate::ids::{Fingerprint, GuestSelection, Scope, SshAddress, TokenHash};
 pub use alertmanager::{Alertmanager, Login};
 pub use callers::token_name;
+pub use collecting::{CollectorKey, CollectorSettings, Collectors, KeyKind, KnownCollector, Preset};
 pub use control_listen::ControlAddress;
 pub use endpoint::{Target, target};
 pub use fault::Fault;
@@ -83,7 +85,7 @@ pub use secret::Secret;
 pub use sidecar::{EVENT_KINDS, Events, Rule};
 pub use ssh::{ClusterSsh, Host, HostKeys, Power, Service, Ssh, SshKeys, Wake};
 pub use ssh_key::SshKey;
-pub use units::duration;
+pub use units::{duration, written};
 
 /// A checked configuration: every value in it is usable as it stands.
 #[derive(Debug, Clone)]
@@ -103,10 +105,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// `[discovery]`: set where guests are kept known.
     pub discovery: Option<Discovery>,
-    /// `[collectors]`: the names of the collectors that are switched off, `name = false`.
-    pub disabled_collectors: Vec<&'static str>,
-    /// `[collectors]`: the names of the collectors that are switched on, `name = true`; the others do as by default.
-    pub enabled_collectors: Vec<&'static str>,
+    /// `[collectors]`: which of them run, and how.
+    pub collectors: Collectors,
     /// `[events]`: set where events are looked for.
     pub events: Option<Events>,
     /// `[collectors.host]`: what is not told of hosts.

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::example::{example, load_example};
-use super::tests::{COLLECTORS, SECRET, cluster, hides_secrets, output, write};
+use super::tests::{SECRET, cluster, collectors, hides_secrets, output, write};
 use super::*;
 
 /// With all that a token's secret may not have.
@@ -38,7 +38,7 @@ fn a_password_is_taken_as_it_is_from_wherever_it_is_kept() {
         "password_credential = \"password\"".to_owned(),
     ] {
         write(&path, &user(&line), 0o600);
-        let loaded = load(&path, &Env::new(&environment), &COLLECTORS);
+        let loaded = load(&path, &Env::new(&environment), &collectors());
         let loaded = loaded.unwrap_or_else(|error| panic!("{line}: {error}"));
         assert_eq!(password(&loaded.config.clusters[0]), ("monitor@pve", PASSWORD), "{line}");
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -59,7 +59,7 @@ fn passwords_that_all_may_read_draw_warnings() {
         ("password_file = \"password\"".to_owned(), 0o604, Some("(mode 0644); run: chmod o-rwx")),
     ] {
         write(&path, &user(&line), mode);
-        let loaded = load(&path, &Env::new(&|_| None), &COLLECTORS).unwrap();
+        let loaded = load(&path, &Env::new(&|_| None), &collectors()).unwrap();
         assert_eq!(loaded.warnings.len(), usize::from(warned.is_some()), "{:?}", loaded.warnings);
         assert!(loaded.warnings.iter().all(|warning| warned.is_some_and(|words| warning.contains(words))));
         assert!(hides_secrets(&output(&Ok(loaded))));
@@ -96,7 +96,7 @@ fn a_password_in_any_other_key_is_not_shown() {
             ];
             for line in lines {
                 for text in [user(&line), cluster(&line), format!("{line}\n{}", user("password = \"x\""))] {
-                    let result = parse(&text, Path::new("x.toml"), &Env::new(&|_| None), &COLLECTORS);
+                    let result = parse(&text, Path::new("x.toml"), &Env::new(&|_| None), &collectors());
                     assert!(hides_secrets(&output(&result)), "{text}\n{}", output(&result));
                 }
             }
@@ -108,7 +108,7 @@ proptest! {
     #[test]
     fn what_can_be_typed_is_a_password(text in "[ -~\u{a1}-\u{17f}☃]{1,40}") {
         let environment = |_: &str| Some(text.clone());
-        let loaded = parse(&user("password_env = \"X\""), Path::new("x.toml"), &Env::new(&environment), &COLLECTORS);
+        let loaded = parse(&user("password_env = \"X\""), Path::new("x.toml"), &Env::new(&environment), &collectors());
         match loaded {
             Ok(loaded) => prop_assert_eq!(password(&loaded.config.clusters[0]).1, text),
             Err(_) => prop_assert!(text.trim().is_empty()),

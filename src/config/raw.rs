@@ -4,20 +4,17 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{self, RawAuth};
 use super::callers::{self, RawControl};
+use super::collecting::RawCollectors;
 use super::fault::{At, Place, Report};
-use super::filters::{self, RawFilters};
 use super::guests::{self, RawDiscovery};
 use super::host::{self, RawHost};
 use super::mint::{self, RawMint};
 use super::power::{self, RawWake};
-use super::reader::{Reader, as_table, wrong_type};
+use super::reader::{Reader, wrong_type};
 use super::sidecar::{self, RawEvents};
 use super::ssh_raw::{self, RawSsh};
 use super::web::{self, RawWeb};
 use super::words;
-
-/// The collector with options.
-const HOST: &str = "host";
 
 /// The whole file. What is absent here was left out, or was reported.
 pub(super) struct RawConfig<'t> {
@@ -41,15 +38,6 @@ pub(super) struct RawConfig<'t> {
     pub(super) events: Option<RawEvents<'t>>,
     /// `[collectors]`.
     pub(super) collectors: RawCollectors<'t>,
-}
-
-/// `[collectors]`.
-#[derive(Default)]
-pub(super) struct RawCollectors<'t> {
-    /// Names and whether each is on.
-    pub(super) named: Vec<(At<&'t str>, bool)>,
-    /// Of the collector `host`.
-    pub(super) filters: RawFilters<'t>,
 }
 
 /// `[scrape]`.
@@ -110,7 +98,7 @@ pub(super) fn read<'t>(document: &'t DeTable<'_>, report: &mut Report<'_>) -> Ra
     let clusters = read_clusters(&mut root, report);
     let ssh = root.table("ssh", report).map(|table| ssh_raw::read_defaults(table, report));
     let hosts = host::read(&mut root, report);
-    let collectors = root.table("collectors", report).map(|table| read_collectors(table, report));
+    let collectors = root.table("collectors", report).map(|table| table.entries().collect());
     let discovery = root.table("discovery", report).map(|table| guests::read(table, report));
     let events = root.table("events", report).map(|table| sidecar::read(table, report));
     root.close(report);
@@ -191,31 +179,4 @@ fn read_tls<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawTls<'t
         (None, None, Some(insecure)) => RawTls::Insecure(insecure.place),
         (None, None, None) => RawTls::Absent,
     }
-}
-
-fn read_collectors<'t>(table: Reader<'t, '_>, report: &mut Report<'_>) -> RawCollectors<'t> {
-    let mut found = RawCollectors::default();
-    for (name, entry) in table.entries() {
-        let enabled = match entry.value {
-            DeValue::Boolean(enabled) => *enabled,
-            _ => match as_table(&entry) {
-                Some(mut options) => {
-                    if name == HOST {
-                        found.filters = filters::read(&mut options, report);
-                    }
-                    if !(name == HOST && filters::are_in(&options)) {
-                        options.require("enabled", "true or false", report);
-                    }
-                    let enabled = options.boolean("enabled", report);
-                    options.close(report);
-                    enabled.is_none_or(|enabled| enabled.value)
-                }
-                None => {
-                    wrong_type(&entry.place, "true, false or { enabled = true }", entry.value, report).unwrap_or(true)
-                }
-            },
-        };
-        found.named.push((At { place: entry.place, value: name }, enabled));
-    }
-    found
 }

@@ -117,6 +117,17 @@ impl<'t, 'i> Reader<'t, 'i> {
         self.table.contains_key(key)
     }
 
+    /// Whether there is no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys that would be known, also where they are not there.
+    pub(super) fn know(&mut self, keys: &[&'static str]) {
+        let news = keys.iter().filter(|key| !self.known.contains(*key)).copied().collect::<Vec<_>>();
+        self.known.extend(news);
+    }
+
     /// The first key, in the order of the file, that begins so.
     pub(super) fn first_with(&self, beginning: &str) -> Option<(&'t str, Place)> {
         let keys = self.table.keys().filter(|key| key.get_ref().starts_with(beginning));
@@ -191,6 +202,21 @@ impl<'t, 'i> Reader<'t, 'i> {
             Ok(port @ 1..) => Some(At { place: found.place, value: port }),
             _ => {
                 report.fault(&found.place, format!("expected {EXPECTED}, found another number"));
+                None
+            }
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn whole(&mut self, key: &'static str, expected: &str, report: &mut Report<'_>) -> Option<At<u64>> {
+        let found = self.take(key)?;
+        let DeValue::Integer(number) = found.value else {
+            return wrong_type(&found.place, &format!("{expected}, without quotes"), found.value, report);
+        };
+        match u64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(value) => Some(At { place: found.place, value }),
+            Err(_) => {
+                report.fault(&found.place, format!("expected {expected}, found another number"));
                 None
             }
         }

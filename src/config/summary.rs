@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{ApiToken, Cluster, ClusterSsh, Config, Credential, Host, HostKeys, Power, Ssh, SshKeys, Tls, units, web};
+use super::{
+    ApiToken, Cluster, ClusterSsh, Collectors, Config, Credential, Host, HostKeys, Power, Preset, Ssh, SshKeys, Tls,
+    units, web,
+};
 
 impl Config {
     /// What the configuration says, for people: clusters with their endpoints, token or user and TLS mode, listeners, bounds.
@@ -42,11 +45,7 @@ impl Config {
                 let _ = write!(text, "; {} of guests checked", counted(discovery.services.len(), "service"));
             }
         }
-        for (how, names) in [("on", &self.enabled_collectors), ("off", &self.disabled_collectors)] {
-            if !names.is_empty() {
-                let _ = write!(text, "\ncollectors switched {how}: {}", names.join(", "));
-            }
-        }
+        of_collectors(&self.collectors, &mut text);
         if let Some(events) = &self.events {
             let told: Vec<&str> = events.alertmanagers.iter().map(|one| one.url.as_str()).collect();
             let told = if told.is_empty() { "nobody".to_owned() } else { told.join(", ") };
@@ -54,6 +53,19 @@ impl Config {
                 write!(text, "\nevents are looked for every {}, and told to {told}", units::written(events.interval));
         }
         text
+    }
+}
+
+fn of_collectors(collectors: &Collectors, text: &mut String) {
+    if collectors.preset != Preset::default() {
+        let _ = write!(text, "\ncollectors of the preset {}", collectors.preset.as_str());
+    }
+    for (how, enabled) in [("on", true), ("off", false)] {
+        let named = collectors.settings.iter().filter(|(_, settings)| settings.enabled == Some(enabled));
+        let names: Vec<&str> = named.map(|(name, _)| *name).collect();
+        if !names.is_empty() {
+            let _ = write!(text, "\ncollectors switched {how}: {}", names.join(", "));
+        }
     }
 }
 

@@ -8,7 +8,16 @@ use proptest::prelude::*;
 use super::example::authority;
 use super::*;
 
-pub(super) const COLLECTORS: [&str; 15] = [
+/// Names that a configuration may use, each with the keys that a guest's collector has.
+pub(super) fn collectors() -> Vec<KnownCollector> {
+    const OWN: CollectorKey = CollectorKey { name: "exclude", kind: KeyKind::Guests, about: "not these" };
+    const FLAG: CollectorKey = CollectorKey { name: "deep", kind: KeyKind::Flag, about: "more of it" };
+    let keys = vec![CollectorKey::TTL, CollectorKey::SELECT, CollectorKey::MAX_IN_FLIGHT, OWN, FLAG];
+    let known = |name| KnownCollector { name, keys: if name == "guest_config" { keys.clone() } else { Vec::new() } };
+    NAMES.map(known).to_vec()
+}
+
+const NAMES: [&str; 15] = [
     "host",
     "service",
     "backup_coverage",
@@ -44,7 +53,7 @@ pub(super) fn environment(name: &str) -> Option<String> {
 }
 
 pub(super) fn parsed(text: &str) -> Result<Loaded, LoadError> {
-    parse(text, Path::new("x.toml"), &Env::new(&environment), &COLLECTORS)
+    parse(text, Path::new("x.toml"), &Env::new(&environment), &collectors())
 }
 
 /// Everything that a caller could print.
@@ -81,7 +90,7 @@ fn faulty_files_give_the_messages_beside_them() {
 
     let mut wrong = Vec::new();
     for path in files {
-        let result = load(&path, &Env::new(&environment), &COLLECTORS);
+        let result = load(&path, &Env::new(&environment), &collectors());
         assert!(hides_secrets(&output(&result)), "{}: {}", path.display(), output(&result));
         let error = result.expect_err(&format!("{} was accepted", path.display()));
         let printed = format!("{error}\n").replace(&format!("{}/", folder.display()), "");
@@ -103,7 +112,7 @@ fn a_minimal_file_gets_the_defaults() {
     assert_eq!(config.scrape.timeout, Duration::from_secs(10));
     assert_eq!(config.scrape.margin, Duration::from_millis(500));
     assert_eq!(config.scrape.max_body, 64 << 20);
-    assert!(config.disabled_collectors.is_empty() && config.enabled_collectors.is_empty());
+    assert_eq!(config.collectors, Collectors::default());
     let [home] = config.clusters.as_slice() else { panic!("{} clusters", config.clusters.len()) };
     assert_eq!(home.name, "home");
     assert_eq!(home.endpoints, [Endpoint { url: "https://192.0.2.11:8006".to_owned() }]);
@@ -111,6 +120,24 @@ fn a_minimal_file_gets_the_defaults() {
     assert_eq!((id.as_str(), secret.expose()), ("monitor@pve!prometheus", SECRET));
     assert!(matches!(home.tls, Tls::SystemRoots));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn collectors_have_a_preset_and_tables_of_their_own() {
+    let text = cluster("token_secret_env = \"PVE_TOKEN\"")
+        + "[collectors]\npreset = \"full\"\nha = {enabled = false}\n[collectors.guest_config]\nttl = \"3h\"\n\
+           select = [\"tag:prod\", \"!150\"]\nmax_in_flight = 2\nexclude = [\"tag:nobackup\"]\ndeep = true\n";
+    let config = parsed(&text).unwrap().config;
+    assert_eq!(config.collectors.preset, Preset::Full);
+    let settings = config.collectors.of("guest_config");
+    assert_eq!((settings.enabled, settings.ttl), (None, Some(Duration::from_hours(3))));
+    assert_eq!((settings.max_in_flight, settings.flag("deep"), settings.flag("exclude")), (Some(2), true, false));
+    let tags = |list: &'static str| list.split(';');
+    let select = settings.select.as_ref().unwrap();
+    assert!(select.has(7, tags("prod;x"), None) && !select.has(150, tags("prod"), None));
+    assert!(settings.guests("exclude").unwrap().has(7, tags("nobackup"), None) && settings.guests("select").is_none());
+    assert_eq!(config.collectors.of("ha").enabled, Some(false));
+    assert_eq!(config.collectors.of("guest"), Arc::default());
 }
 
 #[test]
@@ -138,8 +165,11 @@ fn every_key_is_taken() {
     assert_eq!(config.scrape.timeout, Duration::from_secs(90));
     assert_eq!(config.scrape.margin, Duration::from_secs(1));
     assert_eq!(config.scrape.max_body, 1024);
-    assert_eq!(config.disabled_collectors, ["ha", "pool"]);
-    assert_eq!(config.enabled_collectors, ["guest", "node"]);
+    let named = |enabled| {
+        let settings = config.collectors.settings.iter();
+        settings.filter(|(_, settings)| settings.enabled == Some(enabled)).map(|(name, _)| *name).collect::<Vec<_>>()
+    };
+    assert_eq!((named(false), named(true)), (vec!["ha", "pool"], vec!["guest", "node"]));
     assert!(matches!(&config.clusters[0].tls, Tls::Fingerprints(list) if *list == [Fingerprint([0xab; 32])]));
     assert!(matches!(config.clusters[1].tls, Tls::Insecure));
     let Credential::Token { secret, .. } = &config.clusters[1].credential else { panic!("no token") };
@@ -190,7 +220,7 @@ fn secrets_and_authorities_are_read_from_files_beside_the_configuration() {
     write(&path, &text, 0o644);
 
     let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| credentials.display().to_string());
-    let loaded = load(&path, &Env::new(&environment), &COLLECTORS).unwrap();
+    let loaded = load(&path, &Env::new(&environment), &collectors()).unwrap();
     for cluster in &loaded.config.clusters {
         let Credential::Token { secret, .. } = &cluster.credential else { panic!("no token") };
         assert_eq!(secret.expose(), SECRET);
@@ -207,7 +237,7 @@ fn files_with_secrets_that_all_may_read_draw_warnings() {
     let (path, token) = (folder.path().join("config.toml"), folder.path().join("home.token"));
     let load = |text: &str, mode: u32| {
         write(&path, text, mode);
-        load(&path, &Env::new(&environment), &COLLECTORS).unwrap().warnings
+        load(&path, &Env::new(&environment), &collectors()).unwrap().warnings
     };
     let by_file = cluster("token_secret_file = \"home.token\"");
     write(&token, SECRET, 0o644);
@@ -229,7 +259,7 @@ fn files_that_cannot_be_read_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let fail = |name: &str| {
         let path = folder.path().join(name);
-        load(&path, &Env::new(&environment), &COLLECTORS).unwrap_err().to_string()
+        load(&path, &Env::new(&environment), &collectors()).unwrap_err().to_string()
     };
     assert!(fail("none.toml").contains("none.toml: expected a configuration file"), "{}", fail("none.toml"));
     assert!(fail("none.toml").contains("No such file or directory"), "{}", fail("none.toml"));
@@ -321,7 +351,7 @@ proptest! {
         let mut content = valid.as_bytes().get(..start * valid.len() / 4).unwrap_or_default().to_vec();
         content.extend(bytes);
         std::fs::write(&path, content).unwrap();
-        let result = load(&path, &Env::new(&environment), &COLLECTORS);
+        let result = load(&path, &Env::new(&environment), &collectors());
         prop_assert!(hides_secrets(&output(&result)), "{}", output(&result));
     }
 }
@@ -331,7 +361,7 @@ fn discovery_is_switched_on_by_its_table() {
     let minimum = "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.11\"]\ntoken_id = \"a@pve!b\"\n\
                    token_secret = \"00000000-0000-0000-0000-000000000000\"\n";
     let read = |more: &str| {
-        let loaded = parse(&format!("{minimum}{more}"), Path::new("home.toml"), &Env::new(&|_| None), &COLLECTORS);
+        let loaded = parse(&format!("{minimum}{more}"), Path::new("home.toml"), &Env::new(&|_| None), &collectors());
         loaded.map(|loaded| loaded.config.discovery).map_err(|error| error.to_string())
     };
     assert_eq!(read(""), Ok(None));

@@ -43,7 +43,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// Writes a duration so that it reads back, such as `1m30s`; what is shorter than a millisecond is left out.
-pub(super) fn written(duration: Duration) -> String {
+pub fn written(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (unit, factor) in DURATION_UNITS {

@@ -183,7 +183,7 @@ pub(super) fn guards(web: &Web) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::example::identity;
-    use super::super::tests::{COLLECTORS, HASH as GOOD, cluster, environment, write};
+    use super::super::tests::{HASH as GOOD, cluster, collectors, environment, write};
     use super::super::{Env, Loaded, load};
     use super::*;
     use proptest::prelude::*;
@@ -196,7 +196,7 @@ mod tests {
         write(&folder.path().join("web.key"), &key, 0o600);
         let load = |web: &str| {
             write(&path, &format!("[web]\n{web}\n{}", cluster("token_secret_env = \"PVE_TOKEN\"")), 0o600);
-            load(&path, &Env::new(&environment), &COLLECTORS).unwrap()
+            load(&path, &Env::new(&environment), &collectors()).unwrap()
         };
         let users = format!("basic_auth_users = {{ prometheus = \"{GOOD}\", \"a b\" = \"{GOOD}\" }}");
         let tls = "tls = { cert_file = \"web.pem\", key_file = \"web.key\", client_ca_file = \"web.pem\" }";

@@ -262,7 +262,7 @@ impl Ledger {
     fn count(&self, records: &[Record], disk: &Disk, was_at_risk: usize) {
         for record in records {
             if let Record::Found { finding, .. } = record {
-                self.own.events().found(finding.kind.name());
+                self.own.events().found(&finding.cluster, finding.kind.name());
             }
         }
         if disk.at_risk != was_at_risk {

@@ -41,6 +41,7 @@ pub struct Snapshot {
 /// The cluster as one round sees it: each call is made at most once, when the first collector asks for it, by whoever
 /// still waits for it, and is given up when nobody does.
 pub struct View {
+    inventory: Arc<Inventory>,
     resources: Call<Resources>,
     status: Call<ClusterStatus>,
     release: Call<Release>,
@@ -84,6 +85,7 @@ impl Inventory {
         let answered = Answered::default();
         let [resources, status, release] = [(); 3].map(|()| (Arc::clone(self), Arc::clone(&answered)));
         View {
+            inventory: Arc::clone(self),
             resources: async move { noted(&resources.1, resources.0.fetch_resources().await) }.boxed().shared(),
             status: async move { noted(&status.1, status.0.fetch_status(None).await) }.boxed().shared(),
             release: async move { release.0.fetch_release(&release.1).await }.boxed().shared(),
@@ -155,6 +157,11 @@ impl Inventory {
 }
 
 impl View {
+    /// For what is known of the cluster beyond this view.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
     /// `/cluster/resources`.
     pub async fn resources(&self) -> Result<Arc<Resources>, Error> {
         self.resources.clone().await
@@ -184,6 +191,7 @@ impl View {
     #[must_use]
     pub fn so_far(&self, late: impl Fn(&str) -> Error) -> Self {
         Self {
+            inventory: Arc::clone(&self.inventory),
             resources: told_or(&self.resources, late("/cluster/resources")),
             status: told_or(&self.status, late("/cluster/status")),
             release: told_or(&self.release, late("/version")),

@@ -48,6 +48,7 @@ impl Collector for AtRisk {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
+    cluster: String,
     kind: &'static str,
 }
 
@@ -65,7 +66,7 @@ struct Node {
 impl Events {
     // The registry adds the full stop to each help.
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("pve_sentinel_events_found", "Events found by kind", self.found.clone());
+        registry.register("pve_sentinel_events_found", "Events found in a cluster, by kind", self.found.clone());
         registry.register("pve_sentinel_events_sent", "Events that an Alertmanager has accepted", self.sent.clone());
         registry.register(
             "pve_sentinel_events_failed",
@@ -90,9 +91,16 @@ impl Events {
         registry.register_collector(Box::new(self.at_risk.clone()));
     }
 
-    /// Counts an event: `pve_sentinel_events_found_total`. `kind` is one of few words.
-    pub fn found(&self, kind: &'static str) {
-        self.found.get_or_create(&Kind { kind }).inc();
+    /// Counts an event of a cluster: `pve_sentinel_events_found_total`. `kind` is one of few words.
+    pub fn found(&self, cluster: &str, kind: &'static str) {
+        self.found.get_or_create(&Kind { cluster: cluster.to_owned(), kind }).inc();
+    }
+
+    /// Tells of kinds of which nothing was found yet, so that the first of them is seen to be counted.
+    pub fn none_yet(&self, cluster: &str, kinds: impl Iterator<Item = &'static str>) {
+        for kind in kinds {
+            drop(self.found.get_or_create(&Kind { cluster: cluster.to_owned(), kind }));
+        }
     }
 
     /// Counts events that an Alertmanager has accepted: `pve_sentinel_events_sent_total`.
@@ -152,7 +160,8 @@ mod tests {
     fn what_never_was_is_not_told() {
         let own = Own::new("1");
         assert!(!own.encode(Format::Text004).contains("pve_sentinel_events"));
-        own.events().found("task_failed");
+        own.events().found("home", "task_failed");
+        own.events().none_yet("home", ["task_failed", "node_lost"].into_iter());
         own.events().sent("http://a", 2);
         own.events().failed("http://a");
         own.events().pending("http://a", 3, 40);
@@ -160,7 +169,8 @@ mod tests {
         own.events().cursor("home", "pve1", 1_800_000_000);
         let text = own.encode(Format::OpenMetrics100);
         for line in [
-            "pve_sentinel_events_found_total{kind=\"task_failed\"} 1",
+            "pve_sentinel_events_found_total{cluster=\"home\",kind=\"task_failed\"} 1",
+            "pve_sentinel_events_found_total{cluster=\"home\",kind=\"node_lost\"} 0",
             "pve_sentinel_events_sent_total{alertmanager=\"http://a\"} 2",
             "pve_sentinel_events_failed_total{alertmanager=\"http://a\"} 1",
             "pve_sentinel_events_pending{alertmanager=\"http://a\"} 3",

@@ -108,10 +108,10 @@ impl Scraper {
         let (collectors, settings) = (collectors::enabled(config), config.scrape);
         for cluster in &clusters {
             cluster.rounds.keep_for(settings.max_age);
-            cluster.lane.take_on(&collectors);
+            cluster.lane.take_on(&collectors, &config.collectors);
         }
         let targets = Targets::new(&config.clusters);
-        let host_settings = HostSettings::new(&config.host_filters, settings.max_age);
+        let host_settings = HostSettings::new(config);
         Self { clusters, hosts, services, guest_services: None, host_settings, targets, collectors, settings }
     }
 
@@ -328,7 +328,7 @@ impl Cluster {
     ) {
         if collectors.iter().any(|collector| matches!(collector.lane, Kind::Slow(_))) {
             let resources = timeout_at(deadline, round.view().resources()).await;
-            self.lane.ask(names, resources.ok().and_then(Result::ok).as_deref(), Reach::All);
+            self.lane.ask(names, resources.ok().and_then(Result::ok).as_ref(), Reach::All);
         }
     }
 }

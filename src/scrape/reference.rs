@@ -167,7 +167,7 @@ impl Cluster {
         let known: Vec<_> = wanted.kept().filter(|(entry, _)| entry.part == Half::Cluster || node.is_ok()).collect();
         let names: Vec<&'static str> = known.iter().map(|(entry, _)| entry.collector.name).collect();
         let reach = node.as_ref().map_or(Reach::All, |node| Reach::Node(node));
-        self.lane.ask(&names, resources.as_deref().ok(), reach);
+        self.lane.ask(&names, resources.as_ref().ok(), reach);
         self.lane.settled(&names, reach, wanted.deadline).await;
         let status = match known.iter().any(|(entry, _)| entry.part == Half::Cluster) {
             true => timeout_at(wanted.deadline, round.view().status()).await.ok().and_then(Result::ok),

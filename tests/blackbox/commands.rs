@@ -13,6 +13,7 @@ fn help_texts_are_as_they_were_read() {
         &["serve", "--help"],
         &["demo", "--help"],
         &["check", "--help"],
+        &["collectors", "--help"],
         &["completions", "--help"],
         &["ctl", "--help"],
         &["ctl", "ls", "--help"],
@@ -38,6 +39,32 @@ fn the_version_is_told() {
 }
 
 #[test]
+fn collectors_are_listed_with_what_they_need_and_cost() {
+    let listed = run_to_end(&["collectors", "--keys"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
+    check_golden("collectors.txt", &listed.stdout);
+    let cluster = Cluster::recorded();
+    let config = format!(
+        "{}\n[collectors]\npreset = \"minimal\"\nguest_config = {{ enabled = true, ttl = \"2h\" }}\n",
+        cluster.config("home")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    write_private(&path, &config);
+    let chosen =
+        run_to_end(&["collectors", "--config.file", path.to_str().unwrap(), "--nodes", "5", "--guests", "300"]);
+    assert_eq!(chosen.code, Some(0), "{chosen:?}");
+    let row = |name: &str| chosen.stdout.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(row("guest_config").contains(" yes ") && row("guest_config").contains(" 150 "), "{}", row("guest_config"));
+    assert!(row("subscription").contains(" no "), "{}", row("subscription"));
+    assert!(
+        chosen.stdout.contains("at most 330 calls an hour to 5 nodes with 300 running guests"),
+        "{}",
+        chosen.stdout
+    );
+}
+
+#[test]
 fn wrong_usage_is_two() {
     for arguments in [
         &[][..],
@@ -50,6 +77,8 @@ fn wrong_usage_is_two() {
         &["hash-token", "--name", "o ps"],
         &["completions", "csh"],
         &["check", "--config.file", "/nonexistent/config.toml"],
+        &["collectors", "--config.file", "/nonexistent/config.toml"],
+        &["collectors", "--interval", "0s"],
     ] {
         let ended = run_to_end(arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");

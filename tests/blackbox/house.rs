@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use pve_sentinel::collectors::{Lane, Per};
+use pve_sentinel::collectors::{self, ALL, Collector, Lane, Size};
+use pve_sentinel::config::{Collectors, Preset};
 
 use crate::support::repository;
 
@@ -127,7 +129,6 @@ fn files_stay_short_enough_to_hold_in_mind() {
 
 #[test]
 fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("the README");
     let mut faults = Vec::new();
     for collector in pve_sentinel::collectors::ALL {
         let name = collector.name;
@@ -144,9 +145,6 @@ fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
         };
         if !exists(&golden) {
             faults.push(format!("{golden}: missing; UPDATE_GOLDEN=1 writes it"));
-        }
-        if !readme.contains(&row(collector)) {
-            faults.push(format!("README.md: the table of collectors lacks the row\n{}", row(collector)));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -166,7 +164,8 @@ fn has_fixture(call: &str) -> bool {
     let mut literals = name.split('{').map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
     let first = literals.next().expect("a first part").to_owned();
     let others: Vec<String> = literals.map(str::to_owned).collect();
-    fs::read_dir(repository().join("tests/fixtures/pve-9.2-cluster")).expect("the fixtures").any(|entry| {
+    let folders = ["pve-9.2-cluster", "hand-made"].map(|name| repository().join("tests/fixtures").join(name));
+    folders.iter().flat_map(|folder| fs::read_dir(folder).expect("the fixtures")).any(|entry| {
         let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
         let Some(mut rest) = file.strip_prefix(first.as_str()) else { return false };
         for literal in &others {
@@ -180,34 +179,62 @@ fn has_fixture(call: &str) -> bool {
 }
 
 /// The README's row of a collector.
-fn row(collector: &pve_sentinel::collectors::Collector) -> String {
+fn row(collector: &Collector) -> String {
     let code = |texts: Vec<String>| texts.join(", ");
     let needs = code(collector.needs.iter().map(|need| format!("`{}` on `{}`", need.privilege, need.path)).collect());
     let calls = code(collector.calls.iter().map(|call| format!("`{call}`")).collect());
-    let off = if collector.default { "" } else { "off; " };
-    let asked = asked(&collector.lane);
-    format!("| `{}` | {} | {off}{asked} | {needs} | {calls} |", collector.name, collector.about)
+    let preset = collector.preset.map_or("", Preset::as_str);
+    let asked = collector.asked(None);
+    format!("| `{}` | {} | {preset} | {asked} | {needs} | {calls} |\n", collector.name, collector.about)
 }
 
-/// How often, and what for.
-fn asked(lane: &Lane) -> String {
-    let (ttl, what) = match lane {
-        Lane::Fast(_) => (None, ""),
-        Lane::Host(over_ssh) => (over_ssh.ttl, ", each host"),
-        Lane::Services => (None, ", each service"),
-        Lane::Slow(slow) => match slow.per {
-            Per::Cluster => (Some(slow.ttl), ""),
-            Per::Node => (Some(slow.ttl), ", each node"),
-            Per::Guest => (Some(slow.ttl), ", each guest"),
-        },
-    };
-    let Some(ttl) = ttl else { return format!("each scrape{what}") };
-    let every = match ttl.as_secs() {
-        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
-        seconds => format!("{seconds} s"),
-    };
-    format!("{every}{what}")
+/// The README's rows of what collectors cost.
+fn costs() -> String {
+    let sizes =
+        [(3, 100), (32, 10_000)].map(|(nodes, guests)| Size { nodes, guests, interval: Duration::from_mins(1) });
+    let mut text = String::from("| collector | 3 nodes, 100 guests | 32 nodes, 10,000 guests |\n|---|---|---|\n");
+    let slow = ALL.iter().filter(|collector| matches!(collector.lane, Lane::Slow(_)));
+    for collector in slow {
+        let [small, large] = sizes.map(|size| collectors::calls_per_hour(collector, None, &size).ceil());
+        text.push_str(&format!("| `{}` | {small:.0} | {large:.0} |\n", collector.name));
+    }
+    for preset in Preset::ALL {
+        let config = Collectors { preset, ..Collectors::default() };
+        let [small, large] = sizes.map(|size| {
+            let on = ALL.iter().copied().filter(|collector| collector.is_on(&config));
+            let calls = collectors::calls_of_all(on.map(|collector| (collector, None)), &size);
+            let share = collectors::share_of_workers(calls, Duration::from_millis(50), &size) * 100.0;
+            format!("{:.0} ({share:.2} %)", calls.ceil())
+        });
+        text.push_str(&format!("| all of the preset `{}` | {small} | {large} |\n", preset.as_str()));
+    }
+    text
+}
+
+/// What stands between two marks of the README is written by the code.
+fn with_section(readme: &str, name: &str, section: &str) -> String {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    format!("{before}{begin}{section}{end}{after}")
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the one variable that rewrites what is expected")]
+fn the_readme_tells_what_the_collectors_are_and_cost() {
+    let path = repository().join("README.md");
+    let found = fs::read_to_string(&path).unwrap();
+    let head = "| collector | what | preset | asked every | needs | API calls |\n|---|---|---|---|---|---|\n";
+    let rows: String = ALL.iter().map(|collector| row(collector)).collect();
+    let expected = with_section(&found, "collectors", &format!("{head}{rows}"));
+    let expected = with_section(&expected, "costs", &costs());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    assert!(
+        found == expected || fs::read_to_string(&path).unwrap() == expected,
+        "UPDATE_GOLDEN=1 writes README.md anew"
+    );
 }
 
 fn sources() -> Vec<PathBuf> {

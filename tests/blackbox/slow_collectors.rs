@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pve_sentinel::collectors::{self, Ask, Collector, Lane, Per, Subject};
-use pve_sentinel::config::{self, Env};
-use pve_sentinel::inventory::GuestKind;
+use pve_sentinel::config::{self, CollectorSettings, Env};
+use pve_sentinel::inventory::{GuestKind, Inventory};
 use pve_sentinel::metrics::{Family, Own};
 use pve_sentinel::pve::{Client, Error, Limits, Reason, Roots};
 use pve_sentinel::sim::{Certificate, Fault, Source};
@@ -23,12 +23,16 @@ fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error>
     let subject = match slow.per {
         Per::Cluster => Subject::Cluster,
         Per::Node => Subject::Node("pve-lab".into()),
-        Per::Guest => Subject::Guest { kind: GuestKind::Qemu, vmid: 100, node: "pve-lab".into() },
+        Per::Guest | Per::Running => Subject::Guest { kind: GuestKind::Qemu, vmid: 100, node: "pve-lab".into() },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let inventory = Arc::new(Inventory::new(client));
+    let resources = slow.sees_all.then(|| runtime.block_on(inventory.view().resources()).unwrap());
+    let client = inventory.client();
     let place = if slow.per == Per::Cluster { client.entry_node() } else { "pve-lab".to_owned() };
     let permit = client.gate().try_enter(&place, slow.blocks).unwrap();
-    runtime.block_on((slow.fetch)(&Ask::new(&client, &subject, &permit)))
+    let settings = CollectorSettings::default();
+    runtime.block_on((slow.fetch)(&Ask::new(&inventory, &subject, &permit, &settings, resources.as_deref())))
 }
 
 fn slow_ones() -> impl Iterator<Item = &'static Collector> {

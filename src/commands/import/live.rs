@@ -79,7 +79,7 @@ async fn look(url: &str, group: &Group<'_>) -> Result<Seen, String> {
     };
     let text = print::document(&[], &[cluster], &[]);
     let env = config::Env::new(&app::environment);
-    let loaded = config::parse(&text, Path::new("its settings"), &env, &collectors::names())
+    let loaded = config::parse(&text, Path::new("its settings"), &env, &collectors::known())
         .map_err(|error| error.to_string().replace('\n', "; "))?;
     let cluster = loaded.config.clusters.first().ok_or("no cluster")?;
     app::look(cluster).await.map_err(|reason| reason.trim_start_matches("cluster target: ").to_owned())

@@ -81,6 +81,7 @@ impl Watch {
 impl Watcher {
     fn new(inventory: Arc<Inventory>, config: Events, ledger: Arc<Ledger>, (clock, own): (Clock, &Arc<Own>)) -> Self {
         let cluster = inventory.cluster().to_owned();
+        own.events().none_yet(&cluster, Kind::ALL.iter().map(|kind| kind.name()));
         let texts = ledger.states(&cluster);
         let (state, troubles) = memory::read(&texts);
         for trouble in troubles {

@@ -13,6 +13,7 @@ mod pages;
 mod shelf;
 mod slow;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use super::outcome::{self, Figures};
 use super::{LEAST_TELLING, Past};
 use crate::collectors::{Collector, Failure, Heard, HostOptions, Lane, OverSsh, filters, host};
-use crate::config::{self, HostFilters, Ssh};
+use crate::config::{self, Config, Ssh};
 use crate::ids::SshAddress;
 use crate::metrics::{Family, Labels, Part};
 use crate::ssh::{self, Client, HostKeyKind, Output, Session};
@@ -66,6 +67,8 @@ pub(super) struct Wanted<'a> {
 /// What holds for all hosts.
 pub(super) struct Settings {
     filters: Arc<HostOptions>,
+    /// How long values are good, where it is not as long as the collector says.
+    ttls: BTreeMap<&'static str, Duration>,
     max_age: Duration,
 }
 
@@ -259,8 +262,10 @@ impl Wanted<'_> {
 }
 
 impl Settings {
-    pub(super) fn new(told: &HostFilters, max_age: Duration) -> Self {
-        Self { filters: Arc::new(filters(told)), max_age }
+    pub(super) fn new(config: &Config) -> Self {
+        let ttls = config.collectors.settings.iter();
+        let ttls = ttls.filter_map(|(name, settings)| Some((*name, settings.ttl?))).collect();
+        Self { filters: Arc::new(filters(&config.host_filters)), ttls, max_age: config.scrape.max_age }
     }
 }
 

@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn who_waited_for_the_same_answer_has_the_same_page() {
         let (pages, collectors) = (Pages::default(), [ALL[0]]);
-        let settings = Settings { filters: Arc::default(), max_age: Duration::ZERO };
+        let settings =
+            Settings { filters: Arc::default(), ttls: std::collections::BTreeMap::new(), max_age: Duration::ZERO };
         let wanted = |page| Wanted {
             page,
             collectors: &collectors[..],

@@ -13,7 +13,7 @@ use crate::metrics::Family;
 pub(super) struct Shelf {
     pub(super) collector: &'static str,
     pub(super) over_ssh: OverSsh,
-    ttl: Duration,
+    pub(super) ttl: Duration,
     /// Makes hosts fall due at different times.
     seed: u64,
     demand: Demand,

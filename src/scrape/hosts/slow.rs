@@ -49,6 +49,7 @@ impl Slow {
         state.options = Some(Arc::clone(&wanted.settings.filters));
         for collector in wanted.collectors {
             if let Lane::Host(over_ssh @ OverSsh { ttl: Some(ttl), .. }) = collector.lane {
+                let ttl = wanted.settings.ttls.get(collector.name).copied().unwrap_or(ttl);
                 state.shelf(collector.name, over_ssh, ttl, self.desk.session.id()).want(now);
             }
         }
@@ -101,6 +102,7 @@ impl State {
             self.shelves.push(Shelf::new(collector, over_ssh, ttl, seed(host)));
             self.shelves.len() - 1
         });
+        self.shelves[place].ttl = ttl;
         &mut self.shelves[place]
     }
 }

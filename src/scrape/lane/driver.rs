@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::queue::Job;
 use super::{Shared, State};
-use crate::collectors::Ask;
+use crate::collectors::{Ask, Slow};
+use crate::config::CollectorSettings;
+use crate::inventory::Resources;
 use crate::metrics::Family;
 use crate::pve::{Error, Permit, Reason};
 
@@ -55,8 +57,9 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
         let shared = Arc::clone(shared);
         under_way.spawn(async move {
             let asked = Instant::now();
-            let slow = shared.lock().shelves[job.shelf].slow;
-            let answer = (slow.fetch)(&Ask::new(shared.inventory.client(), &job.subject, &permit)).await;
+            let (slow, settings, resources) = shared.means(&job);
+            let ask = Ask::new(&shared.inventory, &job.subject, &permit, &settings, resources.as_deref());
+            let answer = (slow.fetch)(&ask).await;
             Done { job, asked, answer }
         });
     }
@@ -66,17 +69,16 @@ impl Shared {
     fn next(&self) -> Option<(Job, Permit)> {
         let client = self.inventory.client();
         let mut guard = self.lock();
-        let State { queue, under_way, taking_turns, .. } = &mut *guard;
-        let is_its_turn = |job: &Job| !(job.in_turn && taking_turns.contains(&job.shelf));
+        let State { queue, under_way, in_flight, .. } = &mut *guard;
+        let of_its_kind = |job: &Job| in_flight.get(&job.shelf).copied().unwrap_or_default();
+        let is_its_turn = |job: &Job| job.max_in_flight.is_none_or(|most| of_its_kind(job) < most);
         let next = queue.pop(is_its_turn, |place, blocks| match place {
             Some(node) => client.gate().try_enter(node, blocks),
             None => client.gate().try_enter(&client.entry_node(), blocks),
         });
         if let Some((job, _)) = &next {
             *under_way += 1;
-            if job.in_turn {
-                taking_turns.insert(job.shelf);
-            }
+            *in_flight.entry(job.shelf).or_default() += 1;
         }
         next
     }
@@ -85,7 +87,19 @@ impl Shared {
     fn rest(&self) -> bool {
         let mut state = self.lock();
         state.driving = !state.queue.is_empty();
+        if !state.driving {
+            // A snapshot of a large cluster is not to lie in memory for nobody.
+            state.resources = None;
+        }
         !state.driving
+    }
+
+    /// What a job is asked with.
+    fn means(&self, job: &Job) -> (Slow, Arc<CollectorSettings>, Option<Arc<Resources>>) {
+        let state = self.lock();
+        let shelf = &state.shelves[job.shelf];
+        let resources = state.resources.as_ref().filter(|_| shelf.slow.sees_all);
+        (shelf.slow, Arc::clone(&shelf.settings), resources.cloned())
     }
 
     fn forget_the_unwanted(&self) {
@@ -114,8 +128,8 @@ impl Shared {
         }
         shelf.settle(&job.key, asked, Instant::now(), answer);
         state.under_way = state.under_way.saturating_sub(1);
-        if job.in_turn {
-            state.taking_turns.remove(&job.shelf);
+        if let Some(count) = state.in_flight.get_mut(&job.shelf) {
+            *count = count.saturating_sub(1);
         }
         let (backlog, closed) = (state.backlog(), state.closed);
         drop(state);

@@ -13,7 +13,7 @@ mod driver;
 mod queue;
 mod shelf;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Outcome;
 use crate::collectors::reference::Reference;
-use crate::collectors::{Collector, Lane as Kind};
+use crate::collectors::{Collector, Lane as Kind, Slow};
+use crate::config;
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
 use crate::pve::Error;
@@ -48,8 +49,10 @@ struct State {
     shelves: Vec<Shelf>,
     queue: Queue,
     under_way: usize,
-    /// Shelves whose calls are made in turn and one of which is under way.
-    taking_turns: BTreeSet<usize>,
+    /// How many calls of each shelf are under way.
+    in_flight: BTreeMap<usize, usize>,
+    /// What there was when somebody last asked, while something is asked for that needs to know.
+    resources: Option<Arc<Resources>>,
     driving: bool,
     /// Nobody will ask any more.
     closed: bool,
@@ -77,21 +80,24 @@ impl Lane {
             shelves: Vec::new(),
             queue: Queue::default(),
             under_way: 0,
-            taking_turns: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            resources: None,
             driving: false,
             closed: false,
         };
         Self(Arc::new(Shared { inventory, own, state: Mutex::new(state), news: Notify::new(), settled: Notify::new() }))
     }
 
-    /// Makes room for what these collectors learn; what the lane has already stays, wanted or not.
-    pub(super) fn take_on(&self, collectors: &[&'static Collector]) {
+    /// Makes room for what these collectors learn, as the configuration has them; what the lane has already stays, wanted
+    /// or not.
+    pub(super) fn take_on(&self, collectors: &[&'static Collector], config: &config::Collectors) {
         let shelves = &mut self.0.lock().shelves;
         for collector in collectors {
-            if let Kind::Slow(slow) = collector.lane
-                && !shelves.iter().any(|shelf| shelf.collector.name == collector.name)
-            {
-                shelves.push(Shelf::new(collector, slow));
+            let Kind::Slow(slow) = collector.lane else { continue };
+            let settings = config.of(collector.name);
+            match shelves.iter_mut().find(|shelf| shelf.collector.name == collector.name) {
+                Some(shelf) => shelf.set(slow, settings),
+                None => shelves.push(Shelf::new(collector, slow, settings)),
             }
         }
     }
@@ -108,20 +114,21 @@ impl Lane {
 
     /// Notes that a scrape wants these collectors. `resources` says what there is to ask about; without it, what was
     /// known before stands.
-    pub(super) fn ask(&self, wanted: &[&'static str], resources: Option<&Resources>, reach: Reach<'_>) {
+    pub(super) fn ask(&self, wanted: &[&'static str], resources: Option<&Arc<Resources>>, reach: Reach<'_>) {
         let now = Instant::now();
         let mut guard = self.0.lock();
-        let State { shelves, queue, driving, .. } = &mut *guard;
+        let State { shelves, queue, driving, resources: latest, .. } = &mut *guard;
         for (index, shelf) in shelves.iter_mut().enumerate().filter(|(_, shelf)| is_in(wanted, shelf)) {
             shelf.want(now);
             if let Some(resources) = resources {
                 shelf.stock(resources, now);
+                if shelf.slow.sees_all {
+                    *latest = Some(Arc::clone(resources));
+                }
             }
             for (since, key, subject) in shelf.take_due(now, reach) {
-                queue.push(
-                    since,
-                    Job { shelf: index, key, subject, blocks: shelf.slow.blocks, in_turn: shelf.slow.in_turn },
-                );
+                let Slow { blocks, max_in_flight, .. } = shelf.slow;
+                queue.push(since, Job { shelf: index, key, subject, blocks, max_in_flight });
             }
         }
         let start = !queue.is_empty() && !*driving;

@@ -17,8 +17,8 @@ pub(super) struct Job {
     pub(super) subject: Subject,
     /// Whether it can hold its worker on the node for long.
     pub(super) blocks: bool,
-    /// Whether it waits for the others of its shelf.
-    pub(super) in_turn: bool,
+    /// So many of its shelf are asked at once; none: as many as the gates allow.
+    pub(super) max_in_flight: Option<usize>,
 }
 
 /// Where a job is asked: at a node, or at the one that answers for the cluster.
@@ -103,7 +103,7 @@ mod tests {
 
     fn job(node: &str, vmid: u64, blocks: bool) -> Job {
         let subject = Subject::Guest { kind: GuestKind::Lxc, vmid, node: node.into() };
-        Job { shelf: 0, key: Key::Guest(vmid, GuestKind::Lxc), subject, blocks, in_turn: false }
+        Job { shelf: 0, key: Key::Guest(vmid, GuestKind::Lxc), subject, blocks, max_in_flight: None }
     }
 
     fn vmid(job: &Job) -> u64 {
@@ -145,9 +145,11 @@ mod tests {
     #[test]
     fn who_waits_for_a_turn_holds_up_no_other() {
         let mut queue = Queue::default();
-        queue.push(None, Job { in_turn: true, ..job("a", 1, true) });
+        queue.push(None, Job { max_in_flight: Some(1), ..job("a", 1, true) });
         queue.push(None, job("a", 2, true));
-        let mut next = |turn: bool| queue.pop(|job| turn || !job.in_turn, |_, _| Some(())).map(|(job, ())| vmid(&job));
+        let mut next = |turn: bool| {
+            queue.pop(|job| turn || job.max_in_flight.is_none(), |_, _| Some(())).map(|(job, ())| vmid(&job))
+        };
         assert_eq!([next(false), next(false), next(true)], [Some(2), None, Some(1)]);
     }
 

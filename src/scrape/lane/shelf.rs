@@ -8,14 +8,18 @@ use tokio::time::Instant;
 
 use super::super::demand::{Demand, backoff, jittered, seed};
 use crate::collectors::{Collector, Per, Slow, Subject};
-use crate::inventory::{GuestKind, Resources};
+use crate::config::CollectorSettings;
+use crate::ids::GuestSelection;
+use crate::inventory::{Guest, GuestKind, Identity, Resources};
 use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
 use crate::pve::{Error, Reason};
 
 /// One collector's values.
 pub(super) struct Shelf {
     pub(super) collector: &'static Collector,
+    /// As the configuration has it.
     pub(super) slow: Slow,
+    pub(super) settings: Arc<CollectorSettings>,
     demand: Demand,
     /// Whether the subjects are known: before, an empty shelf says nothing.
     known: bool,
@@ -97,8 +101,19 @@ pub(super) struct Said {
 }
 
 impl Shelf {
-    pub(super) fn new(collector: &'static Collector, slow: Slow) -> Self {
-        Self { collector, slow, demand: Demand::default(), known: false, units: BTreeMap::new() }
+    pub(super) fn new(collector: &'static Collector, slow: Slow, settings: Arc<CollectorSettings>) -> Self {
+        let (demand, units) = (Demand::default(), BTreeMap::new());
+        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known: false, units };
+        shelf.set(slow, settings);
+        shelf
+    }
+
+    /// Takes over what the configuration says of the collector.
+    pub(super) fn set(&mut self, slow: Slow, settings: Arc<CollectorSettings>) {
+        let ttl = settings.ttl.unwrap_or(slow.ttl);
+        let max_in_flight = settings.max_in_flight.or(slow.max_in_flight);
+        self.slow = Slow { ttl, max_in_flight, ..slow };
+        self.settings = settings;
     }
 
     /// Notes that a scrape wants the values.
@@ -115,7 +130,7 @@ impl Shelf {
     pub(super) fn stock(&mut self, resources: &Resources, now: Instant) {
         self.known = true;
         let mut before = std::mem::take(&mut self.units);
-        for (key, subject, askable) in subjects(self.slow.per, resources) {
+        for (key, subject, askable) in subjects(self.slow.per, resources, self.settings.select.as_ref()) {
             let unit = match before.remove(&key) {
                 Some(unit) => Unit { subject, askable, ..unit },
                 None => Unit::new(subject, askable, now),
@@ -313,23 +328,31 @@ impl Value {
     }
 }
 
-fn subjects(per: Per, resources: &Resources) -> Vec<(Key, Subject, bool)> {
+fn subjects(per: Per, resources: &Resources, select: Option<&GuestSelection>) -> Vec<(Key, Subject, bool)> {
     match per {
         Per::Cluster => vec![(Key::Cluster, Subject::Cluster, true)],
         Per::Node => {
             let named = resources.nodes.iter().map(|node| (Arc::<str>::from(node.name.as_str()), node.online));
             named.map(|(name, online)| (Key::Node(Arc::clone(&name)), Subject::Node(name), online)).collect()
         }
-        Per::Guest => resources
-            .guests
-            .iter()
-            .map(|guest| {
-                let (kind, vmid) = (guest.identity.kind, guest.identity.vmid);
-                let subject = Subject::Guest { kind, vmid, node: Arc::clone(&guest.node) };
-                (Key::Guest(vmid, kind), subject, guest.status.is_some())
-            })
-            .collect(),
+        Per::Guest | Per::Running => {
+            let is_meant = |guest: &&Guest| select.is_none_or(|select| selects(select, guest));
+            // What is known of a guest that is lost may still be told; of one that stopped, nothing is true any more.
+            let is_there = |guest: &&Guest| per == Per::Guest || guest.status.as_deref() != Some("stopped");
+            resources.guests.iter().filter(is_there).filter(is_meant).map(about).collect()
+        }
     }
+}
+
+fn selects(select: &GuestSelection, guest: &Guest) -> bool {
+    let Identity { vmid, tags, pool, .. } = &*guest.identity;
+    select.has(*vmid, tags.split(';'), pool.as_deref())
+}
+
+fn about(guest: &Guest) -> (Key, Subject, bool) {
+    let (kind, vmid) = (guest.identity.kind, guest.identity.vmid);
+    let subject = Subject::Guest { kind, vmid, node: Arc::clone(&guest.node) };
+    (Key::Guest(vmid, kind), subject, guest.status.is_some())
 }
 
 fn rows(families: Vec<Family>) -> Box<[Row]> {
@@ -357,7 +380,8 @@ mod tests {
         needs: &[],
         calls: &[],
         families: &[&ONBOOT],
-        default: true,
+        preset: None,
+        options: &[],
         lane: crate::collectors::Lane::Slow(SLOW),
     };
 
@@ -365,12 +389,13 @@ mod tests {
         ttl: Duration::from_secs(30),
         per: Per::Guest,
         blocks: false,
-        in_turn: false,
+        max_in_flight: None,
+        sees_all: false,
         fetch: |_| Box::pin(async { Ok(Vec::new()) }),
     };
 
     fn shelf(per: Per) -> Shelf {
-        Shelf::new(&COLLECTOR, Slow { per, ..SLOW })
+        Shelf::new(&COLLECTOR, Slow { per, ..SLOW }, Arc::default())
     }
 
     fn resources(guests: &str, online: bool) -> Resources {

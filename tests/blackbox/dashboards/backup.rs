@@ -14,6 +14,7 @@ pub fn dashboard() -> Dashboard {
         description: "Guests without backup, what guests are locked for, and how replication does.",
         variables: vec![clusters()],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Backup|Replication|Task).+\", cluster=~\"$cluster\"})",
+        events: "cluster=~\"$cluster\", kind=~\"backup_.+|replication_.+|task_.+\"",
         rows: vec![now(), backups(), replication()],
     }
 }

@@ -16,6 +16,7 @@ pub fn dashboard() -> Dashboard {
         description: "One cluster: its nodes, its guests, HA and pools.",
         variables: vec![cluster(), search(), top()],
         marks: "max by (alertname, cluster, node) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", severity=\"critical\", cluster=\"$cluster\"})",
+        events: "cluster=\"$cluster\"",
         rows: vec![health(), nodes(), many_guests(), availability(), rest()],
     }
 }

@@ -14,6 +14,7 @@ pub fn dashboard() -> Dashboard {
         description: "The exporter itself: whether it is told all it asks, how old that is, and what it costs.",
         variables: vec![clusters()],
         marks: "max by (alertname, cluster) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Exporter|Cluster|Collector|Config|Data|Slow|Privilege|Events).+\", cluster=~\"$cluster|\"})",
+        events: "cluster=~\"$cluster|\"",
         rows: vec![now(), collectors(), requests(), events(), itself()],
     }
 }

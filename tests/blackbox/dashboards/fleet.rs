@@ -12,6 +12,7 @@ pub fn dashboard() -> Dashboard {
         description: "All clusters: what is wrong, then how much room there is.",
         variables: vec![clusters()],
         marks: "max by (alertname, cluster, node) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(NodeLost|QuorumLost|ClusterUnreachable|NodeFenced)\", cluster=~\"$cluster\"})",
+        events: "cluster=~\"$cluster\"",
         rows: vec![wrong(), room(), storages()],
     }
 }

@@ -23,6 +23,9 @@ pub struct Dashboard {
     pub variables: Vec<Variable>,
     /// Which alerts are marked in the graphs.
     pub marks: &'static str,
+    /// The events of the sidecar that are marked, too: of these clusters and kinds. Empty: none, where they could not be
+    /// told from those of others.
+    pub events: &'static str,
     pub rows: Vec<Row>,
 }
 
@@ -534,19 +537,26 @@ impl Dashboard {
             "fiscalYearStartMonth": 0,
             "liveNow": false,
             "links": [others],
-            "annotations": {"list": [self.annotation()]},
+            "annotations": {"list": self.annotations()},
             "templating": {"list": variables},
             "panels": self.panels(),
         });
         serde_json::to_string_pretty(&file).expect("JSON") + "\n"
     }
 
-    fn annotation(&self) -> Value {
-        json!({
+    fn annotations(&self) -> Vec<Value> {
+        let alerts = json!({
             "name": "Alerts", "enable": true, "hide": false, "iconColor": WARNING, "datasource": datasource(),
             "expr": self.marks, "step": "60s", "titleFormat": "{{alertname}}", "textFormat": "{{cluster}} {{node}} {{name}} {{host}}",
             "tagKeys": "severity",
-        })
+        });
+        let found = format!("pve_sentinel_events_found_total{{{}}}", self.events);
+        let events = json!({
+            "name": "Events", "enable": true, "hide": false, "iconColor": ACCENT, "datasource": datasource(),
+            "expr": format!("max by (cluster, kind) (increase({found}[1m])) > 0"), "step": "60s",
+            "titleFormat": "{{kind}}", "textFormat": "{{cluster}}", "tagKeys": "kind",
+        });
+        if self.events.is_empty() { vec![alerts] } else { vec![alerts, events] }
     }
 
     fn panels(&self) -> Vec<Value> {

@@ -21,6 +21,7 @@ pub fn dashboard() -> Dashboard {
         description: "One VM or container.",
         variables: vec![cluster(), search(), guest],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", cluster=\"$cluster\", id=\"$guest\"})",
+        events: "",
         rows: vec![now(), load(), history()],
     }
 }

@@ -23,6 +23,7 @@ pub fn dashboard() -> Dashboard {
         description: "Nodes and other machines that are read over SSH, and the services that are checked.",
         variables: vec![host],
         marks: "max by (alertname, host) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Host|Service|Certificate).+\", severity=~\"critical|warning\", host=~\"$host\"})",
+        events: "",
         rows: vec![now(), load(), disks(), services()],
     }
 }

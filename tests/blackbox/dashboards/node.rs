@@ -23,6 +23,7 @@ pub fn dashboard() -> Dashboard {
         description: "One node: Proxmox VE's figures, its system's own where it is read over SSH, and its guests.",
         variables: vec![cluster(), node, search(), top()],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE.+\", severity=~\"critical|warning\", cluster=\"$cluster\", node=\"$node\"})",
+        events: "cluster=\"$cluster\", kind=~\"node_.+|quorum_.+|ha_.+\"",
         rows: vec![now(), load(), system(), its_guests()],
     }
 }

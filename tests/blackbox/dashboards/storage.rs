@@ -20,6 +20,7 @@ pub fn dashboard() -> Dashboard {
         description: "Storages, how full they are and when they will be, disks of containers, and the disks and pools of hosts.",
         variables: vec![clusters(), storage],
         marks: "max by (alertname, cluster, node, name) (ALERTS{alertstate=\"firing\", alertname=~\"PVE(Storage|HostDisk|HostZpool|HostRAID).+\", cluster=~\"$cluster|\"})",
+        events: "cluster=~\"$cluster|\", kind=~\"storage_.+\"",
         rows: vec![now(), over_time(), disks()],
     }
 }

@@ -13,7 +13,7 @@ const SELDOM: [(&str, &[&str]); 9] = [
     ("pve_sentinel_privilege_missing", &["cluster", "collector", "path", "privilege"]),
     ("pve_sentinel_control_actions_total", &["action", "outcome"]),
     ("pve_scrape_collector_errors_total", &["cluster", "collector", "reason", "host"]),
-    ("pve_sentinel_events_found_total", &["kind"]),
+    ("pve_sentinel_events_found_total", &["cluster", "kind"]),
     ("pve_sentinel_events_sent_total", &["alertmanager"]),
     ("pve_sentinel_events_failed_total", &["alertmanager"]),
     ("pve_sentinel_events_pending", &["alertmanager"]),

@@ -1,0 +1,296 @@
+//! `[collectors]`: which subjects are told, how often they are asked about, and what else may be said of each.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::fault::{At, Place, Report};
+use super::filters::{self, HostFilters};
+use super::reader::{Reader, as_table, wrong_type};
+use super::{units, words};
+use crate::ids::GuestSelection;
+
+/// The collector whose table holds filters.
+const HOST: &str = "host";
+/// Not a collector, though it stands among them.
+const PRESET: &str = "preset";
+
+/// How long a value may be good: less is a load, more is no news.
+const TTL: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(24 * 7);
+/// Calls at once.
+const IN_FLIGHT: RangeInclusive<u64> = 1..=16;
+
+/// Which collectors run where the configuration does not name them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Preset {
+    /// What `/cluster/resources` and `/cluster/status` tell, hosts and services.
+    Minimal,
+    /// That, and what costs a call now and then per cluster or node.
+    #[default]
+    Default,
+    /// All that the role `PVEAuditor` suffices for.
+    Full,
+}
+
+/// `[collectors]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collectors {
+    /// `preset`; default `default`.
+    pub preset: Preset,
+    /// What is said of some collectors, by name.
+    pub settings: BTreeMap<&'static str, Arc<CollectorSettings>>,
+}
+
+/// `[collectors.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectorSettings {
+    /// `enabled`, or `NAME = true`; absent: as the preset has it.
+    pub enabled: Option<bool>,
+    /// `ttl`: instead of the collector's own.
+    pub ttl: Option<Duration>,
+    /// `select`: only these guests are asked about.
+    pub select: Option<GuestSelection>,
+    /// `max_in_flight`: so many of its calls at once.
+    pub max_in_flight: Option<usize>,
+    options: BTreeMap<&'static str, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Guests(GuestSelection),
+    Flag(bool),
+    Duration(Duration),
+}
+
+impl Preset {
+    /// From the least to the most.
+    pub const ALL: [Self; 3] = [Self::Minimal, Self::Default, Self::Full];
+
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Default => "default",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl Collectors {
+    /// Whether a collector runs that is part of a preset and of the larger ones, or of none.
+    pub fn is_on(&self, name: &str, preset: Option<Preset>) -> bool {
+        let named = self.settings.get(name).and_then(|settings| settings.enabled);
+        named.unwrap_or_else(|| preset.is_some_and(|preset| preset <= self.preset))
+    }
+
+    /// What is said of a collector; nothing special where it is not named.
+    pub fn of(&self, name: &str) -> Arc<CollectorSettings> {
+        self.settings.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Switches a collector on, whatever else is said of it.
+    pub fn switch_on(&mut self, name: &'static str) {
+        Arc::make_mut(self.settings.entry(name).or_default()).enabled = Some(true);
+    }
+}
+
+impl CollectorSettings {
+    /// An option of the collector's own that names guests.
+    pub fn guests(&self, option: &str) -> Option<&GuestSelection> {
+        if let Some(Value::Guests(guests)) = self.options.get(option) { Some(guests) } else { None }
+    }
+
+    /// An option that is true or false; absent is false.
+    pub fn flag(&self, option: &str) -> bool {
+        matches!(self.options.get(option), Some(Value::Flag(true)))
+    }
+
+    /// An option that is a duration.
+    pub fn duration(&self, option: &str) -> Option<Duration> {
+        if let Some(Value::Duration(duration)) = self.options.get(option) { Some(*duration) } else { None }
+    }
+}
+
+/// A collector as `[collectors]` may name it; the caller brings them.
+#[derive(Debug, Clone)]
+pub struct KnownCollector {
+    /// Its name.
+    pub name: &'static str,
+    /// The keys that its table may hold besides `enabled`.
+    pub keys: Vec<CollectorKey>,
+}
+
+/// One key of a collector's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CollectorKey {
+    /// The key.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: KeyKind,
+    /// What it does, in a few words.
+    pub about: &'static str,
+}
+
+/// What the value of a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A list of guest selectors.
+    Guests,
+    /// True or false.
+    Flag,
+    /// From 5 s to 7 d.
+    Duration,
+    /// From 1 to 16.
+    InFlight,
+}
+
+impl CollectorKey {
+    /// How long a value is good.
+    pub const TTL: Self =
+        Self { name: "ttl", kind: KeyKind::Duration, about: "how old a value may be before it is asked for again" };
+    /// Which guests.
+    pub const SELECT: Self = Self { name: "select", kind: KeyKind::Guests, about: "only these guests are asked about" };
+    /// How many at once.
+    pub const MAX_IN_FLIGHT: Self =
+        Self { name: "max_in_flight", kind: KeyKind::InFlight, about: "so many of its calls at once per cluster" };
+}
+
+/// The table as typed, by name.
+pub(super) type RawCollectors<'t> = Vec<(&'t str, At<&'t DeValue<'t>>)>;
+
+/// What `[collectors]` and `[collectors.host]` say.
+pub(super) struct Checked {
+    pub(super) collectors: Option<Collectors>,
+    pub(super) host_filters: Option<HostFilters>,
+}
+
+/// Reads and checks the table; what is absent was reported.
+pub(super) fn check(raw: &RawCollectors<'_>, known: &[KnownCollector], report: &mut Report<'_>) -> Checked {
+    let mut collectors = Collectors::default();
+    let mut host_filters = Some(HostFilters::default());
+    // Every one is checked, also after a bad one.
+    let mut whole = true;
+    for (name, entry) in raw {
+        if *name == PRESET {
+            let preset = preset(entry, report);
+            whole &= preset.is_some();
+            collectors.preset = preset.unwrap_or_default();
+            continue;
+        }
+        let Some(collector) = known.iter().find(|known| known.name == *name) else {
+            unknown(name, &entry.place, known, report);
+            whole = false;
+            continue;
+        };
+        let table = as_table(entry);
+        let settings = match (entry.value, table) {
+            (DeValue::Boolean(enabled), _) => {
+                Some(CollectorSettings { enabled: Some(*enabled), ..CollectorSettings::default() })
+            }
+            (_, Some(mut table)) => {
+                if *name == HOST {
+                    host_filters = filters::filters(&filters::read(&mut table, report), report);
+                }
+                settings(table, collector, report)
+            }
+            (other, None) => wrong_type(&entry.place, "true, false or { enabled = true }", other, report),
+        };
+        whole &= settings.is_some();
+        collectors.settings.insert(collector.name, Arc::new(settings.unwrap_or_default()));
+    }
+    Checked { collectors: whole.then_some(collectors), host_filters }
+}
+
+fn unknown(name: &str, place: &Place, known: &[KnownCollector], report: &mut Report<'_>) {
+    let names: Vec<&str> = known.iter().map(|known| known.name).collect();
+    let near = words::nearest(name, &names).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    let list = words::list(&names, "and");
+    report.fault(place, format!("unknown collector; {near}the collectors are {list}"));
+}
+
+fn preset(entry: &At<&DeValue<'_>>, report: &mut Report<'_>) -> Option<Preset> {
+    const EXPECTED: &str = "\"minimal\", \"default\" or \"full\"";
+    let DeValue::String(text) = entry.value else { return wrong_type(&entry.place, EXPECTED, entry.value, report) };
+    let preset = Preset::ALL.into_iter().find(|preset| preset.as_str() == text.as_ref());
+    if preset.is_none() {
+        report.fault(&entry.place, format!("expected {EXPECTED}, found {}", words::shown(text)));
+    }
+    preset
+}
+
+fn settings(
+    mut table: Reader<'_, '_>,
+    collector: &KnownCollector,
+    report: &mut Report<'_>,
+) -> Option<CollectorSettings> {
+    if table.is_empty() {
+        table.require("enabled", "true or false", report);
+        return None;
+    }
+    let mut settings = CollectorSettings::default();
+    let mut whole = true;
+    if table.has("enabled") {
+        let enabled = table.boolean("enabled", report);
+        whole &= enabled.is_some();
+        settings.enabled = enabled.map(|enabled| enabled.value);
+    }
+    for key in &collector.keys {
+        if !table.has(key.name) {
+            continue;
+        }
+        let value = value(&mut table, key, report);
+        whole &= value.is_some();
+        match value {
+            Some(Read::InFlight(count)) => settings.max_in_flight = Some(count),
+            Some(Read::Own(Value::Duration(ttl))) if *key == CollectorKey::TTL => settings.ttl = Some(ttl),
+            Some(Read::Own(Value::Guests(guests))) if *key == CollectorKey::SELECT => settings.select = Some(guests),
+            Some(Read::Own(value)) => drop(settings.options.insert(key.name, value)),
+            None => {}
+        }
+    }
+    table.know(&["enabled"]);
+    table.know(&collector.keys.iter().map(|key| key.name).collect::<Vec<_>>());
+    table.close(report);
+    whole.then_some(settings)
+}
+
+enum Read {
+    InFlight(usize),
+    Own(Value),
+}
+
+fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>) -> Option<Read> {
+    match key.kind {
+        KeyKind::Flag => table.boolean(key.name, report).map(|found| Read::Own(Value::Flag(found.value))),
+        KeyKind::Guests => {
+            let found = table.strings(key.name, r#"["tag:prod", "!150"]"#, report)?;
+            let read = GuestSelection::parse(found.value.iter().map(|selector| selector.value));
+            let guests = read.map_err(|wrong| report.fault(&found.place, wrong)).ok()?;
+            Some(Read::Own(Value::Guests(guests)))
+        }
+        KeyKind::Duration => {
+            let found = table.string(key.name, "a duration such as \"5m\"", report)?;
+            let fits = |value: &Duration| TTL.contains(value) && value.subsec_nanos() == 0;
+            let value = units::duration(found.value).filter(fits);
+            if value.is_none() {
+                let (least, most) = (units::written(*TTL.start()), units::written(*TTL.end()));
+                let shown = words::shown(found.value);
+                let message = format!("expected a duration in whole seconds from {least} to {most}, found {shown}");
+                report.fault(&found.place, message);
+            }
+            Some(Read::Own(Value::Duration(value?)))
+        }
+        KeyKind::InFlight => {
+            let found = table.whole(key.name, "a number from 1 to 16", report)?;
+            let fits = |count: &u64| IN_FLIGHT.contains(count);
+            let count = Some(found.value).filter(fits).and_then(|count| usize::try_from(count).ok());
+            if count.is_none() {
+                report.fault(&found.place, "expected a number from 1 to 16, found another number");
+            }
+            Some(Read::InFlight(count?))
+        }
+    }
+}
