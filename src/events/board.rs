@@ -1,7 +1,7 @@
 //! Which alerts one Alertmanager is shown, from when to when (pure). Alertmanager notifies nobody of an alert that ends before
 //! its group is due, so that what happened in a moment is held for a while, and sent again and again meanwhile.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::alert::{self, Alert, Labels};
@@ -15,11 +15,16 @@ const MISSED: i64 = 4;
 /// The longest that an alert which Alertmanager refuses is held back, in seconds.
 const LONGEST: i64 = 3600;
 
+/// Conditions that were over when they were last looked at, and are over for certain if they still are at the next look: by
+/// cluster, `kind|id` each.
+pub(super) type Doubts = BTreeMap<String, BTreeSet<String>>;
+
 /// The alerts of one Alertmanager. Times are seconds since 1970 on our clock.
 #[derive(Debug)]
 pub(super) struct Board {
     times: Times,
     alerts: BTreeMap<Key, Active>,
+    doubts: Doubts,
 }
 
 /// How long alerts are shown, in seconds.
@@ -70,7 +75,7 @@ enum State {
 
 impl Board {
     pub(super) fn new(times: Times) -> Self {
-        Self { times, alerts: BTreeMap::new() }
+        Self { times, alerts: BTreeMap::new(), doubts: Doubts::new() }
     }
 
     /// Adds a finding; those that were delivered before a restart, in the order of their numbers.
@@ -95,18 +100,37 @@ impl Board {
         self.alerts.insert(key, active);
     }
 
+    /// From now on these are in doubt, and no others. What is in doubt is sent again no sooner than it must: another sidecar,
+    /// a look ahead of us, may have said that it is over.
+    pub(super) fn doubt(&mut self, doubts: Doubts) {
+        self.doubts = doubts;
+    }
+
     /// The alerts that are to be sent now, at most so many, those that were never accepted first. What is over is forgotten.
     pub(super) fn due(&mut self, now: i64, most: usize) -> Vec<(Key, Alert)> {
         let times = self.times;
         self.alerts.retain(|_, active| !active.is_over(times, now));
-        let mut due: Vec<_> = self.alerts.iter().filter(|(_, active)| active.due_at(times, now) <= now).collect();
+        let mut due: Vec<_> = self.alerts.iter().filter(|(key, active)| self.due_at(key, active, now) <= now).collect();
         due.sort_by_key(|(_, active)| active.waiting.is_empty());
         due.into_iter().take(most).map(|(key, active)| (key.clone(), active.alert(times, now))).collect()
     }
 
     /// When something is to be sent next.
     pub(super) fn next(&self, now: i64) -> Option<i64> {
-        self.alerts.values().map(|active| active.due_at(self.times, now)).min()
+        self.alerts.iter().map(|(key, active)| self.due_at(key, active, now)).min()
+    }
+
+    fn due_at(&self, key: &Key, active: &Active, now: i64) -> i64 {
+        let in_doubt = match key {
+            Key::Condition(cluster, kind, id) => {
+                self.doubts.get(cluster).is_some_and(|doubts| doubts.contains(&format!("{kind}|{id}")))
+            }
+            Key::Occurrence(_) => false,
+        };
+        let waits = in_doubt && matches!(active.state, State::On { .. });
+        // It must not end by itself.
+        let resends = if waits { MISSED - 1 } else { 1 };
+        active.due_at(self.times.resend.saturating_mul(resends), now)
     }
 
     /// Alertmanager has taken what was due at that time. Gives the numbers that it had not before.
@@ -172,12 +196,13 @@ impl Active {
         }
     }
 
-    fn due_at(&self, times: Times, now: i64) -> i64 {
+    /// `pause`: so many seconds after it was last sent.
+    fn due_at(&self, pause: i64, now: i64) -> i64 {
         let (_, held_back) = self.refused;
         // The clock may have been set back.
         let again = self.sent.filter(|sent| self.waiting.is_empty() && *sent <= now);
         let held_back = if held_back.saturating_sub(now) > LONGEST { now } else { held_back };
-        again.map_or(now, |sent| sent.saturating_add(times.resend)).max(held_back)
+        again.map_or(now, |sent| sent.saturating_add(pause)).max(held_back)
     }
 
     fn alert(&self, times: Times, now: i64) -> Alert {

@@ -1,11 +1,12 @@
 //! What is known, and the disk that it is kept on: nothing is told to anybody before it is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::board::Doubts;
 use super::book::{Book, Limits, Told};
 use super::finding::{Finding, Kind};
 use super::journal::{self, Fault, Journal, Record};
@@ -24,6 +25,8 @@ pub struct Ledger {
     book: Mutex<Book>,
     disk: Mutex<Disk>,
     news: watch::Sender<News>,
+    /// In memory only: the first look after a restart tells them anew.
+    doubts: Mutex<Doubts>,
     own: Arc<Own>,
 }
 
@@ -74,7 +77,8 @@ impl Ledger {
         own.events().at_risk(0);
         let disk = Disk { least: journal.length(), journal: Some(journal), at_risk: 0, retry: 0 };
         let (news, _) = watch::channel(News { last: book.last(), losses: 0 });
-        let ledger = Self { folder: folder.to_owned(), book: Mutex::new(book), disk: Mutex::new(disk), news, own };
+        let (book, disk, doubts) = (Mutex::new(book), Mutex::new(disk), Mutex::default());
+        let ledger = Self { folder: folder.to_owned(), book, disk, news, doubts, own };
         Ok((ledger, found.troubles))
     }
 
@@ -113,6 +117,21 @@ impl Ledger {
     /// Whether the beginning of a condition is kept, and not its end.
     pub(super) fn has_open(&self, cluster: &str, kind: Kind, id: &str) -> bool {
         self.book().has_open(cluster, kind, id)
+    }
+
+    /// Of the conditions of a cluster, these may be over: `kind|id` each. The next look decides.
+    pub(super) fn doubt(&self, cluster: &str, conditions: BTreeSet<String>) {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        if conditions.is_empty() {
+            doubts.remove(cluster);
+        } else {
+            doubts.insert(cluster.to_owned(), conditions);
+        }
+    }
+
+    /// All conditions that may be over.
+    pub(super) fn doubts(&self) -> Doubts {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The beginnings of all conditions that are kept, and not their ends.

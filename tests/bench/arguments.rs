@@ -12,10 +12,11 @@ const SIZES: [Size; 5] = [
 ];
 
 const USAGE: &str = "\
-usage: cargo bench --bench scrape -- [SIZE | hosts]... [--quick] [--also 'NAME: [KEY=VALUE]... PATH']...
+usage: cargo bench --bench scrape -- [SIZE | hosts | events]... [--quick] [--also 'NAME: [KEY=VALUE]... PATH']...
 
-  SIZE     NODESxGUESTS, such as 32x10000; all of 1x20 3x100 8x500 16x2000 32x10000, and hosts, when none is given
+  SIZE     NODESxGUESTS, such as 32x10000; all of 1x20 3x100 8x500 16x2000 32x10000, hosts and events, when none is given
   hosts    hosts over SSH, beside ssh with a kept connection; needs ssh and sshd
+  events   the sidecar at the largest size while nobody scrapes: six minutes, two with --quick
   --quick  fewer rounds, and no waiting for the exporter to settle
   --also   measure another build of the exporter, or the same one in another environment, in the same run";
 
@@ -24,6 +25,8 @@ pub(crate) struct Arguments {
     pub(crate) sizes: Vec<Size>,
     /// Whether hosts over SSH are measured.
     pub(crate) hosts: bool,
+    /// Whether the sidecar is measured.
+    pub(crate) events: bool,
     pub(crate) quick: bool,
     pub(crate) variants: Vec<Variant>,
 }
@@ -51,21 +54,23 @@ impl Arguments {
             path: env!("CARGO_BIN_EXE_pve-sentinel").to_owned(),
             environment: Vec::new(),
         };
-        let mut arguments = Self { sizes: Vec::new(), hosts: false, quick: false, variants: vec![own] };
+        let mut arguments = Self { sizes: Vec::new(), hosts: false, events: false, quick: false, variants: vec![own] };
         let mut started_by_cargo_bench = false;
         let mut words = words;
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--bench" => started_by_cargo_bench = true,
                 "hosts" => arguments.hosts = true,
+                "events" => arguments.events = true,
                 "--quick" => arguments.quick = true,
                 "--also" => arguments.variants.push(variant(&words.next().unwrap_or_default())?),
                 size => arguments.sizes.push(Size::read(size)?),
             }
         }
-        if arguments.sizes.is_empty() && !arguments.hosts {
+        if arguments.sizes.is_empty() && !arguments.hosts && !arguments.events {
             arguments.sizes = SIZES.to_vec();
             arguments.hosts = true;
+            arguments.events = true;
         }
         Ok(started_by_cargo_bench.then_some(arguments))
     }

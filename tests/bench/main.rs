@@ -6,7 +6,7 @@
 //! floor       the least that can be done   ┘
 //! client      reads pages to nowhere, in this process
 //! session     starts them and lets them work in turns: A B A B …; measure: one turn; usage: what it cost, from /proc
-//! hosts       the same for hosts over SSH, which have another floor
+//! hosts       the same for hosts over SSH, which have another floor; events  the sidecar while nobody scrapes
 //! table, ratios   medians, and what they must show
 //! ```
 //!
@@ -22,6 +22,7 @@
 
 mod arguments;
 mod client;
+mod events;
 mod floor;
 mod hosts;
 mod measure;
@@ -80,6 +81,10 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     if arguments.hosts {
         let _ = writeln!(std::io::stderr(), "measuring hosts over SSH");
         say(&hosts::measure(arguments)?);
+    }
+    if arguments.events {
+        let _ = writeln!(std::io::stderr(), "measuring the sidecar");
+        say(&events::measure(arguments)?);
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub(crate) struct SimulatorOrder {
     pub(crate) latency_ms: u64,
     pub(crate) token_id: String,
     pub(crate) secret: String,
+    /// 0: its time stands still; else tasks begin and end, and nothing else happens.
+    pub(crate) tasks_per_minute: u64,
 }
 
 /// Its first answer.

@@ -32,11 +32,7 @@ impl Server {
     pub(crate) fn exporter(variant: &Variant, api: &SimulatorReady) -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join(CONFIG);
-        let cluster = format!(
-            "[[clusters]]\nname = \"bench\"\nendpoints = [\"https://{}\"]\ntoken_id = \"{TOKEN_ID}\"\n\
-             token_secret_env = \"{SECRET_VARIABLE}\"\ntls = {{ fingerprints = [\"{}\"] }}\n",
-            api.address, api.fingerprint
-        );
+        let cluster = cluster(api);
         // An older exporter shares nothing and does not know the key.
         write_private(&file, &format!("{cluster}\n[scrape]\nmax_age = \"0s\"\n"))?;
         if !exporter_command(variant, "check", &file).stderr(Stdio::null()).stdout(Stdio::null()).status()?.success() {
@@ -45,7 +41,7 @@ impl Server {
         Self::serve(variant, folder)
     }
 
-    /// The exporter with a configuration that needs no secret.
+    /// The exporter with a configuration, which may hold [`cluster`].
     pub(crate) fn with(variant: &Variant, config: &str) -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
         write_private(&folder.path().join(CONFIG), config)?;
@@ -106,6 +102,15 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         Ok(server)
     }
+}
+
+/// The simulated API in a configuration.
+pub(crate) fn cluster(api: &SimulatorReady) -> String {
+    format!(
+        "[[clusters]]\nname = \"bench\"\nendpoints = [\"https://{}\"]\ntoken_id = \"{TOKEN_ID}\"\n\
+         token_secret_env = \"{SECRET_VARIABLE}\"\ntls = {{ fingerprints = [\"{}\"] }}\n",
+        api.address, api.fingerprint
+    )
 }
 
 impl Drop for Server {

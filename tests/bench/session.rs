@@ -109,6 +109,7 @@ impl Session<'_> {
             latency_ms: u64::try_from(setting.latency.as_millis())?,
             token_id: TOKEN_ID.to_owned(),
             secret: TOKEN_SECRET.to_owned(),
+            tasks_per_minute: 0,
         })?;
         Ok(Session { arguments, setting, api, ready })
     }

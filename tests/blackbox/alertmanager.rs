@@ -28,11 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What a webhook was told, one alert after the other: status and labels.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(String, Value)>>>);
+pub struct Told(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Told {
     /// Listens, and gives the address too.
-    fn start() -> (Self, SocketAddr) {
+    pub fn start() -> (Self, SocketAddr) {
         let told = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,7 +67,7 @@ impl Told {
     }
 
     /// How often each alert was told of in one status: by alertname and id.
-    fn count(&self, status: &str) -> BTreeMap<String, usize> {
+    pub fn count(&self, status: &str) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for (_, alert) in self.0.lock().unwrap().iter().filter(|(other, _)| other == status) {
             *counts.entry(name(&alert["labels"])).or_default() += 1;
@@ -75,7 +75,7 @@ impl Told {
         counts
     }
 
-    fn wait_for(&self, status: &str, names: &[String]) {
+    pub fn wait_for(&self, status: &str, names: &[String]) {
         let started = Instant::now();
         while !names.iter().all(|name| self.count(status).contains_key(name)) {
             assert!(
@@ -93,23 +93,23 @@ fn name(labels: &Value) -> String {
 }
 
 /// A Debian's Alertmanager, killed when dropped.
-struct Alertmanager {
+pub struct Alertmanager {
     child: Child,
     address: SocketAddr,
-    gossip: SocketAddr,
+    pub gossip: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
-fn free() -> SocketAddr {
+pub fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Alertmanager {
-    fn start(hook: SocketAddr, group_by: &str) -> Self {
+    pub fn start(hook: SocketAddr, group_by: &str) -> Self {
         Self::start_at(free(), hook, group_by, None)
     }
 
-    fn start_at(address: SocketAddr, hook: SocketAddr, group_by: &str, peer: Option<SocketAddr>) -> Self {
+    pub fn start_at(address: SocketAddr, hook: SocketAddr, group_by: &str, peer: Option<SocketAddr>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let peer = peer.map(|peer| format!("--cluster.peer={peer}"));
         Self::start_in(folder, (address, hook), group_by, peer)
@@ -146,12 +146,12 @@ impl Alertmanager {
         Self { child, address, gossip, _folder: folder }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Waits until it sees so many members of its cluster, itself among them.
-    fn wait_for_members(&self, members: usize) {
+    pub fn wait_for_members(&self, members: usize) {
         let started = Instant::now();
         loop {
             assert!(started.elapsed() < PATIENCE, "the Alertmanagers never met");
@@ -185,7 +185,7 @@ struct Sender {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real Alertmanager has a real clock")]
-fn now() -> i64 {
+pub fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
@@ -243,7 +243,7 @@ fn names(findings: &[Finding]) -> Vec<String> {
 }
 
 /// Each of these was told of once, and once that it is over.
-fn assert_told_once(told: &Told, names: &[String]) {
+pub fn assert_told_once(told: &Told, names: &[String]) {
     told.wait_for("firing", names);
     told.wait_for("resolved", names);
     let once: BTreeMap<String, usize> = names.iter().map(|name| (name.clone(), 1)).collect();

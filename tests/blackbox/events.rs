@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use pve_sentinel::events::{Ledger, Limits};
@@ -28,6 +28,7 @@ pub struct Fake {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     status: Arc<Mutex<(u16, String)>>,
+    held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +44,8 @@ impl Fake {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let fake = Self { address, seen: Arc::default(), status: Arc::new(Mutex::new((200, STATUS.to_owned()))) };
+        let status = Arc::new(Mutex::new((200, STATUS.to_owned())));
+        let fake = Self { address, seen: Arc::default(), status, held: Arc::default() };
         let own = fake.clone();
         std::thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
@@ -69,8 +71,11 @@ impl Fake {
         };
         let line = head.lines().next().unwrap_or_default().to_owned();
         let (status, text) = self.status.lock().unwrap().clone();
-        let (authorization, accepted) = (header(&head, "authorization"), matches!(status, 200 | SPEECHLESS));
-        self.seen.lock().unwrap().push(Seen { line, authorization, accepted, body });
+        let (held, released) = &*self.held;
+        let held = held.lock().unwrap();
+        let accepted = matches!(status, 200 | SPEECHLESS) && !*held;
+        self.seen.lock().unwrap().push(Seen { line, authorization: header(&head, "authorization"), accepted, body });
+        drop(released.wait_while(held, |held| *held).unwrap());
         if status == SPEECHLESS {
             return None;
         }
@@ -80,6 +85,13 @@ impl Fake {
     /// What it answers from now on.
     pub fn says(&self, status: u16, text: &str) {
         *self.status.lock().unwrap() = (status, text.to_owned());
+    }
+
+    /// It answers nobody until this is taken back; who was not answered at once was not accepted.
+    pub fn hold(&self, is_held: bool) {
+        let (held, released) = &*self.held;
+        *held.lock().unwrap() = is_held;
+        released.notify_all();
     }
 
     /// All alerts that were posted, whatever it answered.

@@ -92,3 +92,38 @@ fn a_host_key_that_changed_is_told_until_it_is_known() {
     lab.wait(&exporter, "host_key_changed", "ended", alert);
     lab.assert_alone(&exporter, "PVEHostKeyChanged");
 }
+
+/// SSH tells who a host is when a connection begins, and not again: a kept one goes on, and the next one is refused.
+#[test]
+fn a_host_that_comes_back_with_another_key_is_told_once() {
+    let (lab, mut machine, stranger) = (Lab::new(), Machine::node(), Machine::node());
+    let exporter = Exporter::serve(&format!("{}{}", lab.config(), machine.host("nas")));
+    let accepted = || exporter.page("/metrics?collect[]=host").contains("\nnode_load1{");
+    lab.fake.wait("the host", |_| accepted());
+    let connections = machine.sim.seen().connections;
+    let port = |machine: &Machine| format!(":{}", machine.sim.address().port());
+    machine.know(&stranger.line().replace(&port(&stranger), &port(&machine)));
+    for _ in 0..3 {
+        assert!(accepted(), "{}", exporter.log());
+    }
+    assert_eq!(
+        (machine.sim.seen().connections, events(&exporter, "?since=0")["events"].clone()),
+        (connections, Vec::<Value>::new().into())
+    );
+    machine.know(&machine.line());
+    machine.reinstall();
+    lab.fake.wait("a refusal", |_| !accepted());
+    let alert = ("PVEHostKeyChanged", "host/nas");
+    let event = lab.wait(&exporter, "host_key_changed", "began", alert);
+    assert!(event["description"].as_str().unwrap().contains("SHA256:"), "{event}");
+    // Refused again and again, it is the same event.
+    for _ in 0..3 {
+        assert!(!accepted());
+    }
+    machine.know(&machine.line());
+    lab.fake.wait("the host", |_| accepted());
+    lab.wait(&exporter, "host_key_changed", "ended", alert);
+    lab.assert_alone(&exporter, "PVEHostKeyChanged");
+    let ends = || lab.fake.accepted().into_iter().map(|alert| alert["endsAt"].to_string()).collect::<Vec<_>>();
+    lab.fake.wait("that it is over", |_| ends().last() < ends().iter().max());
+}

@@ -8,10 +8,13 @@ mod support;
 
 #[cfg(feature = "external-programs")]
 mod alertmanager;
+#[cfg(feature = "external-programs")]
+mod alertmanager_live;
 mod alerts;
 mod api;
 mod backups;
 mod batch;
+mod broken;
 #[cfg(feature = "external-programs")]
 mod browser;
 mod check_live;
@@ -32,6 +35,7 @@ mod events;
 mod events_recorded;
 mod events_refused;
 mod events_tail;
+mod failover;
 mod failures;
 mod guests;
 mod host_pages;
@@ -80,4 +84,5 @@ mod storm;
 mod tickets;
 mod tls;
 mod watch;
+mod windows;
 mod writer;

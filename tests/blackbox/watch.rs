@@ -7,7 +7,7 @@ use pve_sentinel::sim::{Task, World};
 use serde_json::Value;
 
 use super::events::{Fake, events};
-use crate::support::{Exporter, Page, Simulated};
+use crate::support::{Exporter, Page, Series, Simulated};
 
 /// When the simulated cluster begins, in seconds since 1970.
 const BEGUN: i64 = 1_795_208_400;
@@ -68,13 +68,13 @@ impl Lab {
     }
 
     /// What Alertmanager was told, as `alertname id`.
-    fn told(&self) -> BTreeSet<String> {
+    pub fn told(&self) -> BTreeSet<String> {
         let text = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
         let alerts = self.fake.posted();
         alerts.iter().map(|alert| format!("{} {}", text(alert, "alertname"), text(alert, "id"))).collect()
     }
 
-    fn wait_for(&self, exporter: &Exporter, what: &str) {
+    pub fn wait_for(&self, exporter: &Exporter, what: &str) {
         let started = Instant::now();
         while !self.told().contains(what) {
             assert!(started.elapsed() < Duration::from_secs(60), "{what}: {:?}\n{}", self.told(), exporter.log());
@@ -88,7 +88,8 @@ pub fn look(exporter: &Exporter) {
     let asked = || {
         let page = Page::parse(&exporter.page("/metrics?collect[]=process"));
         let requests = page.samples.get("pve_sentinel_api_requests_total");
-        let tasks = requests.into_iter().flatten().filter(|(labels, _)| labels["path"] == "/cluster/tasks");
+        let is_meant = |labels: &Series| labels["path"] == "/cluster/tasks" && labels["outcome"] == "ok";
+        let tasks = requests.into_iter().flatten().filter(|(labels, _)| is_meant(labels));
         tasks.map(|(_, count)| *count).sum::<f64>()
     };
     // The first was under way, the second is whole when the third is asked.

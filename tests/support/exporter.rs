@@ -47,6 +47,17 @@ pub fn binary() -> Command {
     command
 }
 
+/// The same where no file can have more than so many blocks of 512 bytes.
+#[expect(clippy::disallowed_methods, reason = "the tests start the real binary")]
+pub fn within(blocks: u64) -> Command {
+    let mut command = Command::new("/bin/sh");
+    // Who ignores the signal is told of the limit as of a full disk.
+    let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_pve-sentinel")]);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// Sends a signal such as `-HUP` to a process.
 #[expect(clippy::disallowed_methods, reason = "the standard library sends SIGKILL only")]
 pub fn send_signal(name: &str, process: u32) {
@@ -96,10 +107,18 @@ impl Exporter {
 
     /// `serve` with a configuration and further arguments.
     pub fn serve_with(config: &str, arguments: &[&str]) -> Self {
+        Self::serve_as(binary(), config, arguments)
+    }
+
+    /// `serve` with a configuration on a disk that takes no file of more than so many blocks of 512 bytes.
+    pub fn serve_within(blocks: u64, config: &str) -> Self {
+        Self::serve_as(within(blocks), config, &[])
+    }
+
+    fn serve_as(mut command: Command, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.toml");
         write_private(&file, &completed(config));
-        let mut command = binary();
         command
             .arg("serve")
             .arg("--config.file")

@@ -84,6 +84,13 @@ impl Machine {
         });
     }
 
+    /// It is installed anew: the same address, another host key, and no connection outlives it.
+    pub fn reinstall(&mut self) {
+        self.host_key = SshKeyPair::new(SshKeyKind::Ed25519).expect("a key");
+        self.sim.stop();
+        self.start();
+    }
+
     /// Its table `control`, with these commands: for the user `power`, who has a key of its own.
     pub fn control(&self, commands: &str) -> String {
         let folder = self.folder.path().display();

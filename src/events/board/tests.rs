@@ -175,3 +175,22 @@ proptest! {
         prop_assert_eq!(accepted, (1..=added).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_may_be_over_is_sent_again_as_late_as_it_can_be() {
+    let mut board = Board::new(TIMES);
+    board.add(&told(1, lost_node("pve1", Span::Began { since: START }), None), START);
+    let ends = one(&mut board, START).ends_at;
+    board.doubt(Doubts::from([("home".to_owned(), BTreeSet::from(["node_lost|node/pve1".to_owned()]))]));
+    assert!(board.due(START + 60, 100).is_empty() && board.due(START + 179, 100).is_empty());
+    assert_eq!(board.next(START + 60), Some(START + 180));
+    assert!(ends > START + 180);
+    assert_eq!(one(&mut board, START + 180).ends_at, START + 420);
+    // True after all.
+    board.doubt(Doubts::new());
+    assert_eq!(one(&mut board, START + 240).ends_at, START + 480);
+    board.doubt(Doubts::from([("home".to_owned(), BTreeSet::from(["node_lost|node/pve1".to_owned()]))]));
+    board.add(&told(2, lost_node("pve1", Span::Ended { since: START, at: START + 241 }), None), START + 250);
+    assert_eq!(one(&mut board, START + 250).ends_at, START + 241);
+    assert_eq!(one(&mut board, START + 310).ends_at, START + 241);
+}

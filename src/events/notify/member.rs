@@ -94,6 +94,7 @@ impl Member {
     /// Sends all that is due. Fails with the rest of a sentence where the Alertmanager takes nothing now.
     async fn send(&mut self, now: i64) -> Result<(), String> {
         loop {
+            self.board.doubt(self.ledger.doubts());
             let due = self.board.due(now, BATCH);
             if due.is_empty() {
                 return Ok(());

@@ -100,6 +100,14 @@ pub(super) struct State {
     pub(super) ahead: Option<i64>,
 }
 
+impl State {
+    /// What lasts and was not seen any more at the last look: over, unless the next one sees it again. `kind|id` each.
+    pub(super) fn doubts(&self) -> BTreeSet<String> {
+        let over = self.conditions.iter().filter(|(_, condition)| condition.over.is_some());
+        over.map(|(key, _)| key.clone()).collect()
+    }
+}
+
 /// Who and when: what all rules need.
 pub(super) struct Ground<'a> {
     /// The name of the cluster in the configuration.

@@ -69,7 +69,8 @@ pub(super) fn read(texts: &BTreeMap<String, String>) -> (State, Vec<String>) {
 
 /// The texts by name; of those in `before` that are no more, an empty one.
 pub(super) fn texts(state: &State, before: &[String]) -> BTreeMap<String, String> {
-    let State { cursors, guests, asked, asked_nodes, stopping, conditions, storages, due, backups, begun, ahead } = state;
+    let State { cursors, guests, asked, asked_nodes, stopping, conditions, storages, due, backups, begun, ahead } =
+        state;
     let mut texts: BTreeMap<String, String> = before.iter().map(|name| (name.clone(), String::new())).collect();
     for (node, cursor) in cursors {
         texts.insert(format!("{NODE}{node}"), written(cursor));

@@ -127,8 +127,12 @@ impl Watcher {
         self.asked.link(&mut chosen);
         let texts = memory::texts(&state, &self.kept);
         self.kept = texts.keys().cloned().collect();
+        // What ends now stays in doubt until that is kept, and so is told.
+        let doubts = state.doubts();
+        self.ledger.doubt(&self.cluster, self.state.doubts().union(&doubts).cloned().collect());
         // What is remembered is on the disk with what was found, or not at all: a crash before this repeats the look.
         self.ledger.record(&self.cluster, chosen, texts, (self.clock)()).await;
+        self.ledger.doubt(&self.cluster, doubts);
         self.count(&look, &state);
         self.state = state;
     }

@@ -78,7 +78,18 @@ impl Cluster {
         let guests = population::guests(seed, nodes, guests);
         let plot = Plot::new(nodes, &guests);
         let nodes = population::nodes(seed, nodes, &guests).into();
-        Self { seed, nodes, guests, plot, begun: BEGUN, old: false, edits: 0, tasks: Vec::new(), quorate: true, jumps: Vec::new() }
+        Self {
+            seed,
+            nodes,
+            guests,
+            plot,
+            begun: BEGUN,
+            old: false,
+            edits: 0,
+            tasks: Vec::new(),
+            quorate: true,
+            jumps: Vec::new(),
+        }
     }
 
     /// The body of `GET /cluster/resources`: of all types or of one, for one who may see all or next to nothing.

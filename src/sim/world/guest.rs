@@ -141,6 +141,7 @@ impl Cluster {
             (_, after) if after >= plot::FAILBACK_BEGINS => away(running, Some("migrate"), "migrate"),
             (elapsed, _) if elapsed >= plot::RESTARTED_AFTER => away(running, None, "started"),
             (elapsed, _) if elapsed >= plot::RECOVERED_AFTER => away(Life::Stopped, None, "started"),
+            (elapsed, _) if elapsed >= plot::RECOVERING_AFTER => home(before, "recovery"),
             (elapsed, _) if elapsed >= plot::FENCED_AFTER => home(before, "fence"),
             _ => home(before, "started"),
         }

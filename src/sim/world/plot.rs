@@ -27,8 +27,9 @@ pub(super) const ZONE_ERROR: Cycle = Cycle { first: 700, every: 3600, lasts: 900
 
 /// The part of a crash in which the process still exists.
 pub(super) const CRASH_HANGS: i64 = 20;
-/// From the loss of a node on: its guests are fenced, recovered elsewhere, and running there.
+/// From the loss of a node on: its guests are fenced, given another node, there, and running there.
 pub(super) const FENCED_AFTER: i64 = 60;
+pub(super) const RECOVERING_AFTER: i64 = 120;
 pub(super) const RECOVERED_AFTER: i64 = 130;
 pub(super) const RESTARTED_AFTER: i64 = 150;
 /// From the return of a node on: its HA guests are locked for their way home, and are there.

@@ -216,6 +216,7 @@ fn ha_takes_a_guest_off_a_lost_node_and_back() {
         (230, "pve3 running started "),
         (250, "pve3 running started "),
         (310, "pve3 running fence "),
+        (360, "pve3 running recovery "),
         (370, "pve1 stopped started "),
         (390, "pve1 running started "),
         (700, "pve1 running started "),
