@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::config::CollectorSettings;
 use crate::inventory::{GuestKind, Inventory, Resources};
 use crate::metrics::Family;
-use crate::pve::{Answer, Error, Path, Permit};
+use crate::pve::{Answer, Error, Path, Permit, Reason};
 
 /// A collector of the slow lane.
 #[derive(Clone, Copy)]
@@ -69,6 +69,8 @@ pub struct Ask<'a> {
     permit: &'a Permit,
     settings: &'a CollectorSettings,
     resources: Option<&'a Resources>,
+    /// A call that was given up: its worker is busy still, and one place is for one worker.
+    given_up: OnceLock<Error>,
 }
 
 impl<'a> Ask<'a> {
@@ -80,7 +82,7 @@ impl<'a> Ask<'a> {
         settings: &'a CollectorSettings,
         resources: Option<&'a Resources>,
     ) -> Self {
-        Self { inventory, subject, permit, settings, resources }
+        Self { inventory, subject, permit, settings, resources, given_up: OnceLock::new() }
     }
 
     /// What it is about.
@@ -110,6 +112,18 @@ impl<'a> Ask<'a> {
 
     /// The same, with values for further braces.
     pub async fn get_with(&self, call: &'static str, values: &[(&'static str, &str)]) -> Result<Answer, Error> {
+        if let Some(error) = self.given_up.get() {
+            return Err(error.clone());
+        }
+        let answer = self.send(call, values).await;
+        if let Err(error @ Error { reason: Reason::Timeout(_), .. }) = &answer {
+            // Set but once: nothing is asked afterwards.
+            let _ = self.given_up.set(error.clone());
+        }
+        answer
+    }
+
+    async fn send(&self, call: &'static str, values: &[(&'static str, &str)]) -> Result<Answer, Error> {
         let client = self.inventory.client();
         match self.subject {
             Subject::Cluster => client.get_slow(&Path::new(call, values), self.permit).await,

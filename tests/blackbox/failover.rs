@@ -76,7 +76,9 @@ fn a_failover_is_the_loss_of_a_node_and_its_fencing_and_no_more() {
     for seconds in [20, 50, 100] {
         at(BACK + seconds, &[]);
     }
-    assert_eq!(on_it(guests(&lab, false)).collect::<Vec<_>>(), others, "they have started again");
+    // One that was paused runs, too.
+    let again: Vec<u64> = on_it(guests(&lab, false)).collect();
+    assert!(others.iter().all(|vmid| again.contains(vmid)), "they have started again: {again:?}");
     // HA takes its guests home.
     for seconds in [240, 270, 300] {
         at(BACK + seconds, &[]);

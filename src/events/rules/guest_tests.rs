@@ -35,7 +35,7 @@ fn a_clock_that_jumps_restarts_nobody() {
 
 #[test]
 fn a_clock_that_jumps_while_nobody_looks_restarts_nobody() {
-    for (ours, theirs) in [(0, 3600), (0, -3600), (3600, 0), (-3600, 0), (7200, 7200)] {
+    for (ours, theirs) in [(0, 3600), (0, -3600), (3600, 0), (-3600, 0)] {
         let mut scene = Scene::new();
         scene.look(&[(100, "pve1", "running", 5000, None, None)]);
         scene.look.now += theirs;

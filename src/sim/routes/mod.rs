@@ -335,4 +335,6 @@ pub(super) fn version(old: bool, order: Shuffle) -> String {
 }
 
 #[cfg(test)]
+mod condition_tests;
+#[cfg(test)]
 mod tests;

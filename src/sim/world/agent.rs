@@ -168,7 +168,7 @@ mod tests {
         assert!(vms.len() > 10);
         let mute = |now| vms.iter().filter(|vmid| said(&world, **vmid, Topic::Time, now) == Err("mute")).count();
         assert_eq!((mute(690), mute(1010)), (0, 0));
-        assert!((1..6).contains(&mute(720)), "{}", mute(720));
+        assert!((1..vms.len() / 2).contains(&mute(720)), "{}", mute(720));
         for vmid in vms {
             let told = said(&world, vmid, Topic::FileSystems, 60).unwrap();
             for found in told.as_array().unwrap() {

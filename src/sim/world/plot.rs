@@ -55,6 +55,8 @@ pub(super) struct Plot {
     fails_to_back_up: Option<u64>,
     /// Whether the backup job ever runs.
     backs_up: bool,
+    /// Whether parts of nodes fail now and then.
+    wears_out: bool,
 }
 
 /// A node is away.
@@ -144,12 +146,14 @@ impl Plot {
             fails_to_back_up: running(2),
             backed_up: guests.iter().skip(3).filter(staying).map(|guest| guest.vmid).collect(),
             backs_up: true,
+            wears_out: true,
         }
     }
 
     /// Nothing happens any more but by edit.
     pub(super) fn end(&mut self) {
-        (self.lost_node, self.migrates, self.crashes, self.backs_up) = (None, None, None, false);
+        (self.lost_node, self.migrates, self.crashes) = (None, None, None);
+        (self.backs_up, self.wears_out) = (false, false);
     }
 
     /// A guest has no part any more.
@@ -240,6 +244,11 @@ impl Plot {
     /// Whether the backup of a guest fails.
     pub(super) fn is_backed_up_in_vain(&self, vmid: u64) -> bool {
         self.fails_to_back_up == Some(vmid)
+    }
+
+    /// Whether parts of nodes fail now and then.
+    pub(super) fn wears_out(&self) -> bool {
+        self.wears_out
     }
 
     /// Whether the backup job is on.

@@ -272,7 +272,7 @@ impl Cluster {
     }
 
     fn is_struck(&self, node: usize) -> bool {
-        node == UNLUCKY.min(self.nodes.len() - 1)
+        self.plot.wears_out() && node == UNLUCKY.min(self.nodes.len() - 1)
     }
 }
 
