@@ -316,12 +316,15 @@ mod tests {
         assert!(chosen("tag:nob").is_empty());
     }
 
+    /// The end and outcome of the last attempt, whether one runs, whether the guest is left out.
+    type Drawn = (Option<(i64, bool)>, (bool, bool));
+
     proptest! {
         #[test]
         fn whatever_is_known_is_a_page(
             guests in prop::collection::btree_map(0..9_u8, (any::<Option<(i64, bool)>>(), any::<(bool, bool)>()), 0..9)
         ) {
-            let told = |(number, (known, (running, excluded))): (u8, (Option<(i64, bool)>, (bool, bool)))| Told {
+            let told = |(number, (known, (running, excluded))): (u8, Drawn)| Told {
                 id: format!("lxc/{number}"),
                 known: known.map(|(ended, ok)| {
                     let attempt = attempt(ended, ok);

@@ -117,6 +117,11 @@ impl Client {
         self.0.endpoints.place(self.entry())
     }
 
+    /// Whether it is known which node that is.
+    pub fn is_entry_known(&self) -> bool {
+        self.0.endpoints.is_known(self.entry())
+    }
+
     /// The node at one of the addresses of the configuration, if it is known by now.
     pub fn node_at(&self, address: &str) -> Option<String> {
         self.0.endpoints.node_at(address)

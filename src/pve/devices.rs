@@ -141,6 +141,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn disks_are_told_with_their_options() {
         let plain = GuestDisk {
             key: "scsi0",

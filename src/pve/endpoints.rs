@@ -120,6 +120,11 @@ impl Endpoints {
         node.unwrap_or_else(|| self.url(index).to_owned())
     }
 
+    /// Whether it is known which node an address is.
+    pub(super) fn is_known(&self, index: usize) -> bool {
+        self.state().addresses.get(index).is_some_and(|address| address.node.is_some())
+    }
+
     /// Which address this is.
     pub(super) fn index(&self, url: &str) -> Option<usize> {
         self.urls.iter().position(|known| known == url)

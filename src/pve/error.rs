@@ -65,6 +65,12 @@ impl Error {
         }
     }
 
+    /// Whether PVE has not what it would ask, such as Ceph, which is installed where it is wanted only.
+    pub fn is_missing_program(&self) -> bool {
+        let words = ["not installed", "not initialized"];
+        matches!(&self.reason, Reason::Status(500, said) if words.iter().any(|word| said.contains(word)))
+    }
+
     /// Whether nothing was asked: no connection came about, so that another way to the same node may do better.
     pub(super) fn is_of_the_way(&self) -> bool {
         matches!(self.reason, Reason::Unreachable(_) | Reason::Foreign(_) | Reason::Tls(_))

@@ -328,6 +328,10 @@ impl Cluster {
     ) {
         if collectors.iter().any(|collector| matches!(collector.lane, Kind::Slow(_))) {
             let resources = timeout_at(deadline, round.view().resources()).await;
+            // A call about the cluster takes a place of the node that answers, so that node has to be known first.
+            if !self.inventory.client().is_entry_known() {
+                let _ = timeout_at(deadline, round.view().status()).await;
+            }
             self.lane.ask(names, resources.ok().and_then(Result::ok).as_ref(), Reach::All);
         }
     }

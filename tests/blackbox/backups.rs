@@ -60,7 +60,7 @@ fn the_turns_of_each_guest_are_told_in_utc() {
 
 #[test]
 fn logs_are_read_once_and_again_after_a_restart() {
-    let (cluster, exporter) = lab("backup = { ttl = \"5s\" }\n");
+    let (cluster, exporter) = lab("backup = { enabled = true, ttl = \"5s\" }\n");
     let first = exporter.settled_page("/metrics", &["backup"]);
     let read = logs(&cluster);
     assert!(read.len() >= 4 && read.values().all(|times| *times == 1), "{read:?}");
@@ -79,7 +79,7 @@ fn logs_are_read_once_and_again_after_a_restart() {
 
 #[test]
 fn who_is_left_out_on_purpose_is_named_and_nothing_else() {
-    let (cluster, exporter) = lab("backup = { exclude = [\"102\"] }\n");
+    let (cluster, exporter) = lab("backup = { enabled = true, exclude = [\"102\"] }\n");
     let page = Page::parse(&exporter.settled_page("/metrics", &["backup"]));
     let named: Vec<&str> = page
         .samples

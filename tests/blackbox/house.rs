@@ -225,7 +225,6 @@ fn with_section(readme: &str, name: &str, section: &str) -> String {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the one variable that rewrites what is expected")]
 fn the_readme_tells_what_the_collectors_are_and_cost() {
     let path = repository().join("README.md");
     let found = fs::read_to_string(&path).unwrap();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use pve_sentinel::collectors::{ALL, Lane};
 use pve_sentinel::sim::{Fault, NodeState, World};
 
 use crate::support::{Exporter, Page, Series, Simulated, request};
@@ -262,7 +263,7 @@ fn told_by(family: &str, labels: &Series) -> &'static str {
 fn collectors_of(calls: &[&str]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     if calls.contains(&RESOURCES) {
-        names.extend(["guest", "ha", "lock", "node", "pool", "storage"].map(str::to_owned));
+        names.extend(["allocation", "guest", "ha", "lock", "node", "pool", "storage"].map(str::to_owned));
     }
     if calls.contains(&STATUS) || calls.contains(&VERSION) {
         names.push("cluster".to_owned());
@@ -274,7 +275,7 @@ fn collectors_of(calls: &[&str]) -> Vec<String> {
 /// The collectors without success, sorted.
 fn failed(page: &Page) -> Vec<String> {
     let outcomes = page.samples["pve_scrape_collector_success"].iter();
-    assert_eq!(outcomes.len(), 7);
+    assert_eq!(outcomes.len(), ALL.iter().filter(|one| matches!(one.lane, Lane::Fast(_))).count());
     outcomes.filter(|(_, success)| **success == 0.0).map(|(labels, _)| labels["collector"].clone()).collect()
 }
 

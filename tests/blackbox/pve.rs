@@ -249,6 +249,8 @@ fn both_pages_share_their_calls() {
     assert_eq!(told(&exporter.page("/pve")), reference().samples);
     let mut asked = paths(&cluster, 0);
     assert!(asked.len() > 10, "{asked:?}");
+    // The slow lane asks for the name of the cluster where HA or a quorum device needs it.
+    asked.retain(|path| path != "/cluster/status");
     asked.sort();
     assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "something is asked twice: {asked:?}");
 }

@@ -172,10 +172,16 @@ fn expected(recording: &Recording, cast: &Cast) -> Firing {
         (("PVEQuorumLost", "cluster/demo".to_owned()), fires(std::iter::once(WITHOUT_QUORUM), 1)),
         (("PVEClusterUnreachable", String::new()), fires(std::iter::once(UNREACHABLE), 5)),
         (("PVEDiskFailing", "disk/pve2/sdc".to_owned()), fires(std::iter::once(DISK_FAILS), 0)),
-        (("PVECephWarning", "ceph".to_owned()), fires(std::iter::once(DISK_FAILS), 15)),
     ]);
     // A guest whose backup always fails, once that was read; no sidecar tells it here.
     firing.insert(("PVEGuestBackupFailed", "qemu/102".to_owned()), fires(always(SLOW), 15));
+    // Ceph complains of what its nodes go through, and of a flag that is set now and then.
+    for (_, values) in recording
+        .iter()
+        .filter(|(series, _)| series.starts_with("pve_ceph_health_status{") && series.contains("HEALTH_WARN"))
+    {
+        firing.insert(("PVECephWarning", "ceph".to_owned()), fires(spells(values).into_iter(), 15));
+    }
     // When jobs run and fail is the cluster's to say; that this fires is not.
     for (series, values) in recording.iter().filter(|(series, _)| series.starts_with("pve_replication_failed_syncs{")) {
         let id = series.split("id=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();

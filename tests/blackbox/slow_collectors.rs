@@ -122,7 +122,7 @@ fn disks_pools_and_ceph_are_told_where_they_are() {
                 "/nodes/pve-lab/disks/smart?disk=/dev/sda",
                 "/nodes/pve-lab/disks/smart?disk=/dev/sdb",
             ],
-            14,
+            15,
         ),
         (
             "zfs",
@@ -230,7 +230,9 @@ fn the_last_sample_of_a_pvestatd_that_died_is_not_told() {
 fn a_refusal_is_passed_on() {
     for collector in slow_ones() {
         let cluster = Cluster::recorded();
-        cluster.sims[0].set_fault("/", refusal(403, "Permission check failed"));
+        let call = collector.calls[0].replace("{node}", "pve-lab").replace("{type}", "qemu").replace("{vmid}", "100");
+        let refused = call.split(['?', '{']).next().unwrap().trim_end_matches('/');
+        cluster.sims[0].set_fault(refused, refusal(403, "Permission check failed"));
         let error = asked(&cluster, collector).unwrap_err();
         assert_eq!(error.label(), "forbidden", "{}: {error}", collector.name);
     }

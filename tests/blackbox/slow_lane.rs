@@ -165,14 +165,14 @@ fn scrapes_every_two_minutes_see_every_family() {
     on_a_still_clock(Duration::from_secs(30), |still| async move {
         let told = |page: &Page| -> BTreeMap<String, usize> {
             let steady = |name: &str| {
-                !["pve_guest_backup_", "pve_backup_job_", "pve_tasks_"].iter().any(|b| name.starts_with(b))
+                !["pve_guest_backup_", "pve_backup_job_", "pve_tasks_", "pve_ceph_"].iter().any(|b| name.starts_with(b))
             };
             let families = page.samples.iter().filter(|(name, _)| name.starts_with("pve_") && steady(name));
             families.map(|(name, series)| (name.clone(), series.len())).collect()
         };
         let on = |collector: &&&Collector| collector.is_on(&Collectors::default());
         let slow = collectors::ALL.iter().filter(on).filter(|collector| matches!(collector.lane, Lane::Slow(_)));
-        // What there is to tell of backups and tasks comes and goes.
+        // What there is to tell of backups, tasks and Ceph comes and goes.
         let steady = slow.filter(|collector| !matches!(collector.name, "backup" | "backup_jobs" | "tasks"));
         let slow: Vec<(&str, Vec<&str>)> = steady
             .map(|collector| (collector.name, collector.families.iter().map(|desc| desc.name).collect()))

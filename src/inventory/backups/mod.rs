@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(book.since("a"), 0);
         assert_eq!(book.listed("a", &listed, NOW - 9 * DAY), [new.clone(), old.clone()]);
         book.read("a", &new, &log("ERROR: Backup of VM 7 failed - no"));
-        assert_eq!(book.listed("a", &listed, NOW - 9 * DAY), [old.clone()]);
+        assert_eq!(book.listed("a", &listed, NOW - 9 * DAY), std::slice::from_ref(&old));
         book.read("a", &old, &log("INFO: Finished Backup of VM 7 (00:01:00)"));
         assert!(book.listed("a", &listed, NOW - 9 * DAY).is_empty());
         assert_eq!(ends(&book, 7), Some((NOW, false, Some(NOW - DAY))));

@@ -93,6 +93,7 @@ pub(super) async fn collectors(
             Some(error) if error.is_unknown_call() => {
                 lines.skip(collector.name, "this Proxmox VE is older than what it asks for");
             }
+            Some(error) if error.is_missing_program() => lines.skip(collector.name, "it is not installed there"),
             Some(error) => lines.fail(collector.name, error.to_string(), ""),
             None if asked == 0 => lines.skip(collector.name, "there is nothing to ask about"),
             None => match partly {

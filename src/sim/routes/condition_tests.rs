@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::server::Rights;
 use super::super::testing::{recorded, shape};
+use super::super::world::World;
 use super::tests::{Asker, asker, demo, powerless};
 
 #[test]
@@ -109,4 +110,20 @@ fn users_are_told_to_those_who_may_see_them() {
     let expire = builder["tokens"][0]["expire"].as_str().unwrap().parse::<u64>().unwrap();
     assert!(expire > 1_795_208_400 + 29 * 86_400);
     assert!(asker.data("/access/users").as_array().unwrap().iter().all(|user| user.get("tokens").is_none()));
+}
+
+#[test]
+fn the_qdevice_breaks_ties() {
+    let data = |nodes| asker(&World::new(1, nodes, 10)).data("/cluster/config/qdevice");
+    assert_eq!((data(1), data(3)), (json!({}), json!({})));
+    let shape: Vec<String> = shape(&data(2)).into_keys().collect();
+    assert_eq!(shape, ["Algorithm", "Model", "QNetd host", "State", "Tie-breaker"]);
+    assert_eq!(data(4)["State"], "Connected");
+    let quorate = |nodes| {
+        let world = World::new(1, nodes, 10);
+        world.edit(Duration::ZERO, |edit| (1..=nodes / 2).for_each(|node| assert!(edit.lose(node))));
+        let status = asker(&world).data("/cluster/status");
+        status.as_array().unwrap().iter().find(|entry| entry["type"] == "cluster").unwrap()["quorate"].clone()
+    };
+    assert_eq!([2, 3, 4].map(quorate), [json!(1), json!(1), json!(1)]);
 }

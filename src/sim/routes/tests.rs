@@ -370,22 +370,6 @@ fn qemu_grows_old_and_changes_wait() {
 }
 
 #[test]
-fn the_qdevice_breaks_ties() {
-    let data = |nodes| asker(&World::new(1, nodes, 10)).data("/cluster/config/qdevice");
-    assert_eq!((data(1), data(3)), (json!({}), json!({})));
-    let shape: Vec<String> = shape(&data(2)).into_keys().collect();
-    assert_eq!(shape, ["Algorithm", "Model", "QNetd host", "State", "Tie-breaker"]);
-    assert_eq!(data(4)["State"], "Connected");
-    let quorate = |nodes| {
-        let world = World::new(1, nodes, 10);
-        world.edit(Duration::ZERO, |edit| (1..=nodes / 2).for_each(|node| assert!(edit.lose(node))));
-        let status = asker(&world).data("/cluster/status");
-        status.as_array().unwrap().iter().find(|entry| entry["type"] == "cluster").unwrap()["quorate"].clone()
-    };
-    assert_eq!([2, 3, 4].map(quorate), [json!(1), json!(1), json!(1)]);
-}
-
-#[test]
 fn calls_that_can_block_their_worker_are_told_from_the_others() {
     for (path, expected) in [
         ("/cluster/status", Work::Fast),

@@ -23,6 +23,7 @@ pub fn dashboard() -> Dashboard {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn now() -> Row {
     let jobs = |metric: &str| format!("max by (cluster, id) ({metric}{{{CLUSTERS}}})");
     let late = format!(

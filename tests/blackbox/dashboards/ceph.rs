@@ -25,6 +25,7 @@ fn of(metric: &str) -> String {
     format!("max by (cluster) ({metric}{{{WHICH}}})")
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn now() -> Row {
     let sick = format!("count(pve_ceph_health_status{{status!=\"HEALTH_OK\", {WHICH}}}) or vector(0)");
     let clean = format!("max by (cluster) (pve_ceph_pgs_in_state{{state=\"clean\", {WHICH}}})");

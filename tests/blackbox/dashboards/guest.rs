@@ -156,7 +156,7 @@ fn devices() -> Row {
             series("Network cards of a VM", "What it receives (up) and sends (down), by card; with the collector guest_status.", "Bps")
                 .query(&card("pve_guest_nic_receive_bytes_total"), "{{nic}} receives").below(&card("pve_guest_nic_transmit_bytes_total"), "{{nic}} sends"),
             series("Pressure", "Share of the time in which some of it waited for a CPU, a disk or memory; with the collector guest_status, from Proxmox VE 9 on.", "percentunit")
-                .query(&format!("max by (resource) (pve_guest_pressure_ratio{{{GUEST}, kind=\"some\"}})"), "{{resource}}").ratio(),
+                .query(&format!("max by (resource) (pve_guest_pressure_ratio{{{GUEST}, kind=\"some\"}})"), "{{resource}}").ratio().size(24, 6),
         ],
     }
 }

@@ -214,7 +214,7 @@ impl Storm {
             for (kind, id, suffix) in &piece.tells {
                 let node = Some(self.simulated.world.node_name(piece.task.node).to_owned());
                 let task = Some((piece.task.kind.to_owned(), format!("{upid}{suffix}")));
-                self.expected.add(Known { kind: *kind, id: id.clone(), node, task, state: "occurred" });
+                self.expected.add(Known { kind, id: id.clone(), node, task, state: "occurred" });
             }
         }
     }

@@ -54,7 +54,7 @@ impl Guests {
                 && asked.iter().any(|node| entry["node"] == *node)
         };
         let lonely: Vec<u64> = all.iter().filter(is_lonely).map(vmid).collect();
-        let is_other = |entry: &&&Value| !lonely.contains(&vmid(*entry)) && entry["template"] != 1;
+        let is_other = |entry: &&&Value| !lonely.contains(&vmid(entry)) && entry["template"] != 1;
         let others: Vec<&Value> = all.iter().filter(is_other).copied().collect();
         let saved = others.iter().filter(|entry| entry["node"] == "pve3").map(vmid).take(8).collect();
         let text = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
