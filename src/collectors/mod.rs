@@ -295,6 +295,18 @@ mod tests {
         }
     }
 
+    /// A permit is for one node, so what is asked with it is that node's to answer.
+    #[test]
+    fn who_asks_a_node_asks_no_other() {
+        for collector in ALL {
+            let Lane::Slow(slow) = &collector.lane else { continue };
+            let of_a_node = |call: &&&str| call.starts_with("/nodes/{node}/");
+            let strays = collector.calls.iter().filter(|call| (slow.per != Per::Cluster) != of_a_node(call));
+            let strays: Vec<_> = strays.filter(|call| !call.starts_with("/nodes/localhost/")).collect();
+            assert!(strays.is_empty(), "{}: {strays:?}", collector.name);
+        }
+    }
+
     #[test]
     fn families_keep_the_rules_of_naming() {
         let mut seen: BTreeMap<&str, &Desc> = BTreeMap::new();

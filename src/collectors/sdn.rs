@@ -9,16 +9,15 @@ use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, SdnZone};
 
+/// The types of the zones are told by a call about the cluster only, which would take a place of another node.
 const CALL: &str = "/nodes/{node}/sdn/zones";
-/// Tells of what type the zones are; asked only where there are some.
-const TYPES_CALL: &str = "/cluster/sdn/zones";
 
 /// Where there are no zones, one empty answer a node is all that it costs.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "sdn",
     about: "state of the zones of the software-defined network on every node",
     needs: &[Need { privilege: "SDN.Audit", before_9: None, path: "/sdn" }],
-    calls: &[CALL, TYPES_CALL],
+    calls: &[CALL],
     families: &[&STATE, &INFO],
     preset: Some(Preset::Default),
     options: &[],
@@ -39,7 +38,7 @@ static STATE: Desc = Desc {
 };
 static INFO: Desc = Desc {
     name: "pve_sdn_zone_info",
-    help: "Node, name and type of the zone, from /nodes/{node}/sdn/zones and /cluster/sdn/zones.",
+    help: "Node and name of the zone, from /nodes/{node}/sdn/zones.",
     kind: Kind::Gauge,
 };
 
@@ -50,19 +49,12 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let Subject::Node(node) = ask.subject() else { return Ok(Vec::new()) };
         let Some(answer) = if_known(ask.get(CALL).await)? else { return Ok(Vec::new()) };
-        let zones = pve::sdn_zones(&answer)?;
-        if zones.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answer = ask.get(TYPES_CALL).await?;
-        Ok(families(node, &zones, &pve::sdn_zones(&answer)?))
+        Ok(families(node, &pve::sdn_zones(&answer)?))
     })
 }
 
-fn families(node: &str, zones: &[SdnZone<'_>], configured: &[SdnZone<'_>]) -> Vec<Family> {
+fn families(node: &str, zones: &[SdnZone<'_>]) -> Vec<Family> {
     let [mut state, mut info] = [&STATE, &INFO].map(Column::new);
-    let types: BTreeMap<&str, &str> =
-        configured.iter().filter_map(|zone| Some((zone.zone.filled()?, zone.kind.filled()?))).collect();
     let zones: BTreeMap<&str, Option<&str>> =
         zones.iter().filter_map(|zone| Some((zone.zone.filled()?, zone.status.filled()))).collect();
     for (name, status) in zones {
@@ -72,8 +64,7 @@ fn families(node: &str, zones: &[SdnZone<'_>], configured: &[SdnZone<'_>]) -> Ve
             let word = STATES.iter().find(|word| **word == status).copied().unwrap_or("other");
             state.push_info(Labels::new(&[("id", &id), ("state", word)]));
         }
-        let kind = types.get(name).copied().unwrap_or_default();
-        info.push_info(Labels::new(&[("id", &id), ("node", node), ("zone", name), ("type", kind)]));
+        info.push_info(Labels::new(&[("id", &id), ("node", node), ("zone", name)]));
     }
     [state, info].map(Column::into_family).into()
 }
@@ -87,17 +78,16 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn each_zone_is_told_with_its_type() {
+    fn each_zone_is_told() {
         let zones = recorded("hand-made/GET_nodes__pve-lab__sdn__zones.json");
-        let configured = recorded("hand-made/GET_cluster__sdn__zones.json");
         let zones = pve::sdn_zones(&zones).expect("zones");
         assert_eq!(
-            lines(&families("pve-lab", &zones, &pve::sdn_zones(&configured).expect("zones"))),
+            lines(&families("pve-lab", &zones)),
             [
                 "pve_sdn_zone_state{id=\"sdn/pve-lab/dmz\",state=\"error\"} 1",
                 "pve_sdn_zone_state{id=\"sdn/pve-lab/lan\",state=\"available\"} 1",
-                "pve_sdn_zone_info{id=\"sdn/pve-lab/dmz\",node=\"pve-lab\",zone=\"dmz\",type=\"vxlan\"} 1",
-                "pve_sdn_zone_info{id=\"sdn/pve-lab/lan\",node=\"pve-lab\",zone=\"lan\",type=\"simple\"} 1",
+                "pve_sdn_zone_info{id=\"sdn/pve-lab/dmz\",node=\"pve-lab\",zone=\"dmz\"} 1",
+                "pve_sdn_zone_info{id=\"sdn/pve-lab/lan\",node=\"pve-lab\",zone=\"lan\"} 1",
             ]
         );
     }
@@ -106,15 +96,15 @@ mod tests {
     fn words_that_may_come_are_other_and_what_is_not_told_is_absent() {
         let told = |body: &str| {
             let answer = Answer::of(body);
-            lines(&families("a", &pve::sdn_zones(&answer).expect("zones"), &[]))
+            lines(&families("a", &pve::sdn_zones(&answer).expect("zones")))
         };
         let lines = told(r#"{"data":[{"zone":"z","status":"dancing"},{"zone":"y"},{"status":"error"}]}"#);
         assert_eq!(
             lines,
             [
                 "pve_sdn_zone_state{id=\"sdn/a/z\",state=\"other\"} 1",
-                "pve_sdn_zone_info{id=\"sdn/a/y\",node=\"a\",zone=\"y\",type=\"\"} 1",
-                "pve_sdn_zone_info{id=\"sdn/a/z\",node=\"a\",zone=\"z\",type=\"\"} 1",
+                "pve_sdn_zone_info{id=\"sdn/a/y\",node=\"a\",zone=\"y\"} 1",
+                "pve_sdn_zone_info{id=\"sdn/a/z\",node=\"a\",zone=\"z\"} 1",
             ]
         );
         assert_eq!(told(r#"{"data":[]}"#), Vec::<String>::new());
@@ -123,11 +113,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_a_page(zones in any_rows(&["zone", "status"]), types in any_rows(&["zone", "type"])) {
+        fn whatever_comes_is_a_page(zones in any_rows(&["zone", "status"])) {
             let zones = Answer::of(&serde_json::json!({ "data": zones }).to_string());
-            let types = Answer::of(&serde_json::json!({ "data": types }).to_string());
-            if let (Ok(zones), Ok(types)) = (pve::sdn_zones(&zones), pve::sdn_zones(&types)) {
-                check(&COLLECTOR, &families("a", &zones, &types));
+            if let Ok(zones) = pve::sdn_zones(&zones) {
+                check(&COLLECTOR, &families("a", &zones));
             }
         }
     }

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::rows::shaped;
 use super::wire::{List, Text};
 
-/// A zone as PVE sends it; each call tells a part.
+/// A zone as a node tells it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SdnZone<'a> {
@@ -18,9 +18,6 @@ pub struct SdnZone<'a> {
     /// On a node: `available`, `pending` or `error`.
     #[serde(borrow)]
     pub status: Text<'a>,
-    /// In the cluster: `simple`, `vlan`, `qinq`, `vxlan`, `evpn` or `faucet`.
-    #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
 }
 
 /// The zones; mostly there are none. Entries without a name are passed over; if all are so, the answer is malformed.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use pve_sentinel::collectors::{ALL, Lane};
+use pve_sentinel::collectors::{self, Lane};
 use pve_sentinel::sim::{Fault, NodeState, World};
 
 use crate::support::{Exporter, Page, Series, Simulated, request};
@@ -275,7 +275,7 @@ fn collectors_of(calls: &[&str]) -> Vec<String> {
 /// The collectors without success, sorted.
 fn failed(page: &Page) -> Vec<String> {
     let outcomes = page.samples["pve_scrape_collector_success"].iter();
-    assert_eq!(outcomes.len(), ALL.iter().filter(|one| matches!(one.lane, Lane::Fast(_))).count());
+    assert_eq!(outcomes.len(), collectors::ALL.iter().filter(|one| matches!(one.lane, Lane::Fast(_))).count());
     outcomes.filter(|(_, success)| **success == 0.0).map(|(labels, _)| labels["collector"].clone()).collect()
 }
 

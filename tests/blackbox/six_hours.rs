@@ -19,9 +19,6 @@ const NODE_AWAY: (usize, usize, usize) = (240, 1200, 360);
 const FENCED: (usize, usize, usize) = (300, 1200, 60);
 const CRASH: (usize, usize, usize) = (170, 420, 30);
 
-/// A disk fails in the demo, in minutes, as the slow lane tells it.
-const DISK_FAILS: Range<usize> = 120..180;
-
 /// What is done to it besides, in minutes.
 const HALTED: usize = 31;
 const CHANGED: usize = 70;
@@ -171,7 +168,6 @@ fn expected(recording: &Recording, cast: &Cast) -> Firing {
         (("PVEGuestDown", cast.halted.clone()), fires(always(HALTED), 5)),
         (("PVEQuorumLost", "cluster/demo".to_owned()), fires(std::iter::once(WITHOUT_QUORUM), 1)),
         (("PVEClusterUnreachable", String::new()), fires(std::iter::once(UNREACHABLE), 5)),
-        (("PVEDiskFailing", "disk/pve2/sdc".to_owned()), fires(std::iter::once(DISK_FAILS), 0)),
     ]);
     // A guest whose backup always fails, once that was read; no sidecar tells it here.
     firing.insert(("PVEGuestBackupFailed", "qemu/102".to_owned()), fires(always(SLOW), 15));
@@ -225,7 +221,7 @@ fn document(recording: &Recording, firing: &Firing) -> String {
 fn what_fires_is_what_happened() {
     let (recording, cast) = record();
     let firing = expected(&recording, &cast);
-    assert_eq!(firing.len(), 10, "{firing:?}");
+    assert_eq!(firing.len(), 9, "{firing:?}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("six-hours.test.yml");
     std::fs::write(&file, document(&recording, &firing)).unwrap();

@@ -190,16 +190,12 @@ fn a_quorum_device_is_told_with_the_name_of_its_cluster() {
 }
 
 #[test]
-fn zones_are_told_with_their_types() {
+fn zones_are_told() {
     let cluster = Cluster::recorded();
-    for (call, file) in [
-        ("/nodes/pve-lab/sdn/zones", "GET_nodes__pve-lab__sdn__zones.json"),
-        ("/cluster/sdn/zones", "GET_cluster__sdn__zones.json"),
-    ] {
-        cluster.sims[0].set_fault(call, recorded_body("hand-made", file));
-    }
+    let zones = recorded_body("hand-made", "GET_nodes__pve-lab__sdn__zones.json");
+    cluster.sims[0].set_fault("/nodes/pve-lab/sdn/zones", zones);
     let families = asked(&cluster, named("sdn")).unwrap();
-    assert_eq!(targets(&cluster), ["/nodes/pve-lab/sdn/zones", "/cluster/sdn/zones"]);
+    assert_eq!(targets(&cluster), ["/nodes/pve-lab/sdn/zones"]);
     assert_eq!(samples(&families), 4);
 }
 

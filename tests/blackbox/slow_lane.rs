@@ -66,7 +66,8 @@ fn what_hangs_in_the_slow_lane_delays_no_page() {
         walls[walls.len() / 2]
     });
     assert!(delayed < 3 * usual + Duration::from_millis(50), "{delayed:?} where {usual:?} is usual");
-    assert!(load().most == 2 && load().blocking_most <= 1, "{:?}", load());
+    let asked: Vec<String> = sick.cluster.sims[0].requests().into_iter().map(|seen| seen.target).collect();
+    assert!(load().most == 2 && load().blocking_most <= 1, "{:?}\n{asked:#?}", load());
 }
 
 fn is_fast(name: &str) -> bool {
