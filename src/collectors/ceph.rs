@@ -81,9 +81,6 @@ const FAMILIES: &[&Desc] = &[
 /// There is one Ceph in a cluster.
 const ID: &str = "ceph";
 
-/// What a node says that has no Ceph, or none that was set up.
-const NO_CEPH: &[&str] = &["not installed", "not initialized", "not enabled"];
-
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let Some(answer) = asked(ask, CALL).await? else { return Ok(Vec::new()) };
@@ -98,7 +95,7 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
 
 /// An endpoint without Ceph fails and another one is asked: none is left only where none has it.
 async fn asked(ask: &Ask<'_>, call: &'static str) -> Result<Option<Answer>, Error> {
-    if_there(ask.get(call).await, NO_CEPH)
+    if_there(ask.get(call).await)
 }
 
 fn families(status: &CephStatus<'_>, osds: &CephOsds<'_>, pools: &[CephPool<'_>]) -> Vec<Family> {

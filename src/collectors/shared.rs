@@ -91,10 +91,10 @@ pub(super) fn if_known(answer: Result<Answer, Error>) -> Result<Option<Answer>, 
     }
 }
 
-/// The answer, or none where the node says in one of these words that it has nothing of the kind, or is too old to know it.
-pub(super) fn if_there(answer: Result<Answer, Error>, words: &[&str]) -> Result<Option<Answer>, Error> {
+/// The answer, or none where the node says that it has nothing of the kind, or is too old to know it.
+pub(super) fn if_there(answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
     match if_known(answer) {
-        Err(Error { reason: Reason::Status(_, said), .. }) if words.iter().any(|word| said.contains(word)) => Ok(None),
+        Err(error) if error.is_not_set_up() => Ok(None),
         answer => answer,
     }
 }
@@ -129,12 +129,13 @@ mod tests {
     fn absence_is_told_from_failure() {
         let failed = |reason| Err(Error { endpoint: String::new(), path: String::new(), reason });
         let status = |code, words: &str| failed(Reason::Status(code, words.to_owned()));
-        let words = &["not installed"];
-        assert!(if_there(status(500, "zfsutils-linux not installed"), words).is_ok_and(|answer| answer.is_none()));
-        assert!(if_there(status(501, "Method not implemented"), words).is_ok_and(|answer| answer.is_none()));
-        assert!(if_there(status(500, "command failed"), words).is_err());
-        assert!(if_there(failed(Reason::Forbidden("not installed".to_owned())), words).is_err());
-        assert!(if_there(Ok(Answer::of("{}")), words).is_ok_and(|answer| answer.is_some()));
+        for words in ["zfsutils-linux not installed", "pveceph configuration not initialized"] {
+            assert!(if_there(status(500, words)).is_ok_and(|answer| answer.is_none()), "{words}");
+        }
+        assert!(if_there(status(501, "Method not implemented")).is_ok_and(|answer| answer.is_none()));
+        assert!(if_there(status(500, "command failed")).is_err());
+        assert!(if_there(failed(Reason::Forbidden("not installed".to_owned()))).is_err());
+        assert!(if_there(Ok(Answer::of("{}"))).is_ok_and(|answer| answer.is_some()));
         assert!(if_told(status(500, "command failed")).is_ok_and(|answer| answer.is_none()));
         assert!(if_told(failed(Reason::Unreachable("refused".to_owned()))).is_err());
         assert_eq!(node_of(&Subject::Node("a".into())), "a");

@@ -106,12 +106,9 @@ static SCANNING: Desc = Desc {
 /// The words of zpool; another one becomes `other`.
 const STATES: &[&str] = &["online", "degraded", "faulted", "offline", "removed", "unavail", "suspended"];
 
-/// What a node says that has no ZFS.
-const NO_ZFS: &[&str] = &["not installed"];
-
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
-        let Some(answer) = if_there(ask.get(CALL).await, NO_ZFS)? else { return Ok(Vec::new()) };
+        let Some(answer) = if_there(ask.get(CALL).await)? else { return Ok(Vec::new()) };
         let pools = pve::zfs_pools(&answer)?;
         if pools.is_empty() {
             return Ok(Vec::new());

@@ -55,7 +55,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
 fn text(config: &Collectors, options: &Options) -> String {
     let size = Size { nodes: options.nodes, guests: options.guests, interval: options.interval };
     let mut text =
-        format!("{:<17} {:<4} {:<8} {:<16} {:>12}  NEEDS\n", "COLLECTOR", "ON", "PRESET", "ASKED", "CALLS/HOUR");
+        format!("{:<17} {:<4} {:<8} {:<21} {:>10}  NEEDS\n", "COLLECTOR", "ON", "PRESET", "ASKED", "CALLS/HOUR");
     for collector in ALL {
         let on = if collector.is_on(config) { "yes" } else { "no" };
         let preset = collector.preset.map_or("-", config::Preset::as_str);
@@ -66,7 +66,7 @@ fn text(config: &Collectors, options: &Options) -> String {
         };
         let needs = needs(collector);
         // Writing to a String cannot fail.
-        let _ = write!(text, "{:<17} {on:<4} {preset:<8} {:<16} {calls:>12}", collector.name, collector.asked(ttl));
+        let _ = write!(text, "{:<17} {on:<4} {preset:<8} {:<21} {calls:>10}", collector.name, collector.asked(ttl));
         let _ = if needs.is_empty() { writeln!(text) } else { writeln!(text, "  {needs}") };
         let keys = if options.keys { collector.keys() } else { Vec::new() };
         for key in keys {

@@ -62,7 +62,6 @@ pub struct CollectorSettings {
 enum Value {
     Guests(GuestSelection),
     Flag(bool),
-    Duration(Duration),
 }
 
 impl Preset {
@@ -107,11 +106,6 @@ impl CollectorSettings {
     pub fn flag(&self, option: &str) -> bool {
         matches!(self.options.get(option), Some(Value::Flag(true)))
     }
-
-    /// An option that is a duration.
-    pub fn duration(&self, option: &str) -> Option<Duration> {
-        if let Some(Value::Duration(duration)) = self.options.get(option) { Some(*duration) } else { None }
-    }
 }
 
 /// A collector as `[collectors]` may name it; the caller brings them.
@@ -142,7 +136,7 @@ pub enum KeyKind {
     /// True or false.
     Flag,
     /// From 5 s to 7 d.
-    Duration,
+    Ttl,
     /// From 1 to 16.
     InFlight,
 }
@@ -150,7 +144,7 @@ pub enum KeyKind {
 impl CollectorKey {
     /// How long a value is good.
     pub const TTL: Self =
-        Self { name: "ttl", kind: KeyKind::Duration, about: "how old a value may be before it is asked for again" };
+        Self { name: "ttl", kind: KeyKind::Ttl, about: "how old a value may be before it is asked for again" };
     /// Which guests.
     pub const SELECT: Self = Self { name: "select", kind: KeyKind::Guests, about: "only these guests are asked about" };
     /// How many at once.
@@ -245,7 +239,7 @@ fn settings(
         whole &= value.is_some();
         match value {
             Some(Read::InFlight(count)) => settings.max_in_flight = Some(count),
-            Some(Read::Own(Value::Duration(ttl))) if *key == CollectorKey::TTL => settings.ttl = Some(ttl),
+            Some(Read::Ttl(ttl)) => settings.ttl = Some(ttl),
             Some(Read::Own(Value::Guests(guests))) if *key == CollectorKey::SELECT => settings.select = Some(guests),
             Some(Read::Own(value)) => drop(settings.options.insert(key.name, value)),
             None => {}
@@ -258,6 +252,7 @@ fn settings(
 }
 
 enum Read {
+    Ttl(Duration),
     InFlight(usize),
     Own(Value),
 }
@@ -271,7 +266,7 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
             let guests = read.map_err(|wrong| report.fault(&found.place, wrong)).ok()?;
             Some(Read::Own(Value::Guests(guests)))
         }
-        KeyKind::Duration => {
+        KeyKind::Ttl => {
             let found = table.string(key.name, "a duration such as \"5m\"", report)?;
             let fits = |value: &Duration| TTL.contains(value) && value.subsec_nanos() == 0;
             let value = units::duration(found.value).filter(fits);
@@ -281,7 +276,7 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
                 let message = format!("expected a duration in whole seconds from {least} to {most}, found {shown}");
                 report.fault(&found.place, message);
             }
-            Some(Read::Own(Value::Duration(value?)))
+            Some(Read::Ttl(value?))
         }
         KeyKind::InFlight => {
             let found = table.whole(key.name, "a number from 1 to 16", report)?;

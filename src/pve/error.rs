@@ -65,9 +65,10 @@ impl Error {
         }
     }
 
-    /// Whether PVE has not what it would ask, such as Ceph, which is installed where it is wanted only.
-    pub fn is_missing_program(&self) -> bool {
-        let words = ["not installed", "not initialized"];
+    /// Whether PVE has not what it would ask, such as Ceph or the agent of a guest, which are there where they are wanted only.
+    pub fn is_not_set_up(&self) -> bool {
+        let words =
+            ["not installed", "not initialized", "not enabled", "No QEMU guest agent", "guest agent is not running"];
         matches!(&self.reason, Reason::Status(500, said) if words.iter().any(|word| said.contains(word)))
     }
 

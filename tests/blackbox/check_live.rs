@@ -81,7 +81,7 @@ fn an_empty_cluster_has_nothing_to_ask_about() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stdout.contains("1 nodes, 0 guests"), "{finished:?}");
     assert!(finished.stdout.contains("guest_config      there is nothing to ask about"), "{finished:?}");
-    assert!(finished.stdout.contains("ceph              it is not installed there"), "{finished:?}");
+    assert!(finished.stdout.contains("ceph              it is not set up there"), "{finished:?}");
 }
 
 #[test]

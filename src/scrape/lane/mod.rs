@@ -118,18 +118,21 @@ impl Lane {
         let now = Instant::now();
         let mut guard = self.0.lock();
         let State { shelves, queue, driving, resources: latest, .. } = &mut *guard;
+        let mut sees_all = latest.is_some();
         for (index, shelf) in shelves.iter_mut().enumerate().filter(|(_, shelf)| is_in(wanted, shelf)) {
             shelf.want(now);
             if let Some(resources) = resources {
                 shelf.stock(resources, now);
-                if shelf.slow.sees_all {
-                    *latest = Some(Arc::clone(resources));
-                }
             }
-            for (since, key, subject) in shelf.take_due(now, reach) {
+            let due = shelf.take_due(now, reach);
+            sees_all |= shelf.slow.sees_all && !due.is_empty();
+            for (since, key, subject) in due {
                 let Slow { blocks, max_in_flight, .. } = shelf.slow;
                 queue.push(since, Job { shelf: index, key, subject, blocks, max_in_flight });
             }
+        }
+        if let Some(resources) = resources.filter(|_| sees_all) {
+            *latest = Some(Arc::clone(resources));
         }
         let start = !queue.is_empty() && !*driving;
         *driving |= start;
@@ -214,4 +217,42 @@ impl Shared {
 
 fn is_in(wanted: &[&'static str], shelf: &Shelf) -> bool {
     wanted.contains(&shelf.collector.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::collectors::ALL;
+    use crate::config::Env;
+    use crate::inventory::testing;
+    use crate::pve::{Client, Limits, Roots};
+
+    /// Of a cluster that nobody answers for.
+    fn lane() -> Lane {
+        let text = "[[clusters]]\nname = \"home\"\nendpoints = [\"https://127.0.0.1:1\"]\ntoken_id = \"a@pve!b\"\n\
+                    token_secret = \"00000000-0000-0000-0000-000000000000\"\n";
+        let config = config::parse(text, Path::new("x"), &Env::new(&|_| None), &[]).expect("a configuration").config;
+        let own = Arc::new(Own::new("test"));
+        let limits = Limits { max_body: 1 << 20 };
+        let client = Client::new(&config.clusters[0], limits, &Roots::default(), Arc::clone(&own)).expect("a client");
+        Lane::new(Arc::new(Inventory::new(client)), own)
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_kept_only_while_somebody_is_asked_who_needs_it() {
+        let lane = lane();
+        let of_all: Vec<&'static Collector> =
+            ALL.iter().copied().filter(|one| matches!(one.lane, Kind::Slow(slow) if slow.sees_all)).collect();
+        let names: Vec<&'static str> = of_all.iter().map(|collector| collector.name).collect();
+        assert!(names.contains(&"backup"), "{names:?}");
+        lane.take_on(&of_all, &config::Collectors::default());
+        let resources = Arc::new(testing::resources(r#"{"data":[{"type":"node","node":"a","status":"online"}]}"#));
+        let nodes: Vec<&'static str> = names.iter().copied().filter(|name| *name == "backup").collect();
+        lane.ask(&nodes, Some(&resources), Reach::Node("elsewhere"));
+        assert!(lane.0.lock().resources.is_none(), "nothing is due there");
+        lane.ask(&nodes, Some(&resources), Reach::All);
+        assert!(lane.0.lock().resources.is_some(), "the node is asked about its backups");
+    }
 }

@@ -93,7 +93,7 @@ pub(super) async fn collectors(
             Some(error) if error.is_unknown_call() => {
                 lines.skip(collector.name, "this Proxmox VE is older than what it asks for");
             }
-            Some(error) if error.is_missing_program() => lines.skip(collector.name, "it is not installed there"),
+            Some(error) if error.is_not_set_up() => lines.skip(collector.name, "it is not set up there"),
             Some(error) => lines.fail(collector.name, error.to_string(), ""),
             None if asked == 0 => lines.skip(collector.name, "there is nothing to ask about"),
             None => match partly {
@@ -160,11 +160,14 @@ fn late(client: &Client, path: &str) -> Error {
 async fn try_call(client: &Client, call: &'static str, samples: &Samples) -> Option<Result<(), Error>> {
     let place = client.entry_node();
     // What another answer has to name first.
-    if call.contains("{upid}") || call.contains("{storage}") || call.contains("{pool}") || call.contains("{disk}") {
+    let known = ["node", "type", "vmid", "since", "start"];
+    if call.split('{').skip(1).any(|rest| rest.split_once('}').is_none_or(|(name, _)| !known.contains(&name))) {
         return None;
     }
     let (path, node) = if call.contains("{vmid}") {
-        let guest = samples.guest.as_ref()?;
+        // Containers have no agent.
+        let is_of_its_kind = |guest: &&Guest| !call.contains("/qemu/") || guest.kind == "qemu";
+        let guest = samples.guest.as_ref().filter(is_of_its_kind)?;
         let vmid = guest.vmid.to_string();
         let values = [("node", &*guest.node), ("type", &guest.kind), ("vmid", &vmid)];
         (Path::new(call, &values), Some(&guest.node))
