@@ -210,6 +210,17 @@ impl Connection {
         Doubt(self.doubts.clone())
     }
 
+    /// Lets the library say something, and waits until something was sent; on a connection that has ended, for ever.
+    ///
+    /// What waits to be sent the library gathers in two buffers, which stay as large as they have ever been. Messages
+    /// that are given to it one after the other without this end up there together whenever there is much to do.
+    pub(super) async fn say(&self, message: impl Future<Output = Result<(), russh::Error>>) {
+        let sent = self.cord.sent();
+        // What becomes of it, the channel will tell.
+        let _ = message.await;
+        sent.await;
+    }
+
     /// Ends it at once.
     pub(super) fn cut(&self) {
         self.cord.cut();
