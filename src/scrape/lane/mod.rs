@@ -11,6 +11,7 @@
 
 mod driver;
 mod queue;
+mod refresh;
 mod shelf;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
 use crate::pve::Error;
 use queue::{Job, Queue};
+pub(super) use refresh::Refresh;
 use shelf::Shelf;
 pub(super) use shelf::{Reach, Shelved};
 
@@ -71,6 +73,7 @@ pub(super) struct Said {
     pub(super) error: Option<Error>,
     pub(super) duration: Duration,
     pub(super) age: Option<Duration>,
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Lane {
@@ -160,6 +163,7 @@ impl Lane {
                     error: said.error,
                     duration: said.duration,
                     age: said.age,
+                    refresh: said.refresh,
                 })
             })
             .collect()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::demand::{Demand, backoff, jittered, seed};
+use super::refresh::{Refresh, Refreshes};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::config::CollectorSettings;
 use crate::ids::GuestSelection;
@@ -23,6 +24,7 @@ pub(super) struct Shelf {
     demand: Demand,
     /// Whether the subjects are known: before, an empty shelf says nothing.
     known: bool,
+    refreshes: Refreshes,
     units: BTreeMap<Key, Unit>,
 }
 
@@ -40,6 +42,8 @@ struct Unit {
     askable: bool,
     /// Asked or waiting to be.
     pending: bool,
+    /// The full refresh in which it was last answered, well or badly.
+    refreshed: u32,
     due: Instant,
     /// When it was last answered, well or badly.
     tried: Option<Instant>,
@@ -98,12 +102,14 @@ pub(super) struct Said {
     pub(super) duration: Duration,
     /// Of the oldest value that is served; absent where none is.
     pub(super) age: Option<Duration>,
+    /// The last one of all there is.
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Shelf {
     pub(super) fn new(collector: &'static Collector, slow: Slow, settings: Arc<CollectorSettings>) -> Self {
-        let (demand, units) = (Demand::default(), BTreeMap::new());
-        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known: false, units };
+        let (demand, refreshes, units) = (Demand::default(), Refreshes::default(), BTreeMap::new());
+        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known: false, refreshes, units };
         shelf.set(slow, settings);
         shelf
     }
@@ -137,6 +143,8 @@ impl Shelf {
             };
             self.units.insert(key, unit);
         }
+        let gone = before.values().filter(|unit| unit.pending).count();
+        self.ended(gone, now);
     }
 
     /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
@@ -144,28 +152,47 @@ impl Shelf {
     pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
         let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
         let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
-        due.map(|(key, unit)| {
-            unit.pending = true;
-            (unit.tried, key.clone(), unit.subject.clone())
-        })
-        .collect()
+        let due: Vec<_> = due
+            .map(|(key, unit)| {
+                unit.pending = true;
+                (unit.tried, key.clone(), unit.subject.clone())
+            })
+            .collect();
+        self.refreshes.queued(due.len(), now);
+        due
     }
 
     /// Nothing came of it: it may be asked about again.
-    pub(super) fn put_back(&mut self, key: &Key) {
-        if let Some(unit) = self.units.get_mut(key) {
-            unit.pending = false;
+    pub(super) fn put_back(&mut self, key: &Key, now: Instant) {
+        let Some(unit) = self.units.get_mut(key) else { return };
+        let was_pending = std::mem::take(&mut unit.pending);
+        self.ended(usize::from(was_pending), now);
+    }
+
+    /// So many API calls were made.
+    pub(super) fn called(&mut self, calls: u64) {
+        self.refreshes.called(calls);
+    }
+
+    /// So many units wait no longer.
+    fn ended(&mut self, units: usize, now: Instant) {
+        if units > 0 && self.refreshes.ended(units, now) {
+            let mark = self.refreshes.mark();
+            if self.units.values().all(|unit| !unit.askable || unit.refreshed == mark) {
+                self.refreshes.complete();
+            }
         }
     }
 
     /// Keeps an answer, unless what it is about is gone by now.
     pub(super) fn settle(&mut self, key: &Key, asked: Instant, now: Instant, answer: Result<Vec<Family>, Error>) {
-        let ttl = self.slow.ttl;
+        let (ttl, mark) = (self.slow.ttl, self.refreshes.mark());
         let Some(unit) = self.units.get_mut(key) else { return };
-        unit.pending = false;
+        let was_pending = std::mem::take(&mut unit.pending);
         unit.outwaited = false;
         if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
             unit.tried = Some(now);
+            unit.refreshed = mark;
         }
         match answer {
             Ok(families) => {
@@ -183,6 +210,7 @@ impl Shelf {
                 unit.error = Some(error).filter(|error| !matches!(error.reason, Reason::NotFoundHere(_)));
             }
         }
+        self.ended(usize::from(was_pending), now);
     }
 
     /// What is young enough to be told; nothing before the first answer.
@@ -211,6 +239,7 @@ impl Shelf {
             error,
             duration: values().map(|value| value.duration).max().unwrap_or_default(),
             age: values().map(|value| now.duration_since(value.fetched)).max(),
+            refresh: self.refreshes.last(),
         })
     }
 
@@ -297,7 +326,8 @@ impl Key {
 impl Unit {
     fn new(subject: Subject, askable: bool, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        Self { subject, askable, pending: false, due: now, tried, failures: 0, outwaited: false, error, value }
+        let (pending, outwaited) = (false, false);
+        Self { subject, askable, pending, refreshed: 0, due: now, tried, failures: 0, outwaited, error, value }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
@@ -470,7 +500,7 @@ mod tests {
             while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
             }
-            shelf.put_back(&Key::Guest(100, GuestKind::Qemu));
+            shelf.put_back(&Key::Guest(100, GuestKind::Qemu), now);
             waits.push(now.duration_since(failed).as_secs());
         }
         assert!(waits[0] <= 10 && waits[8] <= 600 && waits.is_sorted() && waits[8] > 500, "{waits:?}");
@@ -508,6 +538,37 @@ mod tests {
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+    }
+
+    #[test]
+    fn a_refresh_is_over_when_each_was_answered_once() {
+        let two = r#",{"type":"qemu","vmid":100,"node":"a","status":"running"},{"type":"qemu","vmid":101,"node":"b","status":"running"}"#;
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        let key = |vmid| Key::Guest(vmid, GuestKind::Qemu);
+        let last = |shelf: &Shelf| shelf.refreshes.last().map(|last| (last.duration.as_secs(), last.calls));
+        shelf.stock(&resources(two, true), start);
+        assert_eq!(shelf.take_due(start, Reach::All).len(), 2);
+        shelf.called(3);
+        shelf.settle(&key(100), start, start + 2 * SECOND, value(1.0));
+        assert_eq!(last(&shelf), None, "one is under way");
+        shelf.called(1);
+        shelf.settle(&key(101), start, start + 4 * SECOND, failure(Reason::Status(595, "No route to host".into())));
+        assert_eq!(last(&shelf), Some((4, 4)), "a failure is an answer, too");
+        // The one that failed is asked again before the other is due.
+        let again = start + 20 * SECOND;
+        assert_eq!(shelf.take_due(again, Reach::All).len(), 1);
+        shelf.called(1);
+        shelf.settle(&key(101), again, again + SECOND, value(1.0));
+        assert_eq!(last(&shelf), Some((4, 4)), "the other one was not asked since");
+        // The other one goes while it is asked about; one that was not asked is not done.
+        let late = start + 60 * SECOND;
+        assert_eq!(shelf.take_due(late, Reach::All).len(), 2);
+        shelf.put_back(&key(101), late + SECOND);
+        let one = two.split_once("},").map(|(_, one)| format!(",{one}")).expect("two guests");
+        shelf.stock(&resources(&one, true), late + 3 * SECOND);
+        assert_eq!(last(&shelf), Some((4, 1)), "the time in between, in which nothing waited, does not count");
+        shelf.stock(&resources("", true), late + 3 * SECOND);
+        assert_eq!(last(&shelf), Some((4, 1)), "nothing was asked");
     }
 
     #[test]
