@@ -61,7 +61,8 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
             let (slow, settings, resources) = shared.means(&job);
             let ask = Ask::new(&shared.inventory, &job.subject, &permit, &settings, resources.as_deref());
             let answer = (slow.fetch)(&ask).await;
-            Done { job, asked, calls: ask.calls(), answer }
+            let calls = ask.calls();
+            Done { job, asked, calls, answer }
         });
     }
 }

@@ -12,6 +12,7 @@
 mod driver;
 mod queue;
 mod refresh;
+mod rows;
 mod shelf;
 
 use std::collections::BTreeMap;

@@ -26,13 +26,17 @@ pub(super) type Place = Option<Arc<str>>;
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// Sorted by the time at which they were last asked; those that never were come first.
-    places: BTreeMap<Place, VecDeque<(Option<Instant>, Job)>>,
+    places: BTreeMap<Place, [Line; 2]>,
 }
+
+/// Sorted by the time at which they were last asked; those that never were come first. At each place, those that can block
+/// stand in a line of their own.
+type Line = VecDeque<(Option<Instant>, Job)>;
 
 impl Queue {
     pub(super) fn push(&mut self, since: Option<Instant>, job: Job) {
-        let jobs = self.places.entry(place(&job.subject)).or_default();
+        let [quick, blocking] = self.places.entry(place(&job.subject)).or_default();
+        let jobs = if job.blocks { blocking } else { quick };
         let at = jobs.partition_point(|(other, _)| *other <= since);
         jobs.insert(at, (since, job));
     }
@@ -45,9 +49,9 @@ impl Queue {
         enter: impl Fn(&Place, bool) -> Option<T>,
     ) -> Option<(Job, T)> {
         let mut heads: Vec<(Option<Instant>, Place, usize, bool)> = Vec::new();
-        for (place, jobs) in &self.places {
-            for blocks in [false, true] {
-                if let Some(index) = jobs.iter().position(|(_, job)| job.blocks == blocks && is_its_turn(job)) {
+        for (place, lines) in &self.places {
+            for (jobs, blocks) in lines.iter().zip([false, true]) {
+                if let Some(index) = jobs.iter().position(|(_, job)| is_its_turn(job)) {
                     heads.push((jobs[index].0, place.clone(), index, blocks));
                 }
             }
@@ -55,9 +59,9 @@ impl Queue {
         heads.sort_by_key(|(since, ..)| *since);
         for (_, place, index, blocks) in heads {
             if let Some(entered) = enter(&place, blocks) {
-                let jobs = self.places.get_mut(&place)?;
-                let (_, job) = jobs.remove(index)?;
-                if jobs.is_empty() {
+                let lines = self.places.get_mut(&place)?;
+                let (_, job) = lines[usize::from(blocks)].remove(index)?;
+                if lines.iter().all(VecDeque::is_empty) {
                     self.places.remove(&place);
                 }
                 return Some((job, entered));
@@ -69,18 +73,18 @@ impl Queue {
     /// Takes out what is not wanted any more.
     pub(super) fn drain_unless(&mut self, wanted: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut dropped = Vec::new();
-        for jobs in self.places.values_mut() {
+        for jobs in self.places.values_mut().flatten() {
             let (keep, drop): (VecDeque<_>, VecDeque<_>) =
                 std::mem::take(jobs).into_iter().partition(|(_, job)| wanted(job));
             *jobs = keep;
             dropped.extend(drop.into_iter().map(|(_, job)| job));
         }
-        self.places.retain(|_, jobs| !jobs.is_empty());
+        self.places.retain(|_, lines| !lines.iter().all(VecDeque::is_empty));
         dropped
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.values().map(VecDeque::len).sum()
+        self.places.values().flatten().map(VecDeque::len).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {

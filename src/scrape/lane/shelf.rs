@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::super::demand::{Demand, backoff, jittered, seed};
 use super::refresh::{Refresh, Refreshes};
+use super::rows::{Row, next_of, rows};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::config::CollectorSettings;
 use crate::ids::GuestSelection;
 use crate::inventory::{Guest, GuestKind, Identity, Resources};
-use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
+use crate::metrics::{Desc, Family, Sample, Samples};
 use crate::pve::{Error, Reason};
 
 /// One collector's values.
@@ -58,13 +59,6 @@ struct Value {
     rows: Box<[Row]>,
     fetched: Instant,
     duration: Duration,
-}
-
-/// One sample.
-struct Row {
-    desc: &'static Desc,
-    labels: Labels,
-    value: f64,
 }
 
 /// About what something is asked or told.
@@ -229,9 +223,11 @@ impl Shelf {
             .iter()
             .map(|desc| Family { desc: (*desc).into(), samples: Samples::default() })
             .collect();
+        let mut place = 0;
         for row in self.newest(values()) {
-            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc.into()) {
-                family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
+            if let Some(found) = next_of(self.collector.families, place, row.desc) {
+                place = found;
+                families[found].samples.push(Sample { labels: row.labels.clone(), value: row.value });
             }
         }
         Some(Said {
@@ -385,20 +381,10 @@ fn about(guest: &Guest) -> (Key, Subject, bool) {
     (Key::Guest(vmid, kind), subject, guest.status.is_some())
 }
 
-fn rows(families: Vec<Family>) -> Box<[Row]> {
-    let samples = families.into_iter().flat_map(|family| {
-        // The families of a collector are announced, so they are known.
-        let desc = if let About::Known(desc) = family.desc { Some(desc) } else { None };
-        let row = move |sample: Sample| Some(Row { desc: desc?, labels: sample.labels, value: sample.value });
-        family.samples.into_iter().filter_map(row)
-    });
-    samples.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Kind;
+    use crate::metrics::{Kind, Labels};
 
     static ONBOOT: Desc = Desc { name: "pve_onboot_status", help: "Test.", kind: Kind::Gauge };
 
