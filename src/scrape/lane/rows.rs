@@ -9,6 +9,13 @@ pub(super) struct Row {
     pub(super) value: f64,
 }
 
+impl Row {
+    /// What no other series of a page has: its labels, and which family it belongs to.
+    pub(super) fn name(&self) -> (&str, *const Desc) {
+        (self.labels.as_str(), std::ptr::from_ref(self.desc))
+    }
+}
+
 /// Where a family is among those of a collector. Rows come in about their order, so that it is looked for from the last one
 /// on.
 pub(super) fn next_of(families: &[&'static Desc], last: usize, wanted: &'static Desc) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use tokio::time::Instant;
 
 use super::super::demand::{Demand, backoff, jittered, seed};
@@ -242,16 +243,29 @@ impl Shelf {
     /// The rows of all values. Two nodes may tell of the same thing, such as a replication job that moved with its
     /// guest: then the newer one is right.
     fn newest<'v>(&self, values: impl Iterator<Item = &'v Value>) -> Vec<&'v Row> {
-        let mut values: Vec<&Value> = values.collect();
+        let values: Vec<&Value> = values.collect();
+        let all =
+            || values.iter().zip(0_usize..).flat_map(|(value, index)| value.rows.iter().map(move |row| (index, row)));
         if self.slow.per != Per::Node {
-            return values.into_iter().flat_map(|value| &value.rows).collect();
+            return all().map(|(_, row)| row).collect();
         }
-        values.sort_by_key(|value| std::cmp::Reverse(value.fetched));
-        let mut told = BTreeMap::new();
-        for row in values.into_iter().flat_map(|value| &value.rows) {
-            told.entry((row.labels.as_str(), row.desc.name, row.desc.help)).or_insert(row);
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by_key(|index| std::cmp::Reverse(values[*index].fetched));
+        let mut tellers: HashMap<_, usize> = HashMap::with_capacity(values.iter().map(|value| value.rows.len()).sum());
+        for index in order {
+            for row in &values[index].rows {
+                tellers.entry(row.name()).or_insert(index);
+            }
         }
-        told.into_values().collect()
+        let newest = all().filter(|(index, row)| match tellers.get_mut(&row.name()) {
+            // A second one like it is not told.
+            Some(teller) if teller == index => {
+                *teller = usize::MAX;
+                true
+            }
+            _ => false,
+        });
+        newest.map(|(_, row)| row).collect()
     }
 
     fn patience(&self) -> Duration {
@@ -524,6 +538,12 @@ mod tests {
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+        // The other node is asked again, and has something else to tell, twice.
+        let mut families = value(3.0).expect("a value");
+        let other = Sample { labels: Labels::new(&[("id", "qemu/101")]), value: 4.0 };
+        families[0].samples.extend([other.clone(), other]);
+        shelf.settle(&due[1].1, now, now + 3 * SECOND, Ok(families));
+        assert_eq!(told(&shelf, now + 3 * SECOND), Some((vec![3.0, 4.0], true, Some(1))));
     }
 
     #[test]
