@@ -40,6 +40,8 @@ pub enum Per {
     Guest,
     /// Each guest that runs, on a node that is online.
     Running,
+    /// The VMs among them.
+    RunningVms,
 }
 
 /// One thing to ask about.

@@ -113,6 +113,8 @@ impl CollectorSettings {
 pub struct KnownCollector {
     /// Its name.
     pub name: &'static str,
+    /// The smallest preset that has it, if one has.
+    pub preset: Option<Preset>,
     /// The keys that its table may hold besides `enabled`.
     pub keys: Vec<CollectorKey>,
 }
@@ -195,7 +197,24 @@ pub(super) fn check(raw: &RawCollectors<'_>, known: &[KnownCollector], report: &
         whole &= settings.is_some();
         collectors.settings.insert(collector.name, Arc::new(settings.unwrap_or_default()));
     }
+    if whole {
+        raw.iter().for_each(|(name, entry)| warn_if_idle(name, &entry.place, &collectors, known, report));
+    }
     Checked { collectors: whole.then_some(collectors), host_filters }
+}
+
+/// A table without `enabled` says only how: where the preset does not have the collector, it says so for nothing.
+fn warn_if_idle(name: &str, place: &Place, collectors: &Collectors, known: &[KnownCollector], report: &mut Report<'_>) {
+    let Some(collector) = known.iter().find(|known| known.name == name) else { return };
+    let unsaid = collectors.settings.get(name).is_some_and(|settings| settings.enabled.is_none());
+    if unsaid && !collectors.is_on(name, collector.preset) {
+        let larger = collector.preset.map(|preset| format!(", or choose the preset \"{}\"", preset.as_str()));
+        let larger = larger.unwrap_or_default();
+        report.warn(
+            place,
+            format!("the collector is off, and its settings count for nothing; add enabled = true{larger}"),
+        );
+    }
 }
 
 fn unknown(name: &str, place: &Place, known: &[KnownCollector], report: &mut Report<'_>) {
@@ -262,8 +281,11 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
         KeyKind::Flag => table.boolean(key.name, report).map(|found| Read::Own(Value::Flag(found.value))),
         KeyKind::Guests => {
             let found = table.strings(key.name, r#"["tag:prod", "!150"]"#, report)?;
-            let read = GuestSelection::parse(found.value.iter().map(|selector| selector.value));
-            let guests = read.map_err(|wrong| report.fault(&found.place, wrong)).ok()?;
+            let guests = guests(&found, report)?;
+            if *key == CollectorKey::SELECT && found.value.is_empty() {
+                report.fault(&found.place, "expected at least one selector such as tag:prod, found none");
+                return None;
+            }
             Some(Read::Own(Value::Guests(guests)))
         }
         KeyKind::Ttl => {
@@ -283,9 +305,21 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
             let fits = |count: &u64| IN_FLIGHT.contains(count);
             let count = Some(found.value).filter(fits).and_then(|count| usize::try_from(count).ok());
             if count.is_none() {
-                report.fault(&found.place, "expected a number from 1 to 16, found another number");
+                report.fault(&found.place, format!("expected a number from 1 to 16, found {}", found.value));
             }
             Some(Read::InFlight(count?))
         }
     }
+}
+
+/// Every selector is checked, also after a bad one.
+fn guests(found: &At<Vec<At<&str>>>, report: &mut Report<'_>) -> Option<GuestSelection> {
+    let mut well = true;
+    for selector in &found.value {
+        if let Err(wrong) = GuestSelection::parse([selector.value]) {
+            report.fault(&selector.place, wrong);
+            well = false;
+        }
+    }
+    GuestSelection::parse(found.value.iter().map(|selector| selector.value)).ok().filter(|_| well)
 }

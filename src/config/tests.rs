@@ -13,7 +13,11 @@ pub(super) fn collectors() -> Vec<KnownCollector> {
     const OWN: CollectorKey = CollectorKey { name: "exclude", kind: KeyKind::Guests, about: "not these" };
     const FLAG: CollectorKey = CollectorKey { name: "deep", kind: KeyKind::Flag, about: "more of it" };
     let keys = vec![CollectorKey::TTL, CollectorKey::SELECT, CollectorKey::MAX_IN_FLIGHT, OWN, FLAG];
-    let known = |name| KnownCollector { name, keys: if name == "guest_config" { keys.clone() } else { Vec::new() } };
+    let known = |name| match name {
+        "guest_config" => KnownCollector { name, preset: Some(Preset::Full), keys: keys.clone() },
+        "qdevice" => KnownCollector { name, preset: None, keys: vec![CollectorKey::TTL] },
+        _ => KnownCollector { name, preset: Some(Preset::Default), keys: Vec::new() },
+    };
     NAMES.map(known).to_vec()
 }
 
@@ -138,6 +142,31 @@ fn collectors_have_a_preset_and_tables_of_their_own() {
     assert!(settings.guests("exclude").unwrap().has(7, tags("nobackup"), None) && settings.guests("select").is_none());
     assert_eq!(config.collectors.of("ha").enabled, Some(false));
     assert_eq!(config.collectors.of("guest"), Arc::default());
+}
+
+/// Who sets how a collector asks may believe that it does.
+#[test]
+fn settings_of_a_collector_that_is_off_are_warned_of() {
+    for (table, expected) in [
+        (
+            "guest_config.ttl = \"3h\"",
+            &["collectors.guest_config: the collector is off, and its settings count for nothing; \
+          add enabled = true, or choose the preset \"full\""][..],
+        ),
+        (
+            "qdevice = { ttl = \"3h\" }",
+            &["collectors.qdevice: the collector is off, and its settings count for nothing; \
+          add enabled = true"],
+        ),
+        ("guest_config = { ttl = \"3h\", enabled = false }\nqdevice = false", &[]),
+        ("guest_config = { ttl = \"3h\", enabled = true }", &[]),
+        ("guest_config = { ttl = \"3h\" }\npreset = \"full\"", &[]),
+    ] {
+        let loaded = parsed(&(cluster("token_secret_env = \"PVE_TOKEN\"") + "[collectors]\n" + table)).unwrap();
+        let told: Vec<&str> =
+            loaded.warnings.iter().filter_map(|told| Some(told.splitn(3, ':').nth(2)?.trim())).collect();
+        assert_eq!(told, expected, "{table}");
+    }
 }
 
 #[test]

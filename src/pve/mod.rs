@@ -101,7 +101,7 @@ pub use ceph_pools::{CephPool, ceph_pools};
 pub use certificate::Details;
 pub use certificates::{Certificate, certificates};
 pub use client::{Client, Limits};
-pub use devices::{GuestDisk, Nic};
+pub use devices::{GuestDisk, Nic, is_disk};
 pub use disks::{Disk, Smart, disks, smart};
 pub use error::{Error, Reason};
 pub use gate::{Gate, Permit};

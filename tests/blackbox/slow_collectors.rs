@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pve_sentinel::collectors::{self, Ask, Collector, Lane, Per, Subject};
-use pve_sentinel::config::{self, Env};
+use pve_sentinel::config::{self, Config, Env};
 use pve_sentinel::inventory::{GuestKind, Inventory};
 use pve_sentinel::metrics::{Family, Own};
 use pve_sentinel::pve::{Client, Error, Limits, Reason, Roots};
 use pve_sentinel::sim::{Certificate, Fault, Source};
+
+use tokio::runtime::Runtime;
 
 use crate::support::{Cluster, recorded, recorded_body};
 
@@ -19,26 +21,43 @@ fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error>
 
 /// The same with a table of `[collectors]`.
 fn asked_with(cluster: &Cluster, collector: &Collector, table: &str) -> Result<Vec<Family>, Error> {
-    let Lane::Slow(slow) = &collector.lane else { panic!("{} is fast", collector.name) };
+    asked_in_turn(cluster, &[collector], table).pop().unwrap()
+}
+
+/// One after the other, so that each may have learned from those before.
+fn asked_in_turn(cluster: &Cluster, collectors: &[&Collector], table: &str) -> Vec<Result<Vec<Family>, Error>> {
     let text = format!("{}\n{table}\n", cluster.config("home"));
     let env = Env::new(&|_| None);
     let config = config::parse(&text, Path::new("home.toml"), &env, &collectors::known()).unwrap().config;
     let own = Arc::new(Own::new("test"));
     let limits = Limits { max_body: 1 << 20 };
     let client = Client::new(&config.clusters[0], limits, &Roots::default(), own).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let inventory = Arc::new(Inventory::new(client));
+    let asked = |collector: &&Collector| asked_once(&runtime, &inventory, &config, collector);
+    collectors.iter().map(asked).collect()
+}
+
+fn asked_once(
+    runtime: &Runtime,
+    inventory: &Arc<Inventory>,
+    config: &Config,
+    collector: &Collector,
+) -> Result<Vec<Family>, Error> {
+    let Lane::Slow(slow) = &collector.lane else { panic!("{} is fast", collector.name) };
     let subject = match slow.per {
         Per::Cluster => Subject::Cluster,
         Per::Node => Subject::Node("pve-lab".into()),
-        Per::Guest | Per::Running => Subject::Guest { kind: GuestKind::Qemu, vmid: 100, node: "pve-lab".into() },
+        Per::Guest | Per::Running | Per::RunningVms => {
+            Subject::Guest { kind: GuestKind::Qemu, vmid: 100, node: "pve-lab".into() }
+        }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let inventory = Arc::new(Inventory::new(client));
     let resources = slow.sees_all.then(|| runtime.block_on(inventory.view().resources()).ok()).flatten();
     let client = inventory.client();
     let place = if slow.per == Per::Cluster { client.entry_node() } else { "pve-lab".to_owned() };
     let permit = client.gate().try_enter(&place, slow.blocks).unwrap();
     let settings = config.collectors.of(collector.name);
-    runtime.block_on((slow.fetch)(&Ask::new(&inventory, &subject, &permit, &settings, resources.as_deref())))
+    runtime.block_on((slow.fetch)(&Ask::new(inventory, &subject, &permit, &settings, resources.as_deref())))
 }
 
 fn slow_ones() -> impl Iterator<Item = &'static Collector> {
@@ -271,6 +290,40 @@ fn an_agent_is_asked_for_all_it_can_tell_and_no_more_once_it_is_silent() {
         cluster.sims[0].set_fault(AGENT, refusal(500, words));
         assert_eq!(lines(&asked(&cluster, named("guest_agent")).unwrap()), expected);
         assert_eq!(targets(&cluster), [format!("{AGENT}/get-time")], "{words}");
+    }
+}
+
+#[test]
+fn a_vm_that_is_known_to_have_no_agent_is_not_asked_for_one() {
+    const CONFIG: &str = "/nodes/pve-lab/qemu/100/config";
+    for (body, expected) in
+        [(r#"{"data":{"digest":"9f","agent":"1"}}"#, 3), (r#"{"data":{"digest":"9f","agent":"enabled=0"}}"#, 0)]
+    {
+        let cluster = Cluster::recorded();
+        cluster.sims[0].set_fault(CONFIG, Fault::Body(body.into()));
+        for call in ["get-fsinfo", "get-time", "get-osinfo"] {
+            let path = format!("/nodes/pve-lab/qemu/100/agent/{call}");
+            cluster.sims[0].set_fault(&path, Fault::Body(r#"{"data":{"result":[]}}"#.into()));
+        }
+        let told = asked_in_turn(&cluster, &[named("guest_config"), named("guest_agent")], "");
+        assert!(told.iter().all(Result::is_ok), "{told:?}");
+        assert_eq!(targets(&cluster).len(), 1 + expected, "{body}");
+    }
+}
+
+/// A guest's own doing is no fault of the collector, which tells of thousands of others.
+#[test]
+fn an_agent_that_talks_nonsense_is_up_and_no_failure() {
+    for nonsense in ["5", r#"[1,[],"x"]"#, r#"{"id":5}"#, r#""full""#, "null"] {
+        let cluster = Cluster::recorded();
+        for call in ["get-fsinfo", "get-time", "get-osinfo"] {
+            let body = format!(r#"{{"data":{{"result":{nonsense}}}}}"#);
+            cluster.sims[0].set_fault(&format!("/nodes/pve-lab/qemu/100/agent/{call}"), Fault::Body(body.into()));
+        }
+        let told = asked(&cluster, named("guest_agent")).unwrap_or_else(|error| panic!("{nonsense}: {error}"));
+        let told = lines(&told);
+        assert!(told[0] == "pve_guest_agent_up{id=\"qemu/100\"} 1", "{nonsense}: {told:?}");
+        assert!(told.iter().skip(1).all(|line| line.starts_with("pve_guest_clock_offset_seconds")), "{told:?}");
     }
 }
 

@@ -72,9 +72,8 @@ impl Shared {
         let client = self.inventory.client();
         let mut guard = self.lock();
         let State { queue, under_way, in_flight, .. } = &mut *guard;
-        let of_its_kind = |job: &Job| in_flight.get(&job.shelf).copied().unwrap_or_default();
-        let is_its_turn = |job: &Job| job.max_in_flight.is_none_or(|most| of_its_kind(job) < most);
-        let next = queue.pop(is_its_turn, |place, blocks| match place {
+        let of_shelf = |shelf: usize| in_flight.get(&shelf).copied().unwrap_or_default();
+        let next = queue.pop(of_shelf, |place, blocks| match place {
             Some(node) => client.gate().try_enter(node, blocks),
             None => client.gate().try_enter(&client.entry_node(), blocks),
         });
@@ -111,8 +110,8 @@ impl Shared {
         if shelves.iter().all(|shelf| shelf.is_wanted(now)) {
             return;
         }
-        for job in queue.drain_unless(|job| shelves[job.shelf].is_wanted(now)) {
-            shelves[job.shelf].put_back(&job.key, now);
+        for job in queue.drain_unless(|shelf| shelves[shelf].is_wanted(now)) {
+            shelves[job.shelf].put_back(&job.subject, now);
         }
         self.settled.notify_waiters();
     }
@@ -129,7 +128,7 @@ impl Shared {
             }
         }
         shelf.called(calls);
-        shelf.settle(&job.key, asked, Instant::now(), answer);
+        shelf.settle(&job.subject, asked, Instant::now(), answer);
         state.under_way = state.under_way.saturating_sub(1);
         if let Some(count) = state.in_flight.get_mut(&job.shelf) {
             *count = count.saturating_sub(1);

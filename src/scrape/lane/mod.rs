@@ -12,8 +12,8 @@
 mod driver;
 mod queue;
 mod refresh;
-mod rows;
 mod shelf;
+mod subjects;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Outcome;
 use crate::collectors::reference::Reference;
-use crate::collectors::{Collector, Lane as Kind, Slow};
+use crate::collectors::{Collector, Lane as Kind};
 use crate::config;
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
@@ -130,9 +130,8 @@ impl Lane {
             }
             let due = shelf.take_due(now, reach);
             sees_all |= shelf.slow.sees_all && !due.is_empty();
-            for (since, key, subject) in due {
-                let Slow { blocks, max_in_flight, .. } = shelf.slow;
-                queue.push(since, Job { shelf: index, key, subject, blocks, max_in_flight });
+            for (since, subject) in due {
+                queue.push(since, Job { shelf: index, subject }, &shelf.slow);
             }
         }
         if let Some(resources) = resources.filter(|_| sees_all) {

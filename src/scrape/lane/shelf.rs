@@ -1,20 +1,17 @@
 //! What is kept of one slow-lane collector: a value per subject, when it is due again, how long it is good.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt};
 use tokio::time::Instant;
 
-use super::super::demand::{Demand, backoff, jittered, seed};
+use super::super::demand::{Demand, backoff, jittered};
 use super::refresh::{Refresh, Refreshes};
-use super::rows::{Row, next_of, rows};
+use super::subjects::{Found, found, order, order_of, spread};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::config::CollectorSettings;
-use crate::ids::GuestSelection;
-use crate::inventory::{Guest, GuestKind, Identity, Resources};
-use crate::metrics::{Desc, Family, Sample, Samples};
+use crate::inventory::Resources;
+use crate::metrics::{About, Bundle, Bundles, Desc, Family};
 use crate::pve::{Error, Reason};
 
 /// One collector's values.
@@ -27,15 +24,10 @@ pub(super) struct Shelf {
     /// Whether the subjects are known: before, an empty shelf says nothing.
     known: bool,
     refreshes: Refreshes,
-    units: BTreeMap<Key, Unit>,
-}
-
-/// What a value is about; a guest keeps its value when it moves.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
-    Cluster,
-    Node(Arc<str>),
-    Guest(u64, GuestKind),
+    /// In the order of [`order`], each subject once.
+    units: Vec<Unit>,
+    /// What the values are made of: the families of the collector, then those that only the drop-in page tells.
+    descs: Vec<&'static Desc>,
 }
 
 struct Unit {
@@ -52,12 +44,13 @@ struct Unit {
     failures: u32,
     /// A scrape waited for the first answer, and in vain.
     outwaited: bool,
-    error: Option<Error>,
+    error: Option<Box<Error>>,
     value: Option<Value>,
 }
 
 struct Value {
-    rows: Box<[Row]>,
+    /// Pages share it.
+    told: Arc<Bundle>,
     fetched: Instant,
     duration: Duration,
 }
@@ -103,8 +96,9 @@ pub(super) struct Said {
 
 impl Shelf {
     pub(super) fn new(collector: &'static Collector, slow: Slow, settings: Arc<CollectorSettings>) -> Self {
-        let (demand, refreshes, units) = (Demand::default(), Refreshes::default(), BTreeMap::new());
-        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known: false, refreshes, units };
+        let (demand, units, descs) = (Demand::default(), Vec::new(), collector.families.to_vec());
+        let (known, refreshes) = (false, Refreshes::default());
+        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known, refreshes, units, descs };
         shelf.set(slow, settings);
         shelf
     }
@@ -127,30 +121,46 @@ impl Shelf {
         self.demand.is_there(now)
     }
 
-    /// Takes over what there is to ask about; values of what is gone go with it.
+    /// Takes over what there is to ask about; values of what is gone go with it. Each scrape does so: where nobody came or
+    /// went, thousands of units stay where they are.
     pub(super) fn stock(&mut self, resources: &Resources, now: Instant) {
-        self.known = true;
-        let mut before = std::mem::take(&mut self.units);
-        for (key, subject, askable) in subjects(self.slow.per, resources, self.settings.select.as_ref()) {
-            let unit = match before.remove(&key) {
-                Some(unit) => Unit { subject, askable, ..unit },
-                None => Unit::new(subject, askable, now),
-            };
-            self.units.insert(key, unit);
+        // Nothing is gone because a list tells of nothing.
+        if self.known && !resources.tells_of_guests() {
+            return;
         }
-        let gone = before.values().filter(|unit| unit.pending).count();
+        self.known = true;
+        let settings = Arc::clone(&self.settings);
+        let mut all = found(self.slow.per, resources, settings.select.as_ref()).peekable();
+        let mut stay = 0;
+        for unit in &mut self.units {
+            let Some(found) = all.next_if(|found| order(&unit.subject, found).is_eq()) else { break };
+            unit.meet(found);
+            stay += 1;
+        }
+        let mut before = self.units.split_off(stay).into_iter().peekable();
+        let mut gone = 0;
+        for found in all {
+            while let Some(unit) = before.next_if(|unit| order(&unit.subject, &found).is_lt()) {
+                gone += usize::from(unit.pending);
+            }
+            let unit = before.next_if(|unit| order(&unit.subject, &found).is_eq());
+            let mut unit = unit.unwrap_or_else(|| Unit::new(found.subject(), now));
+            unit.meet(found);
+            self.units.push(unit);
+        }
+        gone += before.filter(|unit| unit.pending).count();
         self.ended(gone, now);
     }
 
     /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
     /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
-    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
-        let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
-        let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
+    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Subject)> {
+        let within = self.units.iter_mut().filter(|unit| unit.is_within(reach));
+        let due = within.filter(|unit| unit.askable && !unit.pending && unit.due <= now);
         let due: Vec<_> = due
-            .map(|(key, unit)| {
+            .map(|unit| {
                 unit.pending = true;
-                (unit.tried, key.clone(), unit.subject.clone())
+                (unit.tried, unit.subject.clone())
             })
             .collect();
         self.refreshes.queued(due.len(), now);
@@ -158,8 +168,8 @@ impl Shelf {
     }
 
     /// Nothing came of it: it may be asked about again.
-    pub(super) fn put_back(&mut self, key: &Key, now: Instant) {
-        let Some(unit) = self.units.get_mut(key) else { return };
+    pub(super) fn put_back(&mut self, subject: &Subject, now: Instant) {
+        let Some(unit) = self.unit(subject) else { return };
         let was_pending = std::mem::take(&mut unit.pending);
         self.ended(usize::from(was_pending), now);
     }
@@ -173,16 +183,23 @@ impl Shelf {
     fn ended(&mut self, units: usize, now: Instant) {
         if units > 0 && self.refreshes.ended(units, now) {
             let mark = self.refreshes.mark();
-            if self.units.values().all(|unit| !unit.askable || unit.refreshed == mark) {
+            if self.units.iter().all(|unit| !unit.askable || unit.refreshed == mark) {
                 self.refreshes.complete();
             }
         }
     }
 
     /// Keeps an answer, unless what it is about is gone by now.
-    pub(super) fn settle(&mut self, key: &Key, asked: Instant, now: Instant, answer: Result<Vec<Family>, Error>) {
+    pub(super) fn settle(
+        &mut self,
+        subject: &Subject,
+        asked: Instant,
+        now: Instant,
+        answer: Result<Vec<Family>, Error>,
+    ) {
         let (ttl, mark) = (self.slow.ttl, self.refreshes.mark());
-        let Some(unit) = self.units.get_mut(key) else { return };
+        let told = answer.as_ref().ok().map(|families| self.bundled(families));
+        let Some(unit) = self.unit(subject) else { return };
         let was_pending = std::mem::take(&mut unit.pending);
         unit.outwaited = false;
         if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
@@ -190,19 +207,24 @@ impl Shelf {
             unit.refreshed = mark;
         }
         match answer {
-            Ok(families) => {
-                unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
+            Ok(_) => {
                 unit.failures = 0;
                 unit.error = None;
-                unit.due = now + jittered(ttl, key.seed());
+                unit.due = now + jittered(ttl, spread(subject));
+                let value = |told| Value { told, fetched: now, duration: now.duration_since(asked) };
+                unit.value = told.clone().map(value);
+                if let Some(told) = told {
+                    self.tell_once(subject, &told);
+                }
             }
             // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
             Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
-                unit.due = now + jittered(backoff(unit.failures), key.seed());
+                unit.due = now + jittered(backoff(unit.failures), spread(subject));
                 unit.failures = unit.failures.saturating_add(1);
                 // A guest that moved since the list was made is no fault; the next list says where it is.
-                unit.error = Some(error).filter(|error| !matches!(error.reason, Reason::NotFoundHere(_)));
+                let is_fault = !matches!(error.reason, Reason::NotFoundHere(_));
+                unit.error = is_fault.then(|| Box::new(error));
             }
         }
         self.ended(usize::from(was_pending), now);
@@ -211,61 +233,53 @@ impl Shelf {
     /// What is young enough to be told; nothing before the first answer.
     pub(super) fn say(&self, now: Instant) -> Option<Said> {
         let patience = self.patience();
-        let fresh = |value: &&Value| value.is_fresh(now, patience);
-        let values = || self.units.values().filter_map(|unit| unit.value.as_ref()).filter(fresh);
-        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
-        let error = failed.next().cloned();
-        if error.is_none() && values().next().is_none() && !(self.known && self.units.is_empty()) {
-            return None;
+        let mut bundles = Bundles::new(self.collector.families, self.units.len());
+        let (mut duration, mut age) = (Duration::ZERO, None);
+        for value in self.units.iter().filter_map(|unit| unit.fresh(now, patience)) {
+            bundles.push(&value.told);
+            duration = duration.max(value.duration);
+            age = age.max(Some(now.duration_since(value.fetched)));
         }
-        let mut families: Vec<Family> = self
-            .collector
-            .families
-            .iter()
-            .map(|desc| Family { desc: (*desc).into(), samples: Samples::default() })
-            .collect();
-        let mut place = 0;
-        for row in self.newest(values()) {
-            if let Some(found) = next_of(self.collector.families, place, row.desc) {
-                place = found;
-                families[found].samples.push(Sample { labels: row.labels.clone(), value: row.value });
-            }
-        }
-        Some(Said {
-            families,
-            error,
-            duration: values().map(|value| value.duration).max().unwrap_or_default(),
-            age: values().map(|value| now.duration_since(value.fetched)).max(),
-            refresh: self.refreshes.last(),
-        })
+        let error = self.failed().next().cloned();
+        let is_told = error.is_some() || age.is_some() || (self.known && self.units.is_empty());
+        let refresh = self.refreshes.last();
+        is_told.then(|| Said { families: bundles.into_families(), error, duration, age, refresh })
     }
 
-    /// The rows of all values. Two nodes may tell of the same thing, such as a replication job that moved with its
-    /// guest: then the newer one is right.
-    fn newest<'v>(&self, values: impl Iterator<Item = &'v Value>) -> Vec<&'v Row> {
-        let values: Vec<&Value> = values.collect();
-        let all =
-            || values.iter().zip(0_usize..).flat_map(|(value, index)| value.rows.iter().map(move |row| (index, row)));
+    fn bundled(&mut self, families: &[Family]) -> Arc<Bundle> {
+        for family in families {
+            // The families of a collector are announced, so they are known.
+            if let About::Known(desc) = family.desc
+                && !self.descs.contains(&desc)
+            {
+                self.descs.push(desc);
+            }
+        }
+        Arc::new(Bundle::new(&self.descs, families))
+    }
+
+    /// Two nodes may tell of the same thing, such as a replication job that moved with its guest: then the one that was
+    /// heard last is right.
+    fn tell_once(&mut self, heard: &Subject, told: &Bundle) {
         if self.slow.per != Per::Node {
-            return all().map(|(_, row)| row).collect();
+            return;
         }
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by_key(|index| std::cmp::Reverse(values[*index].fetched));
-        let mut tellers: HashMap<_, usize> = HashMap::with_capacity(values.iter().map(|value| value.rows.len()).sum());
-        for index in order {
-            for row in &values[index].rows {
-                tellers.entry(row.name()).or_insert(index);
+        let names = told.names();
+        for value in self.units.iter_mut().filter(|unit| unit.subject != *heard).filter_map(|unit| unit.value.as_mut())
+        {
+            if let Some(left) = value.told.without(&names) {
+                value.told = Arc::new(left);
             }
         }
-        let newest = all().filter(|(index, row)| match tellers.get_mut(&row.name()) {
-            // A second one like it is not told.
-            Some(teller) if teller == index => {
-                *teller = usize::MAX;
-                true
-            }
-            _ => false,
-        });
-        newest.map(|(_, row)| row).collect()
+    }
+
+    fn unit(&mut self, subject: &Subject) -> Option<&mut Unit> {
+        let place = self.units.binary_search_by(|unit| order_of(&unit.subject, subject)).ok()?;
+        self.units.get_mut(place)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Error> {
+        self.units.iter().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_deref())
     }
 
     fn patience(&self) -> Duration {
@@ -283,7 +297,7 @@ impl Shelf {
 
     /// Nobody waits any longer for what is asked for now.
     pub(super) fn give_up(&mut self, reach: Reach<'_>) {
-        self.units.values_mut().filter(|unit| unit.is_within(reach)).for_each(|unit| unit.outwaited = unit.pending);
+        self.units.iter_mut().filter(|unit| unit.is_within(reach)).for_each(|unit| unit.outwaited = unit.pending);
     }
 
     /// What is young enough to be told in these families; nothing before the subjects are known.
@@ -300,44 +314,47 @@ impl Shelf {
         let patience = self.patience();
         let mut kept = Shelved::default();
         for unit in self.within(reach) {
-            kept.error = kept.error.or_else(|| unit.error.clone().filter(|_| unit.askable));
+            kept.error = kept.error.or_else(|| unit.error.as_deref().filter(|_| unit.askable).cloned());
             kept.unanswered |= unit.is_awaited(now, patience);
-            let Some(value) = unit.value.as_ref().filter(|value| value.is_fresh(now, patience)) else { continue };
+            let Some(value) = unit.fresh(now, patience) else { continue };
             kept.answered |= value.fetched >= since;
             kept.duration = kept.duration.max(value.duration);
             kept.age = kept.age.max(Some(now.duration_since(value.fetched)));
-            kept.told.push((unit.subject.clone(), value.families(families)));
+            kept.told.push((unit.subject.clone(), value.told.families(&self.descs, families)));
         }
         Some(kept)
     }
 
     /// The first failure of those that did not succeed since, wherever; nothing before the first answer.
     pub(super) fn outcome(&self) -> Option<Option<Error>> {
-        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
-        let error = failed.next().cloned();
-        (error.is_some() || self.units.values().any(|unit| unit.value.is_some())).then_some(error)
+        let error = self.failed().next().cloned();
+        (error.is_some() || self.units.iter().any(|unit| unit.value.is_some())).then_some(error)
     }
 
     fn within(&self, reach: Reach<'_>) -> impl Iterator<Item = &Unit> {
-        self.units.values().filter(move |unit| unit.is_within(reach))
-    }
-}
-
-impl Key {
-    fn seed(&self) -> u64 {
-        match self {
-            Self::Cluster => 0,
-            Self::Node(name) => seed(name),
-            Self::Guest(vmid, _) => *vmid,
-        }
+        self.units.iter().filter(move |unit| unit.is_within(reach))
     }
 }
 
 impl Unit {
-    fn new(subject: Subject, askable: bool, now: Instant) -> Self {
+    fn new(subject: Subject, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        let (pending, outwaited) = (false, false);
+        let (askable, pending, outwaited) = (false, false, false);
         Self { subject, askable, pending, refreshed: 0, due: now, tried, failures: 0, outwaited, error, value }
+    }
+
+    /// It is there still, perhaps elsewhere.
+    fn meet(&mut self, found: Found<'_>) {
+        self.askable = match found {
+            Found::Cluster => true,
+            Found::Node(_, online) => online,
+            Found::Guest(guest) => guest.status.is_some(),
+        };
+        if let (Subject::Guest { node, .. }, Found::Guest(guest)) = (&mut self.subject, found)
+            && *node != guest.node
+        {
+            *node = Arc::clone(&guest.node);
+        }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
@@ -348,57 +365,19 @@ impl Unit {
     }
 
     fn is_awaited(&self, now: Instant, patience: Duration) -> bool {
-        let told = self.value.as_ref().is_some_and(|value| value.is_fresh(now, patience));
-        self.askable && self.pending && self.error.is_none() && !told
-    }
-}
-
-impl Value {
-    fn is_fresh(&self, now: Instant, patience: Duration) -> bool {
-        now.duration_since(self.fetched) <= patience
+        self.askable && self.pending && self.error.is_none() && self.fresh(now, patience).is_none()
     }
 
-    fn families(&self, descs: &[&'static Desc]) -> Vec<Family> {
-        let family = |desc: &&'static Desc| {
-            let rows = self.rows.iter().filter(|row| row.desc == *desc);
-            let samples = rows.map(|row| Sample { labels: row.labels.clone(), value: row.value }).collect();
-            Family { desc: (*desc).into(), samples }
-        };
-        descs.iter().map(family).filter(|family| !family.samples.is_empty()).collect()
+    fn fresh(&self, now: Instant, patience: Duration) -> Option<&Value> {
+        self.value.as_ref().filter(|value| now.duration_since(value.fetched) <= patience)
     }
-}
-
-fn subjects(per: Per, resources: &Resources, select: Option<&GuestSelection>) -> Vec<(Key, Subject, bool)> {
-    match per {
-        Per::Cluster => vec![(Key::Cluster, Subject::Cluster, true)],
-        Per::Node => {
-            let named = resources.nodes.iter().map(|node| (Arc::<str>::from(node.name.as_str()), node.online));
-            named.map(|(name, online)| (Key::Node(Arc::clone(&name)), Subject::Node(name), online)).collect()
-        }
-        Per::Guest | Per::Running => {
-            let is_meant = |guest: &&Guest| select.is_none_or(|select| selects(select, guest));
-            // What is known of a guest that is lost may still be told; of one that stopped, nothing is true any more.
-            let is_there = |guest: &&Guest| per == Per::Guest || guest.status.as_deref() != Some("stopped");
-            resources.guests.iter().filter(is_there).filter(is_meant).map(about).collect()
-        }
-    }
-}
-
-fn selects(select: &GuestSelection, guest: &Guest) -> bool {
-    let Identity { vmid, tags, pool, .. } = &*guest.identity;
-    select.has(*vmid, tags.split(';'), pool.as_deref())
-}
-
-fn about(guest: &Guest) -> (Key, Subject, bool) {
-    let (kind, vmid) = (guest.identity.kind, guest.identity.vmid);
-    let subject = Subject::Guest { kind, vmid, node: Arc::clone(&guest.node) };
-    (Key::Guest(vmid, kind), subject, guest.status.is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Kind, Labels};
+    use crate::inventory::GuestKind;
+    use crate::metrics::{Kind, Labels, Sample};
 
     static ONBOOT: Desc = Desc { name: "pve_onboot_status", help: "Test.", kind: Kind::Gauge };
 
@@ -431,11 +410,15 @@ mod tests {
     fn resources(guests: &str, online: bool) -> Resources {
         let status = if online { "online" } else { "offline" };
         Resources::read(&format!(
-            r#"{{"data":[{{"type":"node","node":"a","status":"{status}"}},{{"type":"node","node":"b","status":"online"}}{guests}]}}"#
+            r#"{{"data":[{{"type":"node","node":"a","status":"{status}"}},{{"type":"node","node":"b","status":"online","uptime":1}}{guests}]}}"#
         ))
     }
 
     const GUEST: &str = r#",{"type":"qemu","vmid":100,"node":"a","status":"running","name":"x"}"#;
+
+    fn guest(vmid: u64) -> Subject {
+        Subject::Guest { kind: GuestKind::Qemu, vmid, node: "a".into() }
+    }
 
     fn value(number: f64) -> Result<Vec<Family>, Error> {
         let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
@@ -477,7 +460,7 @@ mod tests {
             shelf.want(now);
             shelf.stock(&resources("", true), now);
             assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
-            for (_, key, _) in shelf.take_due(now, Reach::All) {
+            for (_, key) in shelf.take_due(now, Reach::All) {
                 shelf.settle(&key, now, now, value(1.0));
             }
         }
@@ -500,12 +483,12 @@ mod tests {
             while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
             }
-            shelf.put_back(&Key::Guest(100, GuestKind::Qemu), now);
+            shelf.put_back(&guest(100), now);
             waits.push(now.duration_since(failed).as_secs());
         }
         assert!(waits[0] <= 10 && waits[8] <= 600 && waits.is_sorted() && waits[8] > 500, "{waits:?}");
         assert_eq!(told(&shelf, now), Some((vec![], false, None)));
-        shelf.settle(&Key::Guest(100, GuestKind::Qemu), now, now, value(1.0));
+        shelf.settle(&guest(100), now, now, value(1.0));
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "well again");
     }
 
@@ -522,7 +505,7 @@ mod tests {
         shelf.stock(&resources(&moved, false), now);
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "a guest that moved keeps its value");
         assert!(
-            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].2, Subject::Guest { node, .. } if &**node == "b")
+            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].1, Subject::Guest { node, .. } if &**node == "b")
         );
         shelf.stock(&resources("", true), now);
         shelf.settle(&due[0].1, now, now, value(2.0));
@@ -530,51 +513,140 @@ mod tests {
     }
 
     #[test]
-    fn what_two_nodes_tell_is_told_once_by_the_newer() {
+    fn what_two_nodes_tell_is_told_once_by_who_was_heard_last() {
         let (mut shelf, now) = (shelf(Per::Node), Instant::now());
         shelf.stock(&resources("", true), now);
         let due = shelf.take_due(now, Reach::All);
         assert_eq!(due.len(), 2);
-        shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
-        shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
+        shelf.settle(&due[0].1, now, now + SECOND, value(1.0));
+        shelf.settle(&due[1].1, now, now + 2 * SECOND, value(2.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
-        // The other node is asked again, and has something else to tell, twice.
-        let mut families = value(3.0).expect("a value");
-        let other = Sample { labels: Labels::new(&[("id", "qemu/101")]), value: 4.0 };
-        families[0].samples.extend([other.clone(), other]);
-        shelf.settle(&due[1].1, now, now + 3 * SECOND, Ok(families));
-        assert_eq!(told(&shelf, now + 3 * SECOND), Some((vec![3.0, 4.0], true, Some(1))));
+        shelf.settle(&due[0].1, now, now + 3 * SECOND, value(3.0));
+        assert_eq!(told(&shelf, now + 3 * SECOND), Some((vec![3.0], true, Some(1))));
+    }
+
+    /// Each scrape brings a new list, which mostly says the same.
+    #[test]
+    fn where_nobody_came_or_went_nothing_is_made_anew() {
+        let guests = |node: &str| -> String {
+            let entry = |vmid: u32| format!(r#",{{"type":"lxc","vmid":{vmid},"node":"{node}","status":"running"}}"#);
+            (100..2100).map(entry).collect()
+        };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(&guests("a"), true), now);
+        assert_eq!(shelf.units.len(), 2000);
+        let kept = |shelf: &Shelf| {
+            let node = |unit: &Unit| match &unit.subject {
+                Subject::Guest { node, .. } => Arc::as_ptr(node),
+                other => panic!("{other:?}"),
+            };
+            (shelf.units.as_ptr(), shelf.units.iter().map(node).collect::<Vec<_>>())
+        };
+        let before = kept(&shelf);
+        shelf.stock(&resources(&guests("a"), true), now);
+        assert_eq!(kept(&shelf), before);
+        shelf.stock(&resources(&guests("b"), true), now);
+        assert_eq!(kept(&shelf).0, before.0, "those that moved stay in their place");
+        assert!(matches!(&shelf.take_due(now, Reach::All)[7].1, Subject::Guest { node, .. } if &**node == "b"));
+    }
+
+    #[test]
+    fn who_comes_between_others_and_who_goes_leave_them_their_values() {
+        let listed = |numbers: &[u64]| -> Resources {
+            let entry = |vmid: &u64| format!(r#",{{"type":"qemu","vmid":{vmid},"node":"a","status":"running"}}"#);
+            resources(&numbers.iter().map(entry).collect::<String>(), true)
+        };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        let mut there: Vec<u64> = Vec::new();
+        for numbers in [&[5, 7, 9][..], &[7], &[1, 7, 8], &[2, 3, 7, 8, 9], &[7, 9], &[6, 7], &[7]] {
+            shelf.stock(&listed(numbers), now);
+            let due: Vec<u64> = shelf
+                .take_due(now, Reach::All)
+                .into_iter()
+                .map(|(_, subject)| {
+                    shelf.settle(&subject, now, now, value(spread(&subject) as f64));
+                    spread(&subject)
+                })
+                .collect();
+            let new: Vec<u64> = numbers.iter().copied().filter(|vmid| !there.contains(vmid)).collect();
+            assert_eq!(due, new, "{numbers:?}");
+            let expected = numbers.iter().map(|vmid| *vmid as f64).collect();
+            assert_eq!(told(&shelf, now), Some((expected, true, Some(0))));
+            there = numbers.to_vec();
+        }
+    }
+
+    #[test]
+    fn who_does_not_run_and_who_is_no_vm_is_not_asked_about_where_that_is_no_use() {
+        let guests = r#",{"type":"qemu","vmid":1,"node":"a","status":"running"},{"type":"qemu","vmid":2,"node":"a","status":"stopped"},
+            {"type":"lxc","vmid":3,"node":"a","status":"running"},{"type":"qemu","vmid":4,"node":"a","status":"paused"}"#;
+        for (per, expected) in [(Per::Guest, &[1, 2, 3, 4][..]), (Per::Running, &[1, 3, 4]), (Per::RunningVms, &[1, 4])]
+        {
+            let (mut shelf, now) = (shelf(per), Instant::now());
+            shelf.stock(&resources(guests, true), now);
+            let due: Vec<u64> = shelf.take_due(now, Reach::All).iter().map(|(_, subject)| spread(subject)).collect();
+            assert_eq!(due, expected, "{per:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_tells_of_nothing_takes_nothing_away() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].1, now, now, value(1.0));
+        for body in [r#"{"data":[]}"#, r#"{"data":[{"type":"node","node":"a","status":"online"}]}"#] {
+            shelf.stock(&Resources::read(body), now);
+            assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{body}");
+        }
+    }
+
+    #[test]
+    fn pages_share_what_an_answer_told() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].1, now, now, value(1.0));
+        let pages = [shelf.say(now), shelf.say(now)];
+        let kept = &shelf.units[0].value.as_ref().expect("a value").told;
+        assert_eq!(Arc::strong_count(kept), 3);
+        drop(pages);
+        assert_eq!(Arc::strong_count(kept), 1);
     }
 
     #[test]
     fn a_refresh_is_over_when_each_was_answered_once() {
         let two = r#",{"type":"qemu","vmid":100,"node":"a","status":"running"},{"type":"qemu","vmid":101,"node":"b","status":"running"}"#;
         let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
-        let key = |vmid| Key::Guest(vmid, GuestKind::Qemu);
         let last = |shelf: &Shelf| shelf.refreshes.last().map(|last| (last.duration.as_secs(), last.calls));
         shelf.stock(&resources(two, true), start);
         assert_eq!(shelf.take_due(start, Reach::All).len(), 2);
         shelf.called(3);
-        shelf.settle(&key(100), start, start + 2 * SECOND, value(1.0));
+        shelf.settle(&guest(100), start, start + 2 * SECOND, value(1.0));
         assert_eq!(last(&shelf), None, "one is under way");
         shelf.called(1);
-        shelf.settle(&key(101), start, start + 4 * SECOND, failure(Reason::Status(595, "No route to host".into())));
+        shelf.settle(&guest(101), start, start + 4 * SECOND, failure(Reason::Status(595, "No route to host".into())));
         assert_eq!(last(&shelf), Some((4, 4)), "a failure is an answer, too");
         // The one that failed is asked again before the other is due.
         let again = start + 20 * SECOND;
         assert_eq!(shelf.take_due(again, Reach::All).len(), 1);
         shelf.called(1);
-        shelf.settle(&key(101), again, again + SECOND, value(1.0));
+        shelf.settle(&guest(101), again, again + SECOND, value(1.0));
         assert_eq!(last(&shelf), Some((4, 4)), "the other one was not asked since");
         // The other one goes while it is asked about; one that was not asked is not done.
         let late = start + 60 * SECOND;
         assert_eq!(shelf.take_due(late, Reach::All).len(), 2);
-        shelf.put_back(&key(101), late + SECOND);
+        shelf.put_back(&guest(101), late + SECOND);
         let one = two.split_once("},").map(|(_, one)| format!(",{one}")).expect("two guests");
         shelf.stock(&resources(&one, true), late + 3 * SECOND);
         assert_eq!(last(&shelf), Some((4, 1)), "the time in between, in which nothing waited, does not count");
-        shelf.stock(&resources("", true), late + 3 * SECOND);
-        assert_eq!(last(&shelf), Some((4, 1)), "nothing was asked");
+        // Both go the same way, asked about or not.
+        shelf.stock(&resources(two, true), late + 4 * SECOND);
+        assert_eq!(shelf.take_due(late + 4 * SECOND, Reach::All).len(), 2);
+        shelf.stock(&resources(GUEST, true), late + 9 * SECOND);
+        shelf.called(1);
+        shelf.settle(&guest(100), late, late + 10 * SECOND, value(1.0));
+        assert_eq!(last(&shelf), Some((6, 1)), "what is left was answered");
     }
 
     #[test]
