@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ pub struct Ask<'a> {
     resources: Option<&'a Resources>,
     /// A call that was given up: its worker is busy still, and one place is for one worker.
     given_up: OnceLock<Error>,
+    calls: AtomicU64,
 }
 
 impl<'a> Ask<'a> {
@@ -84,7 +86,13 @@ impl<'a> Ask<'a> {
         settings: &'a CollectorSettings,
         resources: Option<&'a Resources>,
     ) -> Self {
-        Self { inventory, subject, permit, settings, resources, given_up: OnceLock::new() }
+        let (given_up, calls) = (OnceLock::new(), AtomicU64::new(0));
+        Self { inventory, subject, permit, settings, resources, given_up, calls }
+    }
+
+    /// How many calls were made so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// What it is about.
@@ -117,6 +125,7 @@ impl<'a> Ask<'a> {
         if let Some(error) = self.given_up.get() {
             return Err(error.clone());
         }
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let answer = self.send(call, values).await;
         if let Err(error @ Error { reason: Reason::Timeout(_), .. }) = &answer {
             // Set but once: nothing is asked afterwards.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pve_sentinel::collectors::{self, ALL, Collector, Lane, Size};
 use pve_sentinel::config::{Collectors, Preset};
 
-use crate::support::repository;
+use crate::support::{check_section, repository};
 
 /// Which rooms a room may name. The README's section for contributors draws the same.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -216,29 +216,12 @@ fn costs() -> String {
     text
 }
 
-/// What stands between two marks of the README is written by the code.
-fn with_section(readme: &str, name: &str, section: &str) -> String {
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
-    let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
-    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
-    format!("{before}{begin}{section}{end}{after}")
-}
-
 #[test]
 fn the_readme_tells_what_the_collectors_are_and_cost() {
-    let path = repository().join("README.md");
-    let found = fs::read_to_string(&path).unwrap();
     let head = "| collector | what | preset | asked every | needs | API calls |\n|---|---|---|---|---|---|\n";
     let rows: String = ALL.iter().map(|collector| row(collector)).collect();
-    let expected = with_section(&found, "collectors", &format!("{head}{rows}"));
-    let expected = with_section(&expected, "costs", &costs());
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &expected).unwrap();
-    }
-    assert!(
-        found == expected || fs::read_to_string(&path).unwrap() == expected,
-        "UPDATE_GOLDEN=1 writes README.md anew"
-    );
+    check_section("collectors", &format!("{head}{rows}"));
+    check_section("costs", &costs());
 }
 
 fn sources() -> Vec<PathBuf> {

@@ -17,6 +17,7 @@ mod batch;
 mod broken;
 #[cfg(feature = "external-programs")]
 mod browser;
+mod cardinality;
 mod check_live;
 mod commands;
 mod control;

@@ -11,7 +11,7 @@ use crate::support::{Cluster, Exporter, Page, check_golden, of_clusters, recorde
 
 /// The page without what differs from run to run.
 fn masked(text: &str) -> String {
-    let times = ["pve_scrape_collector_duration_seconds{", "pve_scrape_collector_age_seconds{"];
+    let times = ["duration", "age", "refresh_duration"].map(|what| format!("pve_scrape_collector_{what}_seconds{{"));
     text.lines()
         .map(|line| {
             let masked = times.iter().any(|name| line.starts_with(name));

@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 struct Done {
     job: Job,
     asked: Instant,
+    calls: u64,
     answer: Result<Vec<Family>, Error>,
 }
 
@@ -60,7 +61,8 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
             let (slow, settings, resources) = shared.means(&job);
             let ask = Ask::new(&shared.inventory, &job.subject, &permit, &settings, resources.as_deref());
             let answer = (slow.fetch)(&ask).await;
-            Done { job, asked, answer }
+            let calls = ask.calls();
+            Done { job, asked, calls, answer }
         });
     }
 }
@@ -109,13 +111,13 @@ impl Shared {
             return;
         }
         for job in queue.drain_unless(|shelf| shelves[shelf].is_wanted(now)) {
-            shelves[job.shelf].put_back(&job.subject);
+            shelves[job.shelf].put_back(&job.subject, now);
         }
         self.settled.notify_waiters();
     }
 
     fn settle(&self, done: Done) {
-        let Done { job, asked, answer } = done;
+        let Done { job, asked, calls, answer } = done;
         let cluster = self.inventory.cluster();
         let mut state = self.lock();
         let shelf = &mut state.shelves[job.shelf];
@@ -125,6 +127,7 @@ impl Shared {
                 self.own.collector_error(cluster, shelf.collector.name, error.label());
             }
         }
+        shelf.called(calls);
         shelf.settle(&job.subject, asked, Instant::now(), answer);
         state.under_way = state.under_way.saturating_sub(1);
         if let Some(count) = state.in_flight.get_mut(&job.shelf) {

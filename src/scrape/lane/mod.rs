@@ -11,6 +11,7 @@
 
 mod driver;
 mod queue;
+mod refresh;
 mod shelf;
 mod subjects;
 
@@ -29,6 +30,7 @@ use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
 use crate::pve::Error;
 use queue::{Job, Queue};
+pub(super) use refresh::Refresh;
 use shelf::Shelf;
 pub(super) use shelf::{Reach, Shelved};
 
@@ -72,6 +74,7 @@ pub(super) struct Said {
     pub(super) error: Option<Error>,
     pub(super) duration: Duration,
     pub(super) age: Option<Duration>,
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Lane {
@@ -160,6 +163,7 @@ impl Lane {
                     error: said.error,
                     duration: said.duration,
                     age: said.age,
+                    refresh: said.refresh,
                 })
             })
             .collect()

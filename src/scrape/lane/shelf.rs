@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::demand::{Demand, backoff, jittered};
+use super::refresh::{Refresh, Refreshes};
 use super::subjects::{Found, found, order, order_of, spread};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::config::CollectorSettings;
@@ -22,6 +23,7 @@ pub(super) struct Shelf {
     demand: Demand,
     /// Whether the subjects are known: before, an empty shelf says nothing.
     known: bool,
+    refreshes: Refreshes,
     /// In the order of [`order`], each subject once.
     units: Vec<Unit>,
     /// What the values are made of: the families of the collector, then those that only the drop-in page tells.
@@ -34,6 +36,8 @@ struct Unit {
     askable: bool,
     /// Asked or waiting to be.
     pending: bool,
+    /// The full refresh in which it was last answered, well or badly.
+    refreshed: u32,
     due: Instant,
     /// When it was last answered, well or badly.
     tried: Option<Instant>,
@@ -86,12 +90,15 @@ pub(super) struct Said {
     pub(super) duration: Duration,
     /// Of the oldest value that is served; absent where none is.
     pub(super) age: Option<Duration>,
+    /// The last one of all there is.
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Shelf {
     pub(super) fn new(collector: &'static Collector, slow: Slow, settings: Arc<CollectorSettings>) -> Self {
         let (demand, units, descs) = (Demand::default(), Vec::new(), collector.families.to_vec());
-        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known: false, units, descs };
+        let (known, refreshes) = (false, Refreshes::default());
+        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known, refreshes, units, descs };
         shelf.set(slow, settings);
         shelf
     }
@@ -131,13 +138,18 @@ impl Shelf {
             stay += 1;
         }
         let mut before = self.units.split_off(stay).into_iter().peekable();
+        let mut gone = 0;
         for found in all {
-            while before.next_if(|unit| order(&unit.subject, &found).is_lt()).is_some() {}
+            while let Some(unit) = before.next_if(|unit| order(&unit.subject, &found).is_lt()) {
+                gone += usize::from(unit.pending);
+            }
             let unit = before.next_if(|unit| order(&unit.subject, &found).is_eq());
             let mut unit = unit.unwrap_or_else(|| Unit::new(found.subject(), now));
             unit.meet(found);
             self.units.push(unit);
         }
+        gone += before.filter(|unit| unit.pending).count();
+        self.ended(gone, now);
     }
 
     /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
@@ -145,17 +157,35 @@ impl Shelf {
     pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Subject)> {
         let within = self.units.iter_mut().filter(|unit| unit.is_within(reach));
         let due = within.filter(|unit| unit.askable && !unit.pending && unit.due <= now);
-        due.map(|unit| {
-            unit.pending = true;
-            (unit.tried, unit.subject.clone())
-        })
-        .collect()
+        let due: Vec<_> = due
+            .map(|unit| {
+                unit.pending = true;
+                (unit.tried, unit.subject.clone())
+            })
+            .collect();
+        self.refreshes.queued(due.len(), now);
+        due
     }
 
     /// Nothing came of it: it may be asked about again.
-    pub(super) fn put_back(&mut self, subject: &Subject) {
-        if let Some(unit) = self.unit(subject) {
-            unit.pending = false;
+    pub(super) fn put_back(&mut self, subject: &Subject, now: Instant) {
+        let Some(unit) = self.unit(subject) else { return };
+        let was_pending = std::mem::take(&mut unit.pending);
+        self.ended(usize::from(was_pending), now);
+    }
+
+    /// So many API calls were made.
+    pub(super) fn called(&mut self, calls: u64) {
+        self.refreshes.called(calls);
+    }
+
+    /// So many units wait no longer.
+    fn ended(&mut self, units: usize, now: Instant) {
+        if units > 0 && self.refreshes.ended(units, now) {
+            let mark = self.refreshes.mark();
+            if self.units.iter().all(|unit| !unit.askable || unit.refreshed == mark) {
+                self.refreshes.complete();
+            }
         }
     }
 
@@ -167,13 +197,14 @@ impl Shelf {
         now: Instant,
         answer: Result<Vec<Family>, Error>,
     ) {
-        let ttl = self.slow.ttl;
+        let (ttl, mark) = (self.slow.ttl, self.refreshes.mark());
         let told = answer.as_ref().ok().map(|families| self.bundled(families));
         let Some(unit) = self.unit(subject) else { return };
-        unit.pending = false;
+        let was_pending = std::mem::take(&mut unit.pending);
         unit.outwaited = false;
         if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
             unit.tried = Some(now);
+            unit.refreshed = mark;
         }
         match answer {
             Ok(_) => {
@@ -196,6 +227,7 @@ impl Shelf {
                 unit.error = is_fault.then(|| Box::new(error));
             }
         }
+        self.ended(usize::from(was_pending), now);
     }
 
     /// What is young enough to be told; nothing before the first answer.
@@ -210,7 +242,8 @@ impl Shelf {
         }
         let error = self.failed().next().cloned();
         let is_told = error.is_some() || age.is_some() || (self.known && self.units.is_empty());
-        is_told.then(|| Said { families: bundles.into_families(), error, duration, age })
+        let refresh = self.refreshes.last();
+        is_told.then(|| Said { families: bundles.into_families(), error, duration, age, refresh })
     }
 
     fn bundled(&mut self, families: &[Family]) -> Arc<Bundle> {
@@ -306,7 +339,8 @@ impl Shelf {
 impl Unit {
     fn new(subject: Subject, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        Self { subject, askable: false, pending: false, due: now, tried, failures: 0, outwaited: false, error, value }
+        let (askable, pending, outwaited) = (false, false, false);
+        Self { subject, askable, pending, refreshed: 0, due: now, tried, failures: 0, outwaited, error, value }
     }
 
     /// It is there still, perhaps elsewhere.
@@ -449,7 +483,7 @@ mod tests {
             while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
             }
-            shelf.put_back(&guest(100));
+            shelf.put_back(&guest(100), now);
             waits.push(now.duration_since(failed).as_secs());
         }
         assert!(waits[0] <= 10 && waits[8] <= 600 && waits.is_sorted() && waits[8] > 500, "{waits:?}");
@@ -578,6 +612,41 @@ mod tests {
         assert_eq!(Arc::strong_count(kept), 3);
         drop(pages);
         assert_eq!(Arc::strong_count(kept), 1);
+    }
+
+    #[test]
+    fn a_refresh_is_over_when_each_was_answered_once() {
+        let two = r#",{"type":"qemu","vmid":100,"node":"a","status":"running"},{"type":"qemu","vmid":101,"node":"b","status":"running"}"#;
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        let last = |shelf: &Shelf| shelf.refreshes.last().map(|last| (last.duration.as_secs(), last.calls));
+        shelf.stock(&resources(two, true), start);
+        assert_eq!(shelf.take_due(start, Reach::All).len(), 2);
+        shelf.called(3);
+        shelf.settle(&guest(100), start, start + 2 * SECOND, value(1.0));
+        assert_eq!(last(&shelf), None, "one is under way");
+        shelf.called(1);
+        shelf.settle(&guest(101), start, start + 4 * SECOND, failure(Reason::Status(595, "No route to host".into())));
+        assert_eq!(last(&shelf), Some((4, 4)), "a failure is an answer, too");
+        // The one that failed is asked again before the other is due.
+        let again = start + 20 * SECOND;
+        assert_eq!(shelf.take_due(again, Reach::All).len(), 1);
+        shelf.called(1);
+        shelf.settle(&guest(101), again, again + SECOND, value(1.0));
+        assert_eq!(last(&shelf), Some((4, 4)), "the other one was not asked since");
+        // The other one goes while it is asked about; one that was not asked is not done.
+        let late = start + 60 * SECOND;
+        assert_eq!(shelf.take_due(late, Reach::All).len(), 2);
+        shelf.put_back(&guest(101), late + SECOND);
+        let one = two.split_once("},").map(|(_, one)| format!(",{one}")).expect("two guests");
+        shelf.stock(&resources(&one, true), late + 3 * SECOND);
+        assert_eq!(last(&shelf), Some((4, 1)), "the time in between, in which nothing waited, does not count");
+        // Both go the same way, asked about or not.
+        shelf.stock(&resources(two, true), late + 4 * SECOND);
+        assert_eq!(shelf.take_due(late + 4 * SECOND, Reach::All).len(), 2);
+        shelf.stock(&resources(GUEST, true), late + 9 * SECOND);
+        shelf.called(1);
+        shelf.settle(&guest(100), late, late + 10 * SECOND, value(1.0));
+        assert_eq!(last(&shelf), Some((6, 1)), "what is left was answered");
     }
 
     #[test]
