@@ -14,6 +14,9 @@ fn masked(text: &str) -> String {
     let times = ["pve_scrape_collector_duration_seconds{", "pve_scrape_collector_age_seconds{"];
     text.lines()
         .map(|line| {
+            if let Some((name, _)) = line.split_once("endpoint=\"https://") {
+                return format!("{name}endpoint=\"MASKED\"}} MASKED\n");
+            }
             let masked = times.iter().any(|name| line.starts_with(name));
             if masked { format!("{} MASKED\n", line.split(' ').next().unwrap()) } else { format!("{line}\n") }
         })

@@ -1,6 +1,6 @@
 //! What is kept of one slow-lane collector: a value per subject, when it is due again, how long it is good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -355,14 +355,23 @@ fn about(guest: &Guest) -> (Key, Subject, bool) {
     (Key::Guest(vmid, kind), subject, guest.status.is_some())
 }
 
+/// What an answer says, each series once and only numbers, whatever it was: an answer that names a thing twice must not cost
+/// the page.
 fn rows(families: Vec<Family>) -> Box<[Row]> {
     let samples = families.into_iter().flat_map(|family| {
         // The families of a collector are announced, so they are known.
         let desc = if let About::Known(desc) = family.desc { Some(desc) } else { None };
         let row = move |sample: Sample| Some(Row { desc: desc?, labels: sample.labels, value: sample.value });
-        family.samples.into_iter().filter_map(row)
+        family.samples.into_iter().filter(|sample| sample.value.is_finite()).filter_map(row)
     });
-    samples.collect()
+    let mut rows: Vec<Row> = samples.collect();
+    let is_new: Vec<bool> = {
+        let mut told = HashSet::with_capacity(rows.len());
+        rows.iter().map(|row| told.insert((row.labels.as_str(), row.desc.name, row.desc.help))).collect()
+    };
+    let mut is_new = is_new.into_iter();
+    rows.retain(|_| is_new.next().unwrap_or(false));
+    rows.into()
 }
 
 #[cfg(test)]
@@ -508,6 +517,18 @@ mod tests {
         shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
         shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+    }
+
+    #[test]
+    fn what_an_answer_tells_twice_is_told_once() {
+        for per in [Per::Cluster, Per::Node, Per::Guest] {
+            let (mut shelf, now) = (shelf(per), Instant::now());
+            shelf.stock(&resources(GUEST, true), now);
+            let due = shelf.take_due(now, Reach::All);
+            let answer = [f64::NAN, 1.0, 2.0].into_iter().flat_map(|number| value(number).expect("a value"));
+            shelf.settle(&due[0].1, now, now, Ok(answer.collect()));
+            assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{per:?}");
+        }
     }
 
     #[test]
