@@ -83,7 +83,7 @@ mod tests {
     fn the_recorded_services_are_told_as_far_as_they_are_installed() {
         for file in ["GET", "AUDITOR_GET"] {
             let lines = told(&recorded(&format!("pve-9.2-cluster/{file}_nodes__pve-lab__services.json")));
-            // Of 23 units, 10 are not installed, and of sshd (an alias) and journald (static) there is no choice.
+            // Of 23 units, 10 are not installed, and sshd and journald are static, of which there is no choice.
             assert_eq!(lines.len(), 2 * 13 - 2, "{lines:?}");
             for line in [
                 "pve_node_service_state{id=\"node/pve-lab\",service=\"pveproxy\",state=\"active\"} 1",
