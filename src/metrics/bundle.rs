@@ -48,15 +48,19 @@ pub(super) struct Walk<'a> {
 }
 
 impl Bundle {
-    /// Of families that are among the described ones; others, and labels of more than 64 KiB, are left out.
+    /// Of families that are among the described ones; others, labels of more than 64 KiB, and what is no number are left out.
+    /// What is told twice is told as it was first: an answer that names a thing twice must not cost the page.
     pub fn new(descs: &[&'static Desc], families: &[Family]) -> Self {
         let (mut text, mut rows) = (String::new(), Vec::new());
         let mut places: HashMap<Labels, Option<(u32, u16)>, RandomState> = HashMap::default();
         for (number, desc) in (0..).zip(descs) {
             let samples = families.iter().filter(|family| family.desc == (*desc).into());
-            for Sample { labels, value } in samples.flat_map(|family| family.samples.iter()) {
-                let place = places.entry(labels).or_insert_with_key(|labels| add(&mut text, labels.as_str()));
-                rows.extend(place.map(|(start, length)| Row { value, start, length, family: number }));
+            let numbers = samples.flat_map(|family| family.samples.iter()).filter(|sample| sample.value.is_finite());
+            let mut told: HashSet<Option<(u32, u16)>, RandomState> = HashSet::default();
+            for Sample { labels, value } in numbers {
+                let place = *places.entry(labels).or_insert_with_key(|labels| add(&mut text, labels.as_str()));
+                let new = place.filter(|_| told.insert(place));
+                rows.extend(new.map(|(start, length)| Row { value, start, length, family: number }));
             }
         }
         Self { text: text.into(), rows: rows.into() }

@@ -33,7 +33,9 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
         };
         match held(asking, index, path, other.as_ref().unwrap_or(permit)).await {
             Err(error) if error.is_of_the_endpoint() && !matches!(error.reason, Reason::Timeout(_)) => {
-                failed = Some(error);
+                // One that has nothing of the kind does not excuse another that has it, and fails.
+                let stands = |before: &Error| error.is_not_set_up() && !before.is_of_the_way();
+                failed = failed.filter(stands).or(Some(error));
             }
             result => return result,
         }

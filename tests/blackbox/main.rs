@@ -40,6 +40,7 @@ mod failover;
 mod failures;
 mod guests;
 mod host_pages;
+mod hostile;
 mod hosts;
 mod house;
 mod import;

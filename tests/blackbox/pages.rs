@@ -14,6 +14,9 @@ fn masked(text: &str) -> String {
     let times = ["duration", "age", "refresh_duration"].map(|what| format!("pve_scrape_collector_{what}_seconds{{"));
     text.lines()
         .map(|line| {
+            if let Some((name, _)) = line.split_once("endpoint=\"https://") {
+                return format!("{name}endpoint=\"MASKED\"}} MASKED\n");
+            }
             let masked = times.iter().any(|name| line.starts_with(name));
             if masked { format!("{} MASKED\n", line.split(' ').next().unwrap()) } else { format!("{line}\n") }
         })

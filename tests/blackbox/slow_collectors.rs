@@ -20,7 +20,7 @@ fn asked(cluster: &Cluster, collector: &Collector) -> Result<Vec<Family>, Error>
 }
 
 /// The same with a table of `[collectors]`.
-fn asked_with(cluster: &Cluster, collector: &Collector, table: &str) -> Result<Vec<Family>, Error> {
+pub fn asked_with(cluster: &Cluster, collector: &Collector, table: &str) -> Result<Vec<Family>, Error> {
     asked_in_turn(cluster, &[collector], table).pop().unwrap()
 }
 
@@ -156,6 +156,18 @@ fn disks_pools_and_ceph_are_told_where_they_are() {
         ),
         ("lvm", "", &["/nodes/pve-lab/disks/lvmthin"], 5),
         ("ceph", "", &["/cluster/ceph/status", "/nodes/localhost/ceph/osd", "/nodes/localhost/ceph/pool"], 63),
+        (
+            "ceph",
+            "[collectors.ceph]\nobjects = true",
+            &[
+                "/cluster/ceph/status",
+                "/nodes/localhost/ceph/osd",
+                "/nodes/localhost/ceph/pool",
+                "/nodes/localhost/ceph/pool/.mgr/status?verbose=1",
+                "/nodes/localhost/ceph/pool/vms/status?verbose=1",
+            ],
+            67,
+        ),
     ] {
         let cluster = completed();
         let families = asked_with(&cluster, named(name), table).unwrap();
@@ -177,6 +189,18 @@ fn what_one_pool_cannot_tell_hides_nothing_of_the_others() {
 }
 
 #[test]
+fn what_endpoints_show_is_told_as_they_show_it() {
+    let cluster = Cluster::recorded();
+    let families = asked(&cluster, named("certificate")).unwrap();
+    let told = lines(&families);
+    let shown: Vec<&String> = told.iter().filter(|line| line.starts_with("pve_endpoint_certificate_")).collect();
+    let [line] = shown.as_slice() else { panic!("{shown:?}") };
+    let address = format!("{{endpoint=\"{}\"}} ", cluster.sims[0].url());
+    let (_, end) = line.split_once(&address).unwrap_or_else(|| panic!("{line}"));
+    assert!(end.parse::<f64>().unwrap() > 1.8e9, "{line}");
+}
+
+#[test]
 fn no_zfs_and_no_ceph_are_no_failure() {
     for (name, words) in [
         ("zfs", "zfsutils-linux not installed"),
@@ -189,6 +213,20 @@ fn no_zfs_and_no_ceph_are_no_failure() {
         assert_eq!(asked(&cluster, named(name)), Ok(Vec::new()), "{words}");
         cluster.sims[0].set_fault(&call, refusal(500, "got timeout"));
         assert!(asked(&cluster, named(name)).is_err(), "{name}: another failure is one");
+    }
+}
+
+#[test]
+fn a_node_without_ceph_does_not_excuse_one_where_it_fails() {
+    let none = "binary not installed: /usr/bin/ceph-mon";
+    for (first, second, fails) in [("got timeout", none, true), (none, "got timeout", true), (none, none, false)] {
+        let source = recorded("pve-9.2-cluster", "GET_");
+        let cluster = Cluster::start(2, source, Certificate::Good);
+        for (sim, words) in cluster.sims.iter().zip([first, second]) {
+            sim.set_fault("/cluster/ceph/status", refusal(500, words));
+        }
+        let told = asked(&cluster, named("ceph"));
+        assert_eq!(told.is_err(), fails, "{first}, {second}: {told:?}");
     }
 }
 

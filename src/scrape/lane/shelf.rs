@@ -652,6 +652,18 @@ mod tests {
     }
 
     #[test]
+    fn what_an_answer_tells_twice_is_told_once() {
+        for per in [Per::Cluster, Per::Node, Per::Guest] {
+            let (mut shelf, now) = (shelf(per), Instant::now());
+            shelf.stock(&resources(GUEST, true), now);
+            let due = shelf.take_due(now, Reach::All);
+            let answer = [f64::NAN, 1.0, 2.0].into_iter().flat_map(|number| value(number).expect("a value"));
+            shelf.settle(&due[0].1, now, now, Ok(answer.collect()));
+            assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{per:?}");
+        }
+    }
+
+    #[test]
     fn what_found_no_place_is_due_still() {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
