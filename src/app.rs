@@ -31,6 +31,9 @@ pub use interrupts::Interrupts;
 pub use live::check as check_live;
 pub use reload::Source;
 
+/// The revision of the source that the program was made from, where the one who built it said so.
+pub const REVISION: Option<&str> = option_env!("PVE_SENTINEL_REVISION");
+
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -11,6 +11,7 @@ mod events;
 mod hash_token;
 mod import;
 mod log;
+mod man;
 mod serve;
 mod setup;
 mod ssh_mint;
@@ -34,7 +35,7 @@ const USAGE: u8 = 2;
 /// Reads every node, guest, storage and pool of your Proxmox VE clusters through their API
 /// and answers on http://…:9221/metrics.
 #[derive(Parser)]
-#[command(name = "pve-sentinel", version, max_term_width = 100)]
+#[command(name = "pve-sentinel", version = version(), max_term_width = 100)]
 #[command(after_help = "New here? `pve-sentinel demo` needs no Proxmox: open the address that it prints.")]
 struct Cli {
     #[command(subcommand)]
@@ -70,6 +71,9 @@ enum Command {
     /// Exit code 0: it is complete; 1: it or a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man(man::Options),
     /// Make a token on a node of Proxmox VE over SSH, one that reads or one that acts, and print the configuration that
     /// uses it.
     ///
@@ -132,10 +136,17 @@ pub fn main() -> ExitCode {
         Command::Events(options) => events::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
+        Command::Man(options) => man::run(&options),
         Command::Setup(options) => setup::run(options),
         Command::SshMint => ssh_mint::run(),
         Command::SshProbe => ssh_probe::run(),
     }
+}
+
+/// What `--version` says after the name.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    app::REVISION.map_or_else(|| version.to_owned(), |revision| format!("{version} (revision {revision})"))
 }
 
 /// Reads `--web.listen-address`.

@@ -20,6 +20,7 @@ use super::shown::ShownCertificates;
 use super::tls::{self, Roots};
 use crate::config::Cluster;
 use crate::metrics::Own;
+use crate::names::Names;
 
 /// Name resolution, TCP and TLS together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -272,6 +273,7 @@ fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
         .default_headers(headers)
         .user_agent(concat!("pve-sentinel/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Names)
         .tcp_nodelay(true)
 }
 

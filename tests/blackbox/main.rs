@@ -54,6 +54,7 @@ mod matrix;
 mod mint;
 #[cfg(feature = "external-programs")]
 mod node_exporter;
+mod packaging;
 mod pages;
 mod parity;
 mod probe;
