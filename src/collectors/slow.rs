@@ -115,6 +115,17 @@ impl<'a> Ask<'a> {
         self.resources
     }
 
+    /// The same where nothing can be told without it. That nobody knew when the question was put is no failure: what was
+    /// told before stands, and it is put again.
+    pub fn all(&self) -> Result<&'a Resources, Error> {
+        let unknown = || Error {
+            endpoint: self.inventory.cluster().to_owned(),
+            path: "/cluster/resources".to_owned(),
+            reason: Reason::Busy("not asked: it is not known which guests there are".to_owned()),
+        };
+        self.resources.ok_or_else(unknown)
+    }
+
     /// `GET` of one of the collector's `calls`; `{node}`, `{type}` and `{vmid}` are those of the subject.
     pub async fn get(&self, call: &'static str) -> Result<Answer, Error> {
         self.get_with(call, &[]).await

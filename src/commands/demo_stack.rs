@@ -31,6 +31,7 @@ const BUNDLED: &[(&str, &str)] = &[
     ("rules/disk.rules.yml", include_str!("../../alerts/disk.rules.yml")),
     ("rules/ha.rules.yml", include_str!("../../alerts/ha.rules.yml")),
     ("rules/snapshot.rules.yml", include_str!("../../alerts/snapshot.rules.yml")),
+    ("rules/task.rules.yml", include_str!("../../alerts/task.rules.yml")),
     ("rules/token.rules.yml", include_str!("../../alerts/token.rules.yml")),
     ("rules/upkeep.rules.yml", include_str!("../../alerts/upkeep.rules.yml")),
     ("dashboards/backup.json", include_str!("../../dashboards/backup.json")),

@@ -136,7 +136,7 @@ pub use shown::ShownAt;
 pub use snapshots::{GuestSnapshot, snapshots};
 pub use status::{StatusEntry, status};
 pub use subscription::{Subscription, subscription};
-pub use tasks::{TaskEntry, task_log, tasks};
+pub use tasks::{TaskEntry, task_log, tasks, whole_task_log};
 pub use tls::Roots;
 pub use tokens::{Token, User, users};
 pub use version::{Version, version};
