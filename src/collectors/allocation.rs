@@ -149,6 +149,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_beyond_all_measure_is_not_told() {
+        let guest = |vmid: u32| {
+            format!(r#"{{"type":"qemu","vmid":{vmid},"node":"a","status":"running","maxcpu":1,"maxmem":1.7e308}}"#)
+        };
+        let node = r#"{"type":"node","node":"a","status":"online","maxmem":100}"#;
+        let told = told(&format!(r#"{{"data":[{node},{},{}]}}"#, guest(1), guest(2)), &Learned::default());
+        assert!(told.iter().all(|line| line.starts_with("pve_node_allocated_cpus{")) && told.len() == 2, "{told:?}");
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_is_a_page(rows in crate::pve::testing::any_rows(&["type", "node", "vmid", "status", "maxcpu", "maxmem", "storage"])) {

@@ -1,4 +1,5 @@
-//! What the administrator set for a guest: CPUs, memory, disks, network cards, and whether it starts with its node.
+//! What the administrator set for a guest: CPUs, memory, disks, network cards, and whether it starts with its node. What
+//! waits for its next start counts as set.
 //! Try: `pvesh get /nodes/NODE/qemu/100/config`
 
 use std::time::Duration;

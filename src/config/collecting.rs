@@ -282,10 +282,6 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
         KeyKind::Guests => {
             let found = table.strings(key.name, r#"["tag:prod", "!150"]"#, report)?;
             let guests = guests(&found, report)?;
-            if *key == CollectorKey::SELECT && found.value.is_empty() {
-                report.fault(&found.place, "expected at least one selector such as tag:prod, found none");
-                return None;
-            }
             Some(Read::Own(Value::Guests(guests)))
         }
         KeyKind::Ttl => {
@@ -322,4 +318,55 @@ fn guests(found: &At<Vec<At<&str>>>, report: &mut Report<'_>) -> Option<GuestSel
         }
     }
     GuestSelection::parse(found.value.iter().map(|selector| selector.value)).ok().filter(|_| well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{cluster, parsed};
+    use super::*;
+
+    #[test]
+    fn collectors_have_a_preset_and_tables_of_their_own() {
+        let text = cluster("token_secret_env = \"PVE_TOKEN\"")
+            + "[collectors]\npreset = \"full\"\nha = {enabled = false}\n[collectors.guest_config]\nttl = \"3h\"\n\
+               select = [\"tag:prod\", \"!150\"]\nmax_in_flight = 2\nexclude = [\"tag:nobackup\"]\ndeep = true\n";
+        let config = parsed(&text).unwrap().config;
+        assert_eq!(config.collectors.preset, Preset::Full);
+        let settings = config.collectors.of("guest_config");
+        assert_eq!((settings.enabled, settings.ttl), (None, Some(Duration::from_hours(3))));
+        assert_eq!((settings.max_in_flight, settings.flag("deep"), settings.flag("exclude")), (Some(2), true, false));
+        let tags = |list: &'static str| list.split(';');
+        let select = settings.select.as_ref().unwrap();
+        assert!(select.has(7, tags("prod;x"), None) && !select.has(150, tags("prod"), None));
+        assert!(
+            settings.guests("exclude").unwrap().has(7, tags("nobackup"), None) && settings.guests("select").is_none()
+        );
+        assert_eq!(config.collectors.of("ha").enabled, Some(false));
+        assert_eq!(config.collectors.of("guest"), Arc::default());
+    }
+
+    /// Who sets how a collector asks may believe that it does.
+    #[test]
+    fn settings_of_a_collector_that_is_off_are_warned_of() {
+        for (table, expected) in [
+            (
+                "guest_config.ttl = \"3h\"",
+                &["collectors.guest_config: the collector is off, and its settings count for nothing; \
+              add enabled = true, or choose the preset \"full\""][..],
+            ),
+            (
+                "qdevice = { ttl = \"3h\" }",
+                &["collectors.qdevice: the collector is off, and its settings count for nothing; \
+              add enabled = true"],
+            ),
+            ("guest_config = { ttl = \"3h\", enabled = false }\nqdevice = false", &[]),
+            ("guest_config = { ttl = \"3h\", enabled = true }", &[]),
+            ("guest_config = { ttl = \"3h\" }\npreset = \"full\"", &[]),
+        ] {
+            let loaded = parsed(&(cluster("token_secret_env = \"PVE_TOKEN\"") + "[collectors]\n" + table)).unwrap();
+            let told: Vec<&str> =
+                loaded.warnings.iter().filter_map(|told| Some(told.splitn(3, ':').nth(2)?.trim())).collect();
+            assert_eq!(told, expected, "{table}");
+        }
+    }
 }

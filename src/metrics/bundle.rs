@@ -62,6 +62,14 @@ impl Bundle {
         Self { text: text.into(), rows: rows.into() }
     }
 
+    /// The same with the samples of each family in the order of their labels, in whatever order they were told.
+    #[must_use]
+    pub fn sorted(self) -> Self {
+        let Self { text, mut rows } = self;
+        rows.sort_by(|a, b| (a.family, a.labels(&text)).cmp(&(b.family, b.labels(&text))));
+        Self { text, rows }
+    }
+
     /// What it says in some of the families it was made with.
     pub fn families(&self, descs: &[&'static Desc], wanted: &[&'static Desc]) -> Vec<Family> {
         let family = |desc: &&'static Desc| {
@@ -87,13 +95,19 @@ impl Bundle {
     }
 
     fn labels(&self, row: &Row) -> &str {
-        let start = row.start as usize;
-        self.text.get(start..start + usize::from(row.length)).unwrap_or_default()
+        row.labels(&self.text)
     }
 
     /// Where the samples of a family begin.
     fn begin(&self, family: u16) -> usize {
         self.rows.partition_point(|row| row.family < family)
+    }
+}
+
+impl Row {
+    fn labels<'a>(&self, text: &'a str) -> &'a str {
+        let start = self.start as usize;
+        text.get(start..start + usize::from(self.length)).unwrap_or_default()
     }
 }
 
@@ -206,6 +220,13 @@ mod tests {
         let left = left.families(&DESCS, &DESCS);
         assert_eq!(left, [family(&UP, &[("a", 1.0)]), family(&CPU, &[("c", 3.0)])]);
         assert!(new.without(&Bundle::new(&DESCS, &[family(&CPU, &[("b", 1.0)])]).names()).is_none());
+    }
+
+    #[test]
+    fn samples_can_be_put_in_order() {
+        let told = [family(&UP, &[("b", 1.0), ("a", 2.0)]), family(&CPU, &[("c", 3.0), ("a", 4.0)])];
+        let sorted = Bundle::new(&DESCS, &told).sorted().families(&DESCS, &DESCS);
+        assert_eq!(sorted, [family(&UP, &[("a", 2.0), ("b", 1.0)]), family(&CPU, &[("a", 4.0), ("c", 3.0)])]);
     }
 
     #[test]

@@ -299,13 +299,13 @@ mod tests {
     #[test]
     fn of_those_at_one_place_it_is_always_the_same() {
         let [one, other] = [
-            r#"{"name":"\\?\Volume{1}\","mountpoint":"System Reserved","type":"NTFS"}"#,
-            r#"{"name":"\\?\Volume{2}\","mountpoint":"System Reserved","type":"NTFS"}"#,
+            r#"{"name":"\\\\?\\Volume{1}\\","mountpoint":"System Reserved","type":"NTFS"}"#,
+            r#"{"name":"\\\\?\\Volume{2}\\","mountpoint":"System Reserved","type":"NTFS"}"#,
         ];
         for rows in [format!("{one},{other}"), format!("{other},{one}")] {
             let answer = Answer::of(&format!(r#"{{"data":{{"result":[{rows}]}}}}"#));
             let told = agent_file_systems(&answer).expect("file systems");
-            assert_eq!(told.iter().map(|found| &*found.device).collect::<Vec<_>>(), [r"\?\Volume{1}"], "{rows}");
+            assert_eq!(told.iter().map(|found| &*found.device).collect::<Vec<_>>(), [r"\\?\Volume{1}\"], "{rows}");
         }
     }
 

@@ -314,7 +314,7 @@ fn a_vm_that_is_known_to_have_no_agent_is_not_asked_for_one() {
 /// A guest's own doing is no fault of the collector, which tells of thousands of others.
 #[test]
 fn an_agent_that_talks_nonsense_is_up_and_no_failure() {
-    for nonsense in ["5", r#"[1,[],"x"]"#, r#"{"id":5}"#, r#""full""#, "null"] {
+    for nonsense in ["5", r#"[1,[],"x"]"#, r#"{"id":[5]}"#, r#""full""#, "null"] {
         let cluster = Cluster::recorded();
         for call in ["get-fsinfo", "get-time", "get-osinfo"] {
             let body = format!(r#"{{"data":{{"result":{nonsense}}}}}"#);

@@ -255,7 +255,9 @@ impl Shelf {
                 self.descs.push(desc);
             }
         }
-        Arc::new(Bundle::new(&self.descs, families))
+        let told = Bundle::new(&self.descs, families);
+        // What a node lists may come in another order each time.
+        Arc::new(if self.slow.per == Per::Node { told.sorted() } else { told })
     }
 
     /// Two nodes may tell of the same thing, such as a replication job that moved with its guest: then the one that was
@@ -595,7 +597,7 @@ mod tests {
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
         shelf.settle(&due[0].1, now, now, value(1.0));
-        for body in [r#"{"data":[]}"#, r#"{"data":[{"type":"node","node":"a","status":"online"}]}"#] {
+        for body in [r#"{"data":[{"type":"sdn"}]}"#, r#"{"data":[{"type":"node","node":"a","status":"online"}]}"#] {
             shelf.stock(&Resources::read(body), now);
             assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{body}");
         }
