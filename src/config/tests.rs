@@ -123,6 +123,14 @@ fn a_minimal_file_gets_the_defaults() {
 }
 
 #[test]
+fn nothing_to_serve_yet_is_said_on_purpose() {
+    let loaded = parsed("hosts = []").unwrap();
+    assert!(loaded.config.clusters.is_empty() && loaded.config.hosts.is_empty() && loaded.warnings.is_empty());
+    let error = parsed("").unwrap_err().to_string();
+    assert!(error.contains("expected at least one [[clusters]]"), "{error}");
+}
+
+#[test]
 fn collectors_have_a_preset_and_tables_of_their_own() {
     let text = cluster("token_secret_env = \"PVE_TOKEN\"")
         + "[collectors]\npreset = \"full\"\nha = {enabled = false}\n[collectors.guest_config]\nttl = \"3h\"\n\
