@@ -127,6 +127,14 @@ fn a_minimal_file_gets_the_defaults() {
 }
 
 #[test]
+fn nothing_to_serve_yet_is_said_on_purpose() {
+    let loaded = parsed("hosts = []").unwrap();
+    assert!(loaded.config.clusters.is_empty() && loaded.config.hosts.is_empty() && loaded.warnings.is_empty());
+    let error = parsed("").unwrap_err().to_string();
+    assert!(error.contains("expected at least one [[clusters]]"), "{error}");
+}
+
+#[test]
 fn every_key_is_taken() {
     let fingerprint = "ab".repeat(32);
     let text = format!(
