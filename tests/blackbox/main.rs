@@ -83,6 +83,7 @@ mod stack;
 mod storm;
 mod tickets;
 mod tls;
+mod upgrades;
 mod watch;
 mod windows;
 mod writer;
