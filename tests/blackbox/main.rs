@@ -81,6 +81,7 @@ mod sshd_slow;
 #[cfg(feature = "external-programs")]
 mod stack;
 mod storm;
+mod support_bundle;
 mod tickets;
 mod tls;
 mod upgrades;
