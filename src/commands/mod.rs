@@ -16,6 +16,7 @@ mod serve;
 mod setup;
 mod ssh_mint;
 mod ssh_probe;
+mod support_bundle;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -89,6 +90,11 @@ enum Command {
     ///
     /// Installed as a forced command, it is all that the exporter's key can run.
     SshProbe,
+    /// Write a text file to send with a report of a fault: configuration without secrets, versions, own figures, last log lines.
+    ///
+    /// Shows the list of what is in it first, and writes it only after --yes or a typed yes. Exit code 0: written; 1: not
+    /// written, or nobody agreed; 2: the file is there already, or there was nobody to ask.
+    SupportBundle(support_bundle::Options),
 }
 
 /// Where to read the configuration.
@@ -140,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Setup(options) => setup::run(options),
         Command::SshMint => ssh_mint::run(),
         Command::SshProbe => ssh_probe::run(),
+        Command::SupportBundle(options) => support_bundle::run(&options),
     }
 }
 

@@ -128,6 +128,34 @@ fn files_stay_short_enough_to_hold_in_mind() {
     assert!(long.is_empty(), "over {MOST_LINES} lines, split by subject:\n{}", long.join("\n"));
 }
 
+/// Dependencies that need no reason: the contract names them.
+const GIVEN: &[&str] = &["hyper", "prometheus-client", "reqwest", "russh", "serde", "tokio", "toml", "tracing"];
+
+/// Those whose reason is also that of the line below.
+const SHARED: &[&str] = &["http", "http-body", "tracing-logfmt"];
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("the manifest");
+    let (mut is_list, mut has_reason, mut count, mut without) = (false, false, 0, Vec::new());
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_list = line.contains("dependencies");
+            has_reason = false;
+        } else if line.starts_with('#') {
+            has_reason = true;
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| is_list) {
+            count += 1;
+            if !has_reason && !GIVEN.contains(&name) {
+                without.push(name.to_owned());
+            }
+            has_reason = has_reason && SHARED.contains(&name);
+        }
+    }
+    assert!(without.is_empty(), "a line above says what it is for and why not another: {}", without.join(", "));
+    assert!(count > 40, "{count}");
+}
+
 #[test]
 fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
     let mut faults = Vec::new();

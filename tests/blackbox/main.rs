@@ -84,8 +84,10 @@ mod sshd_slow;
 #[cfg(feature = "external-programs")]
 mod stack;
 mod storm;
+mod support_bundle;
 mod tickets;
 mod tls;
+mod upgrades;
 mod watch;
 mod windows;
 mod writer;
