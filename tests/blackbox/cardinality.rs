@@ -123,6 +123,7 @@ const LABELS: &[(&str, &str)] = &[
     ("content", "what a storage may hold, one of PVE's words"),
     ("host", "as configured"),
     ("port", "as configured"),
+    ("endpoint", "as configured"),
     ("device", "of a node: bridge, bond or thin pool"),
     ("member", "of a bridge or bond: a network card of the node"),
     ("disk", "of a guest, as in its configuration"),
