@@ -47,6 +47,7 @@ mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
 mod machines;
+mod manager;
 mod matrix;
 #[cfg(feature = "external-programs")]
 mod mint;
@@ -83,6 +84,8 @@ mod stack;
 mod storm;
 mod tickets;
 mod tls;
+#[cfg(feature = "external-programs")]
+mod unit;
 mod watch;
 mod windows;
 mod writer;
