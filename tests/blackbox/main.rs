@@ -49,6 +49,7 @@ mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
 mod machines;
+mod manager;
 mod matrix;
 #[cfg(feature = "external-programs")]
 mod mint;
@@ -87,6 +88,8 @@ mod storm;
 mod support_bundle;
 mod tickets;
 mod tls;
+#[cfg(feature = "external-programs")]
+mod unit;
 mod upgrades;
 mod watch;
 mod windows;
