@@ -159,6 +159,15 @@ impl Permit {
         self.blocks
     }
 
+    /// Gives the place back; says until when it stays taken, if its call was given up.
+    pub fn leave(self) -> Option<Instant> {
+        let (gate, id) = (Arc::clone(&self.gate), self.id);
+        drop(self);
+        let mut state = gate.state();
+        let (node, index) = state.find(id)?;
+        node.places.get(index)?.until
+    }
+
     /// Starts a call, when those before it have ended. `None` if one of them was given up: the place is lost.
     pub(super) async fn fly(&self) -> Option<Flight<'_>> {
         let turn = self.turn.lock().await;
@@ -313,7 +322,9 @@ mod tests {
     async fn what_was_given_up_keeps_its_place_longer_and_longer() {
         let gate = Gate::default();
         for minutes in [1, 2, 4, 8, 16, 16] {
-            give_up(&gate, true).await;
+            let permit = gate.try_enter("pve1", true).expect("a place");
+            drop(permit.fly().await.expect("a call"));
+            assert_eq!(permit.leave(), Some(Instant::now() + Duration::from_secs(60 * minutes)));
             assert!(gate.try_enter("pve1", true).is_none());
             assert!(gate.try_enter("pve1", false).is_some(), "calls that cannot block go on beside it");
             advance(Duration::from_secs(60 * minutes - 1)).await;
@@ -323,7 +334,7 @@ mod tests {
         }
         let permit = gate.try_enter("pve1", false).expect("a place");
         permit.fly().await.expect("a call").land(Ended::Well);
-        drop(permit);
+        assert_eq!(permit.leave(), None, "it is free");
         give_up(&gate, true).await;
         advance(Duration::from_mins(16) - Duration::from_secs(1)).await;
         assert!(gate.try_enter("pve1", true).is_none(), "a call of the other kind says nothing");

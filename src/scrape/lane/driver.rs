@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::queue::Job;
+use super::queue::{Job, Place, Turn};
 use super::{Shared, State};
 use crate::collectors::{Ask, Slow};
 use crate::config::CollectorSettings;
@@ -21,7 +21,11 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 struct Done {
     job: Job,
+    /// Where it had its place.
+    node: String,
     asked: Instant,
+    /// When its place is free again.
+    free: Instant,
     answer: Result<Vec<Family>, Error>,
 }
 
@@ -44,8 +48,8 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             }
             () = freed => {}
             () = news => {}
-            // What is queued may become unwanted while every gate is shut.
-            () = tokio::time::sleep(PAUSE) => {}
+            // A rest is over, or what is queued may have become unwanted while every gate is shut.
+            () = tokio::time::sleep_until(shared.next_look()) => {}
         }
     }
 }
@@ -60,27 +64,44 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
             let (slow, settings, resources) = shared.means(&job);
             let ask = Ask::new(&shared.inventory, &job.subject, &permit, &settings, resources.as_deref());
             let answer = (slow.fetch)(&ask).await;
-            Done { job, asked, answer }
+            drop(ask);
+            let node = permit.node().to_owned();
+            let free = permit.leave().unwrap_or_else(Instant::now);
+            Done { job, node, asked, free, answer }
         });
     }
 }
 
+/// At whose gate something is asked; `entry` answers for the cluster.
+fn node<'a>(place: &'a Place, entry: &'a str) -> &'a str {
+    place.as_deref().unwrap_or(entry)
+}
+
 impl Shared {
     fn next(&self) -> Option<(Job, Permit)> {
-        let client = self.inventory.client();
+        let (now, client) = (Instant::now(), self.inventory.client());
+        let entry = client.entry_node();
         let mut guard = self.lock();
-        let State { queue, under_way, in_flight, .. } = &mut *guard;
+        let State { queue, under_way, in_flight, rests, .. } = &mut *guard;
         let of_its_kind = |job: &Job| in_flight.get(&job.shelf).copied().unwrap_or_default();
-        let is_its_turn = |job: &Job| job.max_in_flight.is_none_or(|most| of_its_kind(job) < most);
-        let next = queue.pop(is_its_turn, |place, blocks| match place {
-            Some(node) => client.gate().try_enter(node, blocks),
-            None => client.gate().try_enter(&client.entry_node(), blocks),
-        });
-        if let Some((job, _)) = &next {
+        let turn = |place: &Place, job: &Job| match job.max_in_flight.is_none_or(|most| of_its_kind(job) < most) {
+            true => rests.turn(node(place, &entry), job, now),
+            false => Turn::Later,
+        };
+        let next = queue.pop(turn, |place, blocks| client.gate().try_enter(node(place, &entry), blocks));
+        if let Some((job, permit)) = &next {
+            rests.begin(permit.node(), job);
             *under_way += 1;
             *in_flight.entry(job.shelf).or_default() += 1;
         }
         next
+    }
+
+    /// When to look again although nothing happened.
+    fn next_look(&self) -> Instant {
+        let now = Instant::now();
+        let pause = now + PAUSE;
+        self.lock().rests.next_end(now).map_or(pause, |end| end.min(pause))
     }
 
     /// Whether nothing is left to do; the driver then ends.
@@ -116,9 +137,10 @@ impl Shared {
     }
 
     fn settle(&self, done: Done) {
-        let Done { job, asked, answer } = done;
+        let Done { job, node, asked, free, answer } = done;
         let cluster = self.inventory.cluster();
         let mut state = self.lock();
+        let is_slow = state.rests.end(&node, &job, (asked, free));
         let shelf = &mut state.shelves[job.shelf];
         if let Err(error) = &answer {
             tracing::debug!(cluster, collector = shelf.collector.name, %error, "a call of the slow lane failed");
@@ -127,6 +149,7 @@ impl Shared {
             }
         }
         shelf.settle(&job.key, asked, Instant::now(), answer);
+        shelf.set_slow(&job.key, is_slow);
         state.under_way = state.under_way.saturating_sub(1);
         if let Some(count) = state.in_flight.get_mut(&job.shelf) {
             *count = count.saturating_sub(1);

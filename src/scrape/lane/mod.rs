@@ -4,13 +4,15 @@
 //! a scrape → ask: notes what is wanted, queues what is due, starts the driver if it rests
 //!          → say: what is there by now and young enough, with its age; it waits for nothing
 //!            (settled, kept: the same for the drop-in page, which waits for what it never had)
-//! driver   → takes the oldest first, as far as the gate of each node and the budget of the cluster allow
+//! driver   → takes the oldest first, as far as the gate of each node and the budget of the cluster allow;
+//!            what was slow the last time has a third of its node's time
 //! ```
 //!
 //! Without scrapes there are no calls.
 
 mod driver;
 mod queue;
+mod rest;
 mod shelf;
 
 use std::collections::BTreeMap;
@@ -28,7 +30,8 @@ use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
 use crate::pve::Error;
 use queue::{Job, Queue};
-use shelf::Shelf;
+use rest::Rests;
+use shelf::{Due, Shelf};
 pub(super) use shelf::{Reach, Shelved};
 
 /// The slow lane of one cluster; cheap to clone.
@@ -51,6 +54,7 @@ struct State {
     under_way: usize,
     /// How many calls of each shelf are under way.
     in_flight: BTreeMap<usize, usize>,
+    rests: Rests,
     /// What there was when somebody last asked, while something is asked for that needs to know.
     resources: Option<Arc<Resources>>,
     driving: bool,
@@ -60,7 +64,7 @@ struct State {
 
 impl State {
     fn backlog(&self) -> usize {
-        self.queue.len() + self.under_way
+        self.queue.waiting() + self.under_way
     }
 }
 
@@ -81,6 +85,7 @@ impl Lane {
             queue: Queue::default(),
             under_way: 0,
             in_flight: BTreeMap::new(),
+            rests: Rests::default(),
             resources: None,
             driving: false,
             closed: false,
@@ -126,9 +131,9 @@ impl Lane {
             }
             let due = shelf.take_due(now, reach);
             sees_all |= shelf.slow.sees_all && !due.is_empty();
-            for (since, key, subject) in due {
+            for Due { since, key, subject, is_slow } in due {
                 let Slow { blocks, max_in_flight, .. } = shelf.slow;
-                queue.push(since, Job { shelf: index, key, subject, blocks, max_in_flight });
+                queue.push(since, Job { shelf: index, key, subject, blocks, max_in_flight, is_slow });
             }
         }
         if let Some(resources) = resources.filter(|_| sees_all) {

@@ -19,6 +19,17 @@ pub(super) struct Job {
     pub(super) blocks: bool,
     /// So many of its shelf are asked at once; none: as many as the gates allow.
     pub(super) max_in_flight: Option<usize>,
+    /// It took long the last time.
+    pub(super) is_slow: bool,
+}
+
+/// When a job may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Now,
+    /// Unless others of its kind wait at its node.
+    AfterOthers,
+    Later,
 }
 
 /// Where a job is asked: at a node, or at the one that answers for the cluster.
@@ -41,13 +52,13 @@ impl Queue {
     /// first of either kind (that can block, or not) is tried: the others of its kind have no better chance.
     pub(super) fn pop<T>(
         &mut self,
-        is_its_turn: impl Fn(&Job) -> bool,
+        turn: impl Fn(&Place, &Job) -> Turn,
         enter: impl Fn(&Place, bool) -> Option<T>,
     ) -> Option<(Job, T)> {
         let mut heads: Vec<(Option<Instant>, Place, usize, bool)> = Vec::new();
         for (place, jobs) in &self.places {
             for blocks in [false, true] {
-                if let Some(index) = jobs.iter().position(|(_, job)| job.blocks == blocks && is_its_turn(job)) {
+                if let Some(index) = first(jobs, |job| if job.blocks == blocks { turn(place, job) } else { Turn::Later }) {
                     heads.push((jobs[index].0, place.clone(), index, blocks));
                 }
             }
@@ -79,13 +90,27 @@ impl Queue {
         dropped
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.places.values().map(VecDeque::len).sum()
+    /// How many wait for no other reason than that there are others before them.
+    pub(super) fn waiting(&self) -> usize {
+        self.places.values().flatten().filter(|(_, job)| !job.is_slow).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
+}
+
+/// The first whose turn it is, or else the first of those that come after others.
+fn first(jobs: &VecDeque<(Option<Instant>, Job)>, turn: impl Fn(&Job) -> Turn) -> Option<usize> {
+    let mut after = None;
+    for (index, (_, job)) in jobs.iter().enumerate() {
+        match turn(job) {
+            Turn::Now => return Some(index),
+            Turn::AfterOthers => after = after.or(Some(index)),
+            Turn::Later => {}
+        }
+    }
+    after
 }
 
 fn place(subject: &Subject) -> Place {
@@ -103,7 +128,7 @@ mod tests {
 
     fn job(node: &str, vmid: u64, blocks: bool) -> Job {
         let subject = Subject::Guest { kind: GuestKind::Lxc, vmid, node: node.into() };
-        Job { shelf: 0, key: Key::Guest(vmid, GuestKind::Lxc), subject, blocks, max_in_flight: None }
+        Job { shelf: 0, key: Key::Guest(vmid, GuestKind::Lxc), subject, blocks, max_in_flight: None, is_slow: false }
     }
 
     fn vmid(job: &Job) -> u64 {
@@ -126,18 +151,18 @@ mod tests {
         ] {
             queue.push(since, job);
         }
-        assert_eq!(queue.len(), 5);
+        assert_eq!(queue.waiting(), 5);
         let only = |node: &'static str, what: bool| {
             move |place: &Place, blocks: bool| (place.as_deref() == Some(node) && blocks == what).then_some(())
         };
-        assert_eq!(queue.pop(|_| true, |_, _| None::<()>).map(|(job, ())| vmid(&job)), None);
+        assert_eq!(queue.pop(|_, _| Turn::Now, |_, _| None::<()>).map(|(job, ())| vmid(&job)), None);
         assert_eq!(
-            queue.pop(|_| true, only("b", true)).map(|(job, ())| vmid(&job)),
+            queue.pop(|_, _| Turn::Now, only("b", true)).map(|(job, ())| vmid(&job)),
             Some(4),
             "others of its node are full"
         );
         let order: Vec<u64> =
-            std::iter::from_fn(|| queue.pop(|_| true, |_, _| Some(()))).map(|(job, ())| vmid(&job)).collect();
+            std::iter::from_fn(|| queue.pop(|_, _| Turn::Now, |_, _| Some(()))).map(|(job, ())| vmid(&job)).collect();
         assert_eq!(order, [3, 2, 5, 1]);
         assert!(queue.is_empty());
     }
@@ -148,9 +173,32 @@ mod tests {
         queue.push(None, Job { max_in_flight: Some(1), ..job("a", 1, true) });
         queue.push(None, job("a", 2, true));
         let mut next = |turn: bool| {
-            queue.pop(|job| turn || job.max_in_flight.is_none(), |_, _| Some(())).map(|(job, ())| vmid(&job))
+            queue.pop(|_, job| if turn || job.max_in_flight.is_none() { Turn::Now } else { Turn::Later }, |_, _| Some(())).map(|(job, ())| vmid(&job))
         };
         assert_eq!([next(false), next(false), next(true)], [Some(2), None, Some(1)]);
+    }
+
+    #[test]
+    fn who_comes_after_others_comes_when_there_are_none() {
+        let mut queue = Queue::default();
+        for (vmid, node) in [(1, "a"), (2, "a"), (3, "b"), (4, "a")] {
+            queue.push(None, job(node, vmid, true));
+        }
+        let turn = |_: &Place, job: &Job| match vmid(job) {
+            1 | 3 => Turn::AfterOthers,
+            2 => Turn::Now,
+            _ => Turn::Later,
+        };
+        let order: Vec<u64> =
+            std::iter::from_fn(|| queue.pop(turn, |_, _| Some(()))).map(|(job, ())| vmid(&job)).collect();
+        assert_eq!((order, queue.waiting()), (vec![2, 1, 3], 1));
+    }
+
+    #[test]
+    fn what_is_slow_waits_on_purpose() {
+        let mut queue = Queue::default();
+        queue.push(None, Job { is_slow: true, ..job("a", 1, true) });
+        assert_eq!((queue.waiting(), queue.is_empty()), (0, false));
     }
 
     #[test]
@@ -159,6 +207,6 @@ mod tests {
         queue.push(None, job("a", 1, false));
         queue.push(None, job("b", 2, false));
         let dropped = queue.drain_unless(|job| vmid(job) == 1);
-        assert_eq!((dropped.len(), queue.len()), (1, 1));
+        assert_eq!((dropped.len(), queue.waiting()), (1, 1));
     }
 }

@@ -44,10 +44,23 @@ struct Unit {
     /// When it was last answered, well or badly.
     tried: Option<Instant>,
     failures: u32,
+    /// It took long the last time.
+    is_slow: bool,
     /// A scrape waited for the first answer, and in vain.
     outwaited: bool,
     error: Option<Error>,
     value: Option<Value>,
+}
+
+/// What is to be asked about.
+#[derive(Debug, Clone)]
+pub(super) struct Due {
+    /// When it was last asked about; none: never.
+    pub(super) since: Option<Instant>,
+    pub(super) key: Key,
+    pub(super) subject: Subject,
+    /// It took long the last time.
+    pub(super) is_slow: bool,
 }
 
 struct Value {
@@ -139,16 +152,24 @@ impl Shelf {
         }
     }
 
-    /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
-    /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
-    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Key, Subject)> {
+    /// What is due now; each is pending until it is settled. What fails again and again is no older than the rest, and
+    /// does not keep it from being asked.
+    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<Due> {
         let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
         let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
         due.map(|(key, unit)| {
             unit.pending = true;
-            (unit.tried, key.clone(), unit.subject.clone())
+            let (since, key, subject) = (unit.tried, key.clone(), unit.subject.clone());
+            Due { since, key, subject, is_slow: unit.is_slow }
         })
         .collect()
+    }
+
+    /// Whether the last call about it took long.
+    pub(super) fn set_slow(&mut self, key: &Key, is_slow: bool) {
+        if let Some(unit) = self.units.get_mut(key) {
+            unit.is_slow = is_slow;
+        }
     }
 
     /// Nothing came of it: it may be asked about again.
@@ -297,7 +318,7 @@ impl Key {
 impl Unit {
     fn new(subject: Subject, askable: bool, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        Self { subject, askable, pending: false, due: now, tried, failures: 0, outwaited: false, error, value }
+        Self { subject, askable, pending: false, due: now, tried, failures: 0, is_slow: false, outwaited: false, error, value }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
@@ -431,7 +452,7 @@ mod tests {
         let due = shelf.take_due(start, Reach::All);
         assert_eq!(due.len(), 1);
         assert!(shelf.take_due(start, Reach::All).is_empty(), "it is pending");
-        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        shelf.settle(&due[0].key, start, start + SECOND, value(1.0));
         assert!(shelf.take_due(start + 20 * SECOND, Reach::All).is_empty(), "it is young");
         assert_eq!(told(&shelf, start + 20 * SECOND), Some((vec![1.0], true, Some(19))));
         assert_eq!(shelf.take_due(start + 31 * SECOND, Reach::All).len(), 1);
@@ -447,7 +468,7 @@ mod tests {
             shelf.want(now);
             shelf.stock(&resources("", true), now);
             assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
-            for (_, key, _) in shelf.take_due(now, Reach::All) {
+            for Due { key, .. } in shelf.take_due(now, Reach::All) {
                 shelf.settle(&key, now, now, value(1.0));
             }
         }
@@ -463,9 +484,9 @@ mod tests {
         let (mut waits, mut tried) = (Vec::new(), None);
         for _ in 0..9 {
             let due = shelf.take_due(now, Reach::All);
-            assert_eq!(due[0].0, tried, "it is as old as its last failure");
+            assert_eq!(due[0].since, tried, "it is as old as its last failure");
             tried = Some(now);
-            shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
+            shelf.settle(&due[0].key, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
             while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
@@ -484,7 +505,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, value(1.0));
+        shelf.settle(&due[0].key, now, now, value(1.0));
         shelf.stock(&resources(GUEST, false), now);
         assert!(shelf.take_due(now + 60 * SECOND, Reach::All).is_empty(), "nobody asks a lost node");
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "the last value is still young");
@@ -492,10 +513,10 @@ mod tests {
         shelf.stock(&resources(&moved, false), now);
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "a guest that moved keeps its value");
         assert!(
-            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].2, Subject::Guest { node, .. } if &**node == "b")
+            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].subject, Subject::Guest { node, .. } if &**node == "b")
         );
         shelf.stock(&resources("", true), now);
-        shelf.settle(&due[0].1, now, now, value(2.0));
+        shelf.settle(&due[0].key, now, now, value(2.0));
         assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
     }
 
@@ -505,8 +526,8 @@ mod tests {
         shelf.stock(&resources("", true), now);
         let due = shelf.take_due(now, Reach::All);
         assert_eq!(due.len(), 2);
-        shelf.settle(&due[0].1, now, now + 2 * SECOND, value(2.0));
-        shelf.settle(&due[1].1, now, now + SECOND, value(1.0));
+        shelf.settle(&due[0].key, now, now + 2 * SECOND, value(2.0));
+        shelf.settle(&due[1].key, now, now + SECOND, value(1.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
     }
 
@@ -515,7 +536,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
+        shelf.settle(&due[0].key, now, now, failure(Reason::Busy("busy".into())));
         assert_eq!(told(&shelf, now), None, "no failure");
         assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
     }
@@ -540,7 +561,7 @@ mod tests {
         shelf.give_up(here);
         assert!(!shelf.is_awaited(start, here), "it took too long");
         assert!(kept(&shelf, start, here).1, "that nothing is there is told still");
-        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        shelf.settle(&due[0].key, start, start + SECOND, value(1.0));
         assert_eq!(kept(&shelf, start + SECOND, here), (1, false, true, Some(0)));
         assert_eq!(shelf.outcome(), Some(None));
         // After so long that the value cannot be told, it is as if there was none.
@@ -548,7 +569,7 @@ mod tests {
         shelf.take_due(late, here);
         assert!(shelf.is_awaited(late, here));
         assert_eq!(kept(&shelf, late, here), (0, true, false, None));
-        shelf.settle(&due[0].1, late, late, failure(Reason::Status(595, "No route to host".into())));
+        shelf.settle(&due[0].key, late, late, failure(Reason::Status(595, "No route to host".into())));
         assert!(!shelf.is_awaited(late, here), "an error is an answer too");
         assert!(shelf.kept(&[], late, here, late).expect("known").error.is_some());
     }
@@ -563,7 +584,7 @@ mod tests {
             let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
             Family { desc: desc.into(), samples: vec![sample].into() }
         };
-        shelf.settle(&due[0].1, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
+        shelf.settle(&due[0].key, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
         let kept = shelf.kept(&[&OTHER], now, Reach::All, now).expect("known");
         assert_eq!(kept.told[0].1, [of(&OTHER, 2.0)]);
@@ -574,7 +595,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
+        shelf.settle(&due[0].key, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
         assert_eq!(told(&shelf, now), None);
         assert_eq!(shelf.take_due(now + 11 * SECOND, Reach::All).len(), 1);
     }
