@@ -116,6 +116,13 @@ impl Gate {
         }
     }
 
+    /// Whether a call that was given up keeps a place on the node.
+    pub(super) fn is_held(&self, node: &str) -> bool {
+        let (now, state) = (Instant::now(), self.0.state());
+        let is_kept = |place: &Place| place.until.is_some_and(|until| until > now);
+        state.nodes.get(node).is_some_and(|node| node.places.iter().any(is_kept))
+    }
+
     /// Ends when a place may have become free after this was called: call it, try to enter, then wait for it.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<'_> {
         let changed = self.0.changed.notified();
@@ -157,6 +164,15 @@ impl Permit {
     /// Whether its calls can block their worker.
     pub fn blocks(&self) -> bool {
         self.blocks
+    }
+
+    /// Gives the place back; says until when it stays taken, if its call was given up.
+    pub fn leave(self) -> Option<Instant> {
+        let (gate, id) = (Arc::clone(&self.gate), self.id);
+        drop(self);
+        let mut state = gate.state();
+        let (node, index) = state.find(id)?;
+        node.places.get(index)?.until
     }
 
     /// Starts a call, when those before it have ended. `None` if one of them was given up: the place is lost.
@@ -313,17 +329,19 @@ mod tests {
     async fn what_was_given_up_keeps_its_place_longer_and_longer() {
         let gate = Gate::default();
         for minutes in [1, 2, 4, 8, 16, 16] {
-            give_up(&gate, true).await;
-            assert!(gate.try_enter("pve1", true).is_none());
+            let permit = gate.try_enter("pve1", true).expect("a place");
+            drop(permit.fly().await.expect("a call"));
+            assert_eq!(permit.leave(), Some(Instant::now() + Duration::from_secs(60 * minutes)));
+            assert!(gate.try_enter("pve1", true).is_none() && gate.is_held("pve1"));
             assert!(gate.try_enter("pve1", false).is_some(), "calls that cannot block go on beside it");
             advance(Duration::from_secs(60 * minutes - 1)).await;
             assert!(gate.try_enter("pve1", true).is_none(), "{minutes}");
             advance(Duration::from_secs(1)).await;
-            assert!(gate.try_enter("pve1", true).is_some(), "{minutes}");
+            assert!(gate.try_enter("pve1", true).is_some() && !gate.is_held("pve1"), "{minutes}");
         }
         let permit = gate.try_enter("pve1", false).expect("a place");
         permit.fly().await.expect("a call").land(Ended::Well);
-        drop(permit);
+        assert_eq!(permit.leave(), None, "it is free");
         give_up(&gate, true).await;
         advance(Duration::from_mins(16) - Duration::from_secs(1)).await;
         assert!(gate.try_enter("pve1", true).is_none(), "a call of the other kind says nothing");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::queue::Job;
+use super::queue::{Job, Line, Place, Turn};
 use super::{Shared, State};
 use crate::collectors::{Ask, Slow};
 use crate::config::CollectorSettings;
@@ -21,7 +21,11 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 struct Done {
     job: Job,
+    /// Where it had its place.
+    node: String,
     asked: Instant,
+    /// When its place is free again.
+    free: Instant,
     calls: u64,
     answer: Result<Vec<Family>, Error>,
 }
@@ -45,8 +49,8 @@ pub(super) async fn drive(shared: Arc<Shared>) {
             }
             () = freed => {}
             () = news => {}
-            // What is queued may become unwanted while every gate is shut.
-            () = tokio::time::sleep(PAUSE) => {}
+            // A rest is over, or what is queued may have become unwanted while every gate is shut.
+            () = tokio::time::sleep_until(shared.next_look()) => {}
         }
     }
 }
@@ -62,26 +66,48 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
             let ask = Ask::new(&shared.inventory, &job.subject, &permit, &settings, resources.as_deref());
             let answer = (slow.fetch)(&ask).await;
             let calls = ask.calls();
-            Done { job, asked, calls, answer }
+            drop(ask);
+            let node = permit.node().to_owned();
+            let free = permit.leave().unwrap_or_else(Instant::now);
+            Done { job, node, asked, free, calls, answer }
         });
     }
 }
 
+/// At whose gates something may be asked, the best first; `entries` answer for the cluster.
+fn nodes<'a>(place: &'a Place, entries: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let entries: &[String] = if place.is_some() { &[] } else { entries };
+    place.as_deref().into_iter().chain(entries.iter().map(String::as_str))
+}
+
 impl Shared {
     fn next(&self) -> Option<(Job, Permit)> {
-        let client = self.inventory.client();
+        let (now, client) = (Instant::now(), self.inventory.client());
+        let entries = client.entry_nodes();
         let mut guard = self.lock();
-        let State { queue, under_way, in_flight, .. } = &mut *guard;
+        let State { queue, under_way, in_flight, rests, .. } = &mut *guard;
         let of_shelf = |shelf: usize| in_flight.get(&shelf).copied().unwrap_or_default();
-        let next = queue.pop(of_shelf, |place, blocks| match place {
-            Some(node) => client.gate().try_enter(node, blocks),
-            None => client.gate().try_enter(&client.entry_node(), blocks),
-        });
-        if let Some((job, _)) = &next {
+        let turn = |place: &Place, line: &Line| match line.max_in_flight.is_none_or(|most| of_shelf(line.shelf) < most)
+        {
+            true => rests.turn(nodes(place, &entries).next().unwrap_or_default(), (line.shelf, line.is_slow), now),
+            false => Turn::Later,
+        };
+        let enter =
+            |place: &Place, blocks: bool| nodes(place, &entries).find_map(|node| client.gate().try_enter(node, blocks));
+        let next = queue.pop(turn, enter);
+        if let Some((job, permit)) = &next {
+            rests.begin(permit.node(), (job.shelf, job.is_slow));
             *under_way += 1;
             *in_flight.entry(job.shelf).or_default() += 1;
         }
         next
+    }
+
+    /// When to look again although nothing happened.
+    fn next_look(&self) -> Instant {
+        let now = Instant::now();
+        let pause = now + PAUSE;
+        self.lock().rests.next_end(now).map_or(pause, |end| end.min(pause))
     }
 
     /// Whether nothing is left to do; the driver then ends.
@@ -117,9 +143,10 @@ impl Shared {
     }
 
     fn settle(&self, done: Done) {
-        let Done { job, asked, calls, answer } = done;
+        let Done { job, node, asked, free, calls, answer } = done;
         let cluster = self.inventory.cluster();
         let mut state = self.lock();
+        let is_slow = state.rests.end(&node, (job.shelf, job.is_slow), (asked, free));
         let shelf = &mut state.shelves[job.shelf];
         if let Err(error) = &answer {
             tracing::debug!(cluster, collector = shelf.collector.name, %error, "a call of the slow lane failed");
@@ -129,6 +156,7 @@ impl Shared {
         }
         shelf.called(calls);
         shelf.settle(&job.subject, asked, Instant::now(), answer);
+        shelf.set_slow(&job.subject, is_slow);
         state.under_way = state.under_way.saturating_sub(1);
         if let Some(count) = state.in_flight.get_mut(&job.shelf) {
             *count = count.saturating_sub(1);

@@ -4,7 +4,8 @@
 //! a scrape → ask: notes what is wanted, queues what is due, starts the driver if it rests
 //!          → say: what is there by now and young enough, with its age; it waits for nothing
 //!            (settled, kept: the same for the drop-in page, which waits for what it never had)
-//! driver   → takes the oldest first, as far as the gate of each node and the budget of the cluster allow
+//! driver   → takes the oldest first, as far as the gate of each node and the budget of the cluster allow;
+//!            what was slow the last time has a third of its node's time
 //! ```
 //!
 //! Without scrapes there are no calls.
@@ -12,6 +13,7 @@
 mod driver;
 mod queue;
 mod refresh;
+mod rest;
 mod shelf;
 mod subjects;
 
@@ -31,7 +33,8 @@ use crate::metrics::{Family, Own};
 use crate::pve::Error;
 use queue::{Job, Queue};
 pub(super) use refresh::Refresh;
-use shelf::Shelf;
+use rest::Rests;
+use shelf::{Due, Shelf};
 pub(super) use shelf::{Reach, Shelved};
 
 /// The slow lane of one cluster; cheap to clone.
@@ -54,6 +57,7 @@ struct State {
     under_way: usize,
     /// How many calls of each shelf are under way.
     in_flight: BTreeMap<usize, usize>,
+    rests: Rests,
     /// What there was when somebody last asked, while something is asked for that needs to know.
     resources: Option<Arc<Resources>>,
     driving: bool,
@@ -63,7 +67,7 @@ struct State {
 
 impl State {
     fn backlog(&self) -> usize {
-        self.queue.len() + self.under_way
+        self.queue.waiting() + self.under_way
     }
 }
 
@@ -85,6 +89,7 @@ impl Lane {
             queue: Queue::default(),
             under_way: 0,
             in_flight: BTreeMap::new(),
+            rests: Rests::default(),
             resources: None,
             driving: false,
             closed: false,
@@ -130,8 +135,8 @@ impl Lane {
             }
             let due = shelf.take_due(now, reach);
             sees_all |= shelf.slow.sees_all && !due.is_empty();
-            for (since, subject) in due {
-                queue.push(since, Job { shelf: index, subject }, &shelf.slow);
+            for Due { since, subject, is_slow } in due {
+                queue.push(since, Job { shelf: index, subject, is_slow }, &shelf.slow);
             }
         }
         if let Some(resources) = resources.filter(|_| sees_all) {

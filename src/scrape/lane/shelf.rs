@@ -42,10 +42,22 @@ struct Unit {
     /// When it was last answered, well or badly.
     tried: Option<Instant>,
     failures: u32,
+    /// It took long the last time.
+    is_slow: bool,
     /// A scrape waited for the first answer, and in vain.
     outwaited: bool,
     error: Option<Box<Error>>,
     value: Option<Value>,
+}
+
+/// What is to be asked about.
+#[derive(Debug, Clone)]
+pub(super) struct Due {
+    /// When it was last asked about; none: never.
+    pub(super) since: Option<Instant>,
+    pub(super) subject: Subject,
+    /// It took long the last time.
+    pub(super) is_slow: bool,
 }
 
 struct Value {
@@ -152,19 +164,26 @@ impl Shelf {
         self.ended(gone, now);
     }
 
-    /// What is due now, with the time at which it was last asked about (none: never); each is pending until it is
-    /// settled. What fails again and again is thus no older than the rest, and does not keep it from being asked.
-    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<(Option<Instant>, Subject)> {
+    /// What is due now; each is pending until it is settled. What fails again and again is no older than the rest, and
+    /// does not keep it from being asked.
+    pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<Due> {
         let within = self.units.iter_mut().filter(|unit| unit.is_within(reach));
         let due = within.filter(|unit| unit.askable && !unit.pending && unit.due <= now);
         let due: Vec<_> = due
             .map(|unit| {
                 unit.pending = true;
-                (unit.tried, unit.subject.clone())
+                Due { since: unit.tried, subject: unit.subject.clone(), is_slow: unit.is_slow }
             })
             .collect();
         self.refreshes.queued(due.len(), now);
         due
+    }
+
+    /// Whether the last call about it took long.
+    pub(super) fn set_slow(&mut self, subject: &Subject, is_slow: bool) {
+        if let Some(unit) = self.unit(subject) {
+            unit.is_slow = is_slow;
+        }
     }
 
     /// Nothing came of it: it may be asked about again.
@@ -341,8 +360,8 @@ impl Shelf {
 impl Unit {
     fn new(subject: Subject, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        let (askable, pending, outwaited) = (false, false, false);
-        Self { subject, askable, pending, refreshed: 0, due: now, tried, failures: 0, outwaited, error, value }
+        let (askable, pending, is_slow, outwaited) = (false, false, false, false);
+        Self { subject, askable, pending, refreshed: 0, due: now, tried, failures: 0, is_slow, outwaited, error, value }
     }
 
     /// It is there still, perhaps elsewhere.
@@ -446,7 +465,7 @@ mod tests {
         let due = shelf.take_due(start, Reach::All);
         assert_eq!(due.len(), 1);
         assert!(shelf.take_due(start, Reach::All).is_empty(), "it is pending");
-        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        shelf.settle(&due[0].subject, start, start + SECOND, value(1.0));
         assert!(shelf.take_due(start + 20 * SECOND, Reach::All).is_empty(), "it is young");
         assert_eq!(told(&shelf, start + 20 * SECOND), Some((vec![1.0], true, Some(19))));
         assert_eq!(shelf.take_due(start + 31 * SECOND, Reach::All).len(), 1);
@@ -462,8 +481,8 @@ mod tests {
             shelf.want(now);
             shelf.stock(&resources("", true), now);
             assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
-            for (_, key) in shelf.take_due(now, Reach::All) {
-                shelf.settle(&key, now, now, value(1.0));
+            for Due { subject, .. } in shelf.take_due(now, Reach::All) {
+                shelf.settle(&subject, now, now, value(1.0));
             }
         }
         let last = start + 360 * SECOND;
@@ -478,9 +497,9 @@ mod tests {
         let (mut waits, mut tried) = (Vec::new(), None);
         for _ in 0..9 {
             let due = shelf.take_due(now, Reach::All);
-            assert_eq!(due[0].0, tried, "it is as old as its last failure");
+            assert_eq!(due[0].since, tried, "it is as old as its last failure");
             tried = Some(now);
-            shelf.settle(&due[0].1, now, now, failure(Reason::Status(595, "No route to host".into())));
+            shelf.settle(&due[0].subject, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
             while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
@@ -499,7 +518,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, value(1.0));
+        shelf.settle(&due[0].subject, now, now, value(1.0));
         shelf.stock(&resources(GUEST, false), now);
         assert!(shelf.take_due(now + 60 * SECOND, Reach::All).is_empty(), "nobody asks a lost node");
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "the last value is still young");
@@ -507,10 +526,10 @@ mod tests {
         shelf.stock(&resources(&moved, false), now);
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "a guest that moved keeps its value");
         assert!(
-            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].1, Subject::Guest { node, .. } if &**node == "b")
+            matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].subject, Subject::Guest { node, .. } if &**node == "b")
         );
         shelf.stock(&resources("", true), now);
-        shelf.settle(&due[0].1, now, now, value(2.0));
+        shelf.settle(&due[0].subject, now, now, value(2.0));
         assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
     }
 
@@ -520,10 +539,10 @@ mod tests {
         shelf.stock(&resources("", true), now);
         let due = shelf.take_due(now, Reach::All);
         assert_eq!(due.len(), 2);
-        shelf.settle(&due[0].1, now, now + SECOND, value(1.0));
-        shelf.settle(&due[1].1, now, now + 2 * SECOND, value(2.0));
+        shelf.settle(&due[0].subject, now, now + SECOND, value(1.0));
+        shelf.settle(&due[1].subject, now, now + 2 * SECOND, value(2.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
-        shelf.settle(&due[0].1, now, now + 3 * SECOND, value(3.0));
+        shelf.settle(&due[0].subject, now, now + 3 * SECOND, value(3.0));
         assert_eq!(told(&shelf, now + 3 * SECOND), Some((vec![3.0], true, Some(1))));
     }
 
@@ -549,7 +568,7 @@ mod tests {
         assert_eq!(kept(&shelf), before);
         shelf.stock(&resources(&guests("b"), true), now);
         assert_eq!(kept(&shelf).0, before.0, "those that moved stay in their place");
-        assert!(matches!(&shelf.take_due(now, Reach::All)[7].1, Subject::Guest { node, .. } if &**node == "b"));
+        assert!(matches!(&shelf.take_due(now, Reach::All)[7].subject, Subject::Guest { node, .. } if &**node == "b"));
     }
 
     #[test]
@@ -565,7 +584,7 @@ mod tests {
             let due: Vec<u64> = shelf
                 .take_due(now, Reach::All)
                 .into_iter()
-                .map(|(_, subject)| {
+                .map(|Due { subject, .. }| {
                     shelf.settle(&subject, now, now, value(spread(&subject) as f64));
                     spread(&subject)
                 })
@@ -586,7 +605,7 @@ mod tests {
         {
             let (mut shelf, now) = (shelf(per), Instant::now());
             shelf.stock(&resources(guests, true), now);
-            let due: Vec<u64> = shelf.take_due(now, Reach::All).iter().map(|(_, subject)| spread(subject)).collect();
+            let due: Vec<u64> = shelf.take_due(now, Reach::All).iter().map(|due| spread(&due.subject)).collect();
             assert_eq!(due, expected, "{per:?}");
         }
     }
@@ -596,7 +615,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, value(1.0));
+        shelf.settle(&due[0].subject, now, now, value(1.0));
         for body in [r#"{"data":[{"type":"sdn"}]}"#, r#"{"data":[{"type":"node","node":"a","status":"online"}]}"#] {
             shelf.stock(&Resources::read(body), now);
             assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{body}");
@@ -608,7 +627,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, value(1.0));
+        shelf.settle(&due[0].subject, now, now, value(1.0));
         let pages = [shelf.say(now), shelf.say(now)];
         let kept = &shelf.units[0].value.as_ref().expect("a value").told;
         assert_eq!(Arc::strong_count(kept), 3);
@@ -658,7 +677,7 @@ mod tests {
             shelf.stock(&resources(GUEST, true), now);
             let due = shelf.take_due(now, Reach::All);
             let answer = [f64::NAN, 1.0, 2.0].into_iter().flat_map(|number| value(number).expect("a value"));
-            shelf.settle(&due[0].1, now, now, Ok(answer.collect()));
+            shelf.settle(&due[0].subject, now, now, Ok(answer.collect()));
             assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{per:?}");
         }
     }
@@ -668,7 +687,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, failure(Reason::Busy("busy".into())));
+        shelf.settle(&due[0].subject, now, now, failure(Reason::Busy("busy".into())));
         assert_eq!(told(&shelf, now), None, "no failure");
         assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
     }
@@ -693,7 +712,7 @@ mod tests {
         shelf.give_up(here);
         assert!(!shelf.is_awaited(start, here), "it took too long");
         assert!(kept(&shelf, start, here).1, "that nothing is there is told still");
-        shelf.settle(&due[0].1, start, start + SECOND, value(1.0));
+        shelf.settle(&due[0].subject, start, start + SECOND, value(1.0));
         assert_eq!(kept(&shelf, start + SECOND, here), (1, false, true, Some(0)));
         assert_eq!(shelf.outcome(), Some(None));
         // After so long that the value cannot be told, it is as if there was none.
@@ -701,7 +720,7 @@ mod tests {
         shelf.take_due(late, here);
         assert!(shelf.is_awaited(late, here));
         assert_eq!(kept(&shelf, late, here), (0, true, false, None));
-        shelf.settle(&due[0].1, late, late, failure(Reason::Status(595, "No route to host".into())));
+        shelf.settle(&due[0].subject, late, late, failure(Reason::Status(595, "No route to host".into())));
         assert!(!shelf.is_awaited(late, here), "an error is an answer too");
         assert!(shelf.kept(&[], late, here, late).expect("known").error.is_some());
     }
@@ -716,7 +735,7 @@ mod tests {
             let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
             Family { desc: desc.into(), samples: vec![sample].into() }
         };
-        shelf.settle(&due[0].1, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
+        shelf.settle(&due[0].subject, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
         let kept = shelf.kept(&[&OTHER], now, Reach::All, now).expect("known");
         assert_eq!(kept.told[0].1, [of(&OTHER, 2.0)]);
@@ -727,7 +746,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].1, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
+        shelf.settle(&due[0].subject, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
         assert_eq!(told(&shelf, now), None);
         assert_eq!(shelf.take_due(now + 11 * SECOND, Reach::All).len(), 1);
     }
