@@ -23,7 +23,8 @@ fn the_shipped_configuration_is_valid_and_takes_what_setup_prints() {
                    token_id = \"sentinel@pve!monitor\"\ntoken_secret = \"0b9e7a52-1111-4222-8333-5a5a5a5a5a5a\"\n";
     let (code, said) = check(&format!("{shipped}{printed}"));
     assert!(code == Some(0) && said.contains("1 cluster"), "{said}");
-    let host = "[[hosts]]\nid = \"nas\"\nhostname = \"nas.lan\"\nssh = false\nservices = [{ port = 443 }]\n";
+    let host =
+        "[[hosts]]\nid = \"nas\"\nhostname = \"nas.lan\"\nssh = false\nservices = [{ port = 443, type = \"https\" }]\n";
     let with_host = shipped.lines().filter(|line| *line != "hosts = []").collect::<Vec<_>>().join("\n");
     let (code, said) = check(&format!("{with_host}\n{host}{printed}"));
     assert!(code == Some(0) && said.contains("1 host"), "{said}");
@@ -33,7 +34,8 @@ fn the_shipped_configuration_is_valid_and_takes_what_setup_prints() {
 fn the_shipped_configuration_serves_our_own_metrics() {
     let shipped = fs::read_to_string(repository().join("packaging/config.toml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let exporter = Exporter::serve(&shipped.replace("/var/lib/pve-sentinel", folder.path().to_str().unwrap()));
+    let shipped = shipped.replace("/var/lib/pve-sentinel", folder.path().to_str().unwrap());
+    let exporter = Exporter::serve(&format!("{shipped}[scrape]\n"));
     assert!(exporter.page("/metrics").contains("\npve_sentinel_build_info{"));
 }
 

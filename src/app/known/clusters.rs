@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::{CLUSTER, Clock, PastJson, is_in, list, names, wanted, with_past};
+use super::{CLUSTER, Clock, PastJson, is_in, list, names_of, wanted, with_past};
 use crate::api::{Answer, Doc, Error, Reply, Request};
 use crate::pve::{Condition, KnownEndpoint};
 use crate::scrape::KnownCluster;
@@ -79,7 +79,7 @@ struct EndpointJson<'a> {
 }
 
 pub(super) fn reply(clusters: &[KnownCluster], request: &Request, clock: Clock) -> Result<Reply, Error> {
-    let wanted = wanted(request, &names(clusters))?;
+    let wanted = wanted(request, &names_of(clusters))?;
     let asked = clusters.iter().filter(|cluster| is_in(&wanted, &cluster.name));
     let told: Vec<ClusterJson<'_>> = asked.map(|known| cluster(known, clock)).collect();
     Ok(Reply::ok(&json!({"clusters": told})))

@@ -124,7 +124,7 @@ fn is_in(wanted: &[&str], word: &str) -> bool {
     wanted.is_empty() || wanted.contains(&word)
 }
 
-fn names(clusters: &[KnownCluster]) -> Vec<String> {
+fn names_of(clusters: &[KnownCluster]) -> Vec<String> {
     clusters.iter().map(|cluster| cluster.name.clone()).collect()
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{CLUSTER, Clock, is_in, list, names, wanted, words};
+use super::{CLUSTER, Clock, is_in, list, names_of, wanted, words};
 use crate::api::{Answer, Doc, Error, Parameter, Place, Reply, Request, whole};
 use crate::inventory::Node;
 use crate::scrape::KnownCluster;
@@ -81,7 +81,7 @@ struct NodeJson<'a> {
 }
 
 pub(super) fn reply(clusters: &[KnownCluster], request: &Request, clock: Clock) -> Result<Reply, Error> {
-    let (wanted, status) = (wanted(request, &names(clusters))?, words(request, "status", &STATUS)?);
+    let (wanted, status) = (wanted(request, &names_of(clusters))?, words(request, "status", &STATUS)?);
     let mut told = Vec::new();
     for cluster in clusters.iter().filter(|cluster| is_in(&wanted, &cluster.name)) {
         if let Some((at, nodes)) = &cluster.nodes {
