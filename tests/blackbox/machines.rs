@@ -421,6 +421,19 @@ fn an_order_is_sent_once_whatever_is_repeated_or_killed() {
     assert_eq!(lab.orders(), ["pve2/status command=shutdown"]);
 }
 
+/// What it comes to is not known for minutes.
+#[test]
+fn an_order_that_is_repeated_after_a_kill_is_answered_before_its_end() {
+    let (machine, table) = host(|_| SshReply::default(), "shutdown = \"poweroff\"");
+    let mut lab = Lab::start_with(Rights::Administrator, "", &table);
+    assert_eq!(lab.post("hosts/nas/shutdown", "").status, 202);
+    kill(&mut lab);
+    lab.exporter = Exporter::serve(&lab.config);
+    lab.exporter.wait_for_log("looking for the end of an action");
+    assert_eq!(lab.post("hosts/nas/shutdown", "").status, 202);
+    assert_eq!(told_by_power(&machine), ["poweroff"]);
+}
+
 #[expect(clippy::disallowed_methods, reason = "a signal that nobody can catch")]
 fn kill(lab: &mut Lab) {
     let id = lab.exporter.id().to_string();

@@ -56,6 +56,8 @@ impl Job {
     pub(super) async fn resume(self, record: Record, under_way: UnderWay) {
         let (cluster, name) = self.target.names();
         let _leaving = self.takes_away().then(|| OnItsWay::new(&self.books.keep, cluster, name));
+        // Who repeats it is not to wait for its end, which may take minutes to be known.
+        under_way.progress.send_replace(Progress::Asked(self.body()));
         let sent = if record.upid.is_some() { "after it was sent" } else { "and it is not known whether it was sent" };
         let ending = match settle(self.wanted(record.intent.uptime), || self.target.observe()).await {
             Ok(seen) => self.well(true, &seen),
