@@ -90,7 +90,7 @@ impl Client {
         self.0.admitted(|| self.0.attempt(index, Call::whole(path), Line::Kept)).await
     }
 
-    /// Slow lane: a call that any endpoint can answer. The permit is for [`Client::entry_node`].
+    /// Slow lane: a call that any endpoint can answer. The permit is for one of [`Client::entry_nodes`].
     ///
     /// Ends by itself within 35 s for each endpoint that is asked; another one than that of the permit is asked only
     /// after it failed, and if its node has a place now. Several calls on one permit take turns.
@@ -115,6 +115,17 @@ impl Client {
     /// of that endpoint while its name is unknown.
     pub fn entry_node(&self) -> String {
         self.0.endpoints.place(self.entry())
+    }
+
+    /// The same, and the nodes of the other endpoints that are well behind it while a call that was given up keeps its
+    /// place there: what tells of the whole cluster is not to wait for one node.
+    pub fn entry_nodes(&self) -> Vec<String> {
+        let mut nodes = vec![self.entry_node()];
+        if nodes.iter().any(|entry| self.0.gate.is_held(entry)) {
+            let others = self.0.endpoints.order("").into_iter().skip(1).filter(|candidate| candidate.well);
+            nodes.extend(others.map(|candidate| self.0.endpoints.place(candidate.index)));
+        }
+        nodes
     }
 
     /// Whether it is known which node that is.
@@ -154,5 +165,26 @@ impl Client {
 
     fn entry(&self) -> usize {
         self.0.endpoints.order("").first().map_or(0, |first| first.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Env};
+
+    #[tokio::test]
+    async fn the_cluster_is_asked_elsewhere_while_a_call_that_was_given_up_holds_its_place() {
+        let text = "[[clusters]]\nname = \"home\"\nendpoints = [\"https://192.0.2.1:8006\", \"https://192.0.2.2:8006\"]\n\
+                    token_id = \"a@pve!b\"\ntoken_secret = \"00000000-0000-0000-0000-000000000000\"\n";
+        let parsed = config::parse(text, std::path::Path::new("x"), &Env::new(&|_| None), &[]);
+        let config = parsed.expect("a configuration").config;
+        let (limits, own) = (Limits { max_body: 1 << 20 }, Arc::new(Own::new("test")));
+        let client = Client::new(&config.clusters[0], limits, &Roots::default(), own).expect("a client");
+        let permit = client.gate().try_enter(&client.entry_node(), true).expect("a place");
+        assert_eq!(client.entry_nodes(), ["https://192.0.2.1:8006"], "it is busy, and soon done");
+        drop(permit.fly().await.expect("a call"));
+        drop(permit);
+        assert_eq!(client.entry_nodes(), ["https://192.0.2.1:8006", "https://192.0.2.2:8006"]);
     }
 }

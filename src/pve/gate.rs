@@ -116,6 +116,13 @@ impl Gate {
         }
     }
 
+    /// Whether a call that was given up keeps a place on the node.
+    pub(super) fn is_held(&self, node: &str) -> bool {
+        let (now, state) = (Instant::now(), self.0.state());
+        let is_kept = |place: &Place| place.until.is_some_and(|until| until > now);
+        state.nodes.get(node).is_some_and(|node| node.places.iter().any(is_kept))
+    }
+
     /// Ends when a place may have become free after this was called: call it, try to enter, then wait for it.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<'_> {
         let changed = self.0.changed.notified();
@@ -325,12 +332,12 @@ mod tests {
             let permit = gate.try_enter("pve1", true).expect("a place");
             drop(permit.fly().await.expect("a call"));
             assert_eq!(permit.leave(), Some(Instant::now() + Duration::from_secs(60 * minutes)));
-            assert!(gate.try_enter("pve1", true).is_none());
+            assert!(gate.try_enter("pve1", true).is_none() && gate.is_held("pve1"));
             assert!(gate.try_enter("pve1", false).is_some(), "calls that cannot block go on beside it");
             advance(Duration::from_secs(60 * minutes - 1)).await;
             assert!(gate.try_enter("pve1", true).is_none(), "{minutes}");
             advance(Duration::from_secs(1)).await;
-            assert!(gate.try_enter("pve1", true).is_some(), "{minutes}");
+            assert!(gate.try_enter("pve1", true).is_some() && !gate.is_held("pve1"), "{minutes}");
         }
         let permit = gate.try_enter("pve1", false).expect("a place");
         permit.fly().await.expect("a call").land(Ended::Well);

@@ -72,23 +72,25 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
     }
 }
 
-/// At whose gate something is asked; `entry` answers for the cluster.
-fn node<'a>(place: &'a Place, entry: &'a str) -> &'a str {
-    place.as_deref().unwrap_or(entry)
+/// At whose gates something may be asked, the best first; `entries` answer for the cluster.
+fn nodes<'a>(place: &'a Place, entries: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let entries: &[String] = if place.is_some() { &[] } else { entries };
+    place.as_deref().into_iter().chain(entries.iter().map(String::as_str))
 }
 
 impl Shared {
     fn next(&self) -> Option<(Job, Permit)> {
         let (now, client) = (Instant::now(), self.inventory.client());
-        let entry = client.entry_node();
+        let entries = client.entry_nodes();
         let mut guard = self.lock();
         let State { queue, under_way, in_flight, rests, .. } = &mut *guard;
         let of_its_kind = |job: &Job| in_flight.get(&job.shelf).copied().unwrap_or_default();
         let turn = |place: &Place, job: &Job| match job.max_in_flight.is_none_or(|most| of_its_kind(job) < most) {
-            true => rests.turn(node(place, &entry), job, now),
+            true => rests.turn(nodes(place, &entries).next().unwrap_or_default(), job, now),
             false => Turn::Later,
         };
-        let next = queue.pop(turn, |place, blocks| client.gate().try_enter(node(place, &entry), blocks));
+        let next = queue
+            .pop(turn, |place, blocks| nodes(place, &entries).find_map(|node| client.gate().try_enter(node, blocks)));
         if let Some((job, permit)) = &next {
             rests.begin(permit.node(), job);
             *under_way += 1;

@@ -58,7 +58,9 @@ impl Queue {
         let mut heads: Vec<(Option<Instant>, Place, usize, bool)> = Vec::new();
         for (place, jobs) in &self.places {
             for blocks in [false, true] {
-                if let Some(index) = first(jobs, |job| if job.blocks == blocks { turn(place, job) } else { Turn::Later }) {
+                if let Some(index) =
+                    first(jobs, |job| if job.blocks == blocks { turn(place, job) } else { Turn::Later })
+                {
                     heads.push((jobs[index].0, place.clone(), index, blocks));
                 }
             }
@@ -173,7 +175,12 @@ mod tests {
         queue.push(None, Job { max_in_flight: Some(1), ..job("a", 1, true) });
         queue.push(None, job("a", 2, true));
         let mut next = |turn: bool| {
-            queue.pop(|_, job| if turn || job.max_in_flight.is_none() { Turn::Now } else { Turn::Later }, |_, _| Some(())).map(|(job, ())| vmid(&job))
+            queue
+                .pop(
+                    |_, job| if turn || job.max_in_flight.is_none() { Turn::Now } else { Turn::Later },
+                    |_, _| Some(()),
+                )
+                .map(|(job, ())| vmid(&job))
         };
         assert_eq!([next(false), next(false), next(true)], [Some(2), None, Some(1)]);
     }

@@ -318,7 +318,8 @@ impl Key {
 impl Unit {
     fn new(subject: Subject, askable: bool, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        Self { subject, askable, pending: false, due: now, tried, failures: 0, is_slow: false, outwaited: false, error, value }
+        let (pending, is_slow, outwaited) = (false, false, false);
+        Self { subject, askable, pending, due: now, tried, failures: 0, is_slow, outwaited, error, value }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
