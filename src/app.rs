@@ -3,10 +3,12 @@
 mod interrupts;
 mod known;
 mod live;
+mod manager;
 mod mint;
 mod reload;
 mod rooms;
 mod sidecar;
+mod sockets;
 mod state_dir;
 
 use std::future::Future;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::join;
+use futures_util::future::{OptionFuture, join3};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -29,7 +31,12 @@ use rooms::Rooms;
 
 pub use interrupts::Interrupts;
 pub use live::check as check_live;
+pub use manager::Manager;
 pub use reload::Source;
+pub use sockets::{Sockets, handed_over};
+
+/// The revision of the source that the program was made from, where the one who built it said so.
+pub const REVISION: Option<&str> = option_env!("PVE_SENTINEL_REVISION");
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -39,6 +46,7 @@ pub struct App {
     front: Arc<http::Front>,
     rooms: Kept,
     control: Vec<http::Listener>,
+    manager: Arc<Manager>,
 }
 
 impl App {
@@ -47,12 +55,14 @@ impl App {
         let mut rooms = Rooms::new();
         let (site, _) = rooms.site(config, None)?;
         rooms.own().config_read(Some(unix_time()));
-        Ok(Self { front: Arc::new(http::Front::new(site)), rooms: Kept::Rooms(Box::new(rooms)), control: Vec::new() })
+        let front = Arc::new(http::Front::new(site));
+        Ok(Self { front, rooms: Kept::Rooms(Box::new(rooms)), control: Vec::new(), manager: Arc::default() })
     }
 
     /// The same, with a configuration that `source` can read again, at SIGHUP or where a request may wish it. Fails also
-    /// where signals cannot be received. Must run on the runtime.
-    pub fn reloadable(config: &Config, source: Source) -> Result<Self, String> {
+    /// where signals cannot be received. The `manager` is told of both, and of the beginning and the end of serving. Must
+    /// run on the runtime.
+    pub fn reloadable(config: &Config, source: Source, manager: Manager) -> Result<Self, String> {
         // Before all that takes its time: until somebody listens to it, SIGHUP ends the process.
         let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
         let mut rooms = Rooms::new();
@@ -60,9 +70,11 @@ impl App {
         let (site, _) = rooms.site(config, Some(wishes.clone()))?;
         rooms.own().config_read(Some(unix_time()));
         let front = Arc::new(http::Front::new(site));
-        let reloader = Reloader::new(source, rooms, &front, wishes, config);
+        let manager = Arc::new(manager);
+        manager.knows(config);
+        let reloader = Reloader::new(source, rooms, (&front, &manager), wishes, config);
         let rooms = Kept::Reloading(Arc::new(reloader), hangups, heard);
-        Ok(Self { front, rooms, control: Vec::new() })
+        Ok(Self { front, rooms, control: Vec::new(), manager })
     }
 
     /// The same with listeners for the API alone.
@@ -74,13 +86,18 @@ impl App {
     /// Answers on the listeners until `stop`, then drains.
     pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> Result<(), String> {
         let stop = stop.shared();
+        self.manager.listens(&listeners);
+        let (heart, pulse) = http::Heart::new();
+        let mut pulses = vec![pulse];
+        let pages = http::serve(listeners, Arc::clone(&self.front), heart, stop.clone());
+        let orders = (!self.control.is_empty()).then(|| {
+            let (heart, pulse) = http::Heart::new();
+            pulses.push(pulse);
+            http::serve_control(self.control, Arc::clone(&self.front), heart, stop.clone())
+        });
+        let orders = OptionFuture::from(orders);
         let serving = async {
-            let pages = http::serve(listeners, Arc::clone(&self.front), stop.clone());
-            if self.control.is_empty() {
-                pages.await;
-            } else {
-                join(pages, http::serve_control(self.control, Arc::clone(&self.front), stop)).await;
-            }
+            join3(pages, orders, self.manager.follow(&pulses, stop)).await;
         };
         match self.rooms {
             Kept::Rooms(rooms) => {

@@ -1,6 +1,7 @@
 //! Names that cross the rooms.
 
 mod address;
+mod format;
 mod mac;
 mod network;
 mod percent;
@@ -14,6 +15,7 @@ mod token;
 use std::fmt;
 
 pub use address::neighbourhood;
+pub use format::newer_format;
 pub use mac::MacAddress;
 pub use network::Network;
 pub use percent::percent_decoded;

@@ -21,6 +21,7 @@
 //! beside them setup        first contact over SSH, what Proxmox VE must give an exporter, and what is missing
 //!             sim          a simulated PVE API for `demo` and the tests
 //!             ids          names that cross the rooms
+//!             names        the addresses of a machine's name, for all who connect
 //!             commands     the command line, one file per command
 //!             app          the composition root: the only file that knows every room
 //! ```
@@ -47,6 +48,7 @@ pub mod http;
 pub mod ids;
 pub mod inventory;
 pub mod metrics;
+pub mod names;
 pub mod pve;
 pub mod scrape;
 pub mod setup;

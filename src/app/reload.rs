@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
-use super::Rooms;
+use super::{Manager, Rooms};
 use crate::config::{Config, ControlAddress, Loaded};
 use crate::http;
 
@@ -18,6 +18,7 @@ pub(super) struct Reloader {
     source: Source,
     rooms: Mutex<Rooms>,
     front: Arc<http::Front>,
+    manager: Arc<Manager>,
     /// For the site to come.
     wishes: mpsc::Sender<http::Reload>,
     /// Where we listen, whatever a later configuration says.
@@ -30,13 +31,14 @@ impl Reloader {
     pub(super) fn new(
         source: Source,
         rooms: Rooms,
-        front: &Arc<http::Front>,
+        (front, manager): (&Arc<http::Front>, &Arc<Manager>),
         wishes: mpsc::Sender<http::Reload>,
         config: &Config,
     ) -> Self {
         let bound = config.web.listen_addresses.clone();
         let taking_orders_at = config.control.listen_addresses.clone();
-        Self { source, rooms: Mutex::new(rooms), front: Arc::clone(front), wishes, bound, taking_orders_at }
+        let (front, manager) = (Arc::clone(front), Arc::clone(manager));
+        Self { source, rooms: Mutex::new(rooms), front, manager, wishes, bound, taking_orders_at }
     }
 
     /// Answers signals and wishes, one after the other, until nobody is left who could have one.
@@ -47,6 +49,7 @@ impl Reloader {
                 Some(wish) = wishes.recv() => Some(wish),
                 else => return,
             };
+            self.manager.reloading();
             let reloader = Arc::clone(&self);
             // It reads files, and may wait for a disk.
             let ended = tokio::task::spawn_blocking(move || reloader.reload()).await;
@@ -55,6 +58,7 @@ impl Reloader {
                 tracing::error!("the configuration is refused, the old one goes on");
                 faults.lines().for_each(|fault| tracing::error!("{fault}"));
             }
+            self.manager.reloaded(ended.is_ok());
             if let Some(wish) = wish {
                 // Whoever wished it may have left.
                 let _ = wish.send(ended);
@@ -86,6 +90,7 @@ impl Reloader {
             }
         };
         self.front.replace(site);
+        self.manager.knows(&loaded.config);
         rooms.own().config_read(Some(super::unix_time()));
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");

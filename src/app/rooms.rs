@@ -73,7 +73,7 @@ pub(super) struct Changes {
 impl Rooms {
     pub(super) fn new() -> Self {
         Self {
-            own: Arc::new(Own::new(VERSION)),
+            own: Arc::new(Own::of_build(VERSION, super::REVISION)),
             clusters: Vec::new(),
             keeper: Keeper::default(),
             hosts: Vec::new(),

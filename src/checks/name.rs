@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use tokio::net::lookup_host;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::why::{self, Why};
+use crate::names::lookup;
 
 /// Names that are looked up at once.
 pub(super) const MOST_LOOKUPS: usize = 16;
@@ -108,8 +108,9 @@ pub(super) async fn addresses(host: &Host, port: u16, place: Place) -> Result<Ve
     };
     let blame = format!("{name}: ");
     let found = look_up(place, async move {
-        let found = lookup_host((name, port)).await?;
-        Ok(found.take(MOST_ADDRESSES).collect::<Vec<_>>())
+        let mut found = lookup(&name, port).await?;
+        found.truncate(MOST_ADDRESSES);
+        Ok(found)
     });
     match found.await {
         Ok(found) if found.is_empty() => Err(Why::Name(format!("{blame}it has no address"))),

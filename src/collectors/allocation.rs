@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+use tokio::time::Instant;
+
 use super::shared::Column;
 use super::{Collector, Lane, Need, tell};
 use crate::config::Preset;
@@ -47,7 +50,7 @@ struct Sums {
 }
 
 fn families(resources: &Resources, learned: &Learned) -> Vec<Family> {
-    let mut sums: HashMap<&str, Sums> = HashMap::new();
+    let mut sums: HashMap<&str, Sums, RandomState> = HashMap::default();
     // Templates are never started.
     for guest in resources.guests.iter().filter(|guest| guest.identity.template != Some(true)) {
         let sums = sums.entry(&guest.node).or_default();
@@ -69,7 +72,7 @@ fn families(resources: &Resources, learned: &Learned) -> Vec<Family> {
         }
     }
     let mut provisioned = Column::new(&PROVISIONED);
-    for (storage, bytes) in learned.provisioned(resources) {
+    for (storage, bytes) in learned.provisioned(resources, Instant::now()) {
         let id = format!("storage/{}/{}", storage.node, storage.name);
         provisioned.push(&Labels::new(&[("id", &id)]), Some(bytes));
     }
@@ -91,6 +94,9 @@ mod tests {
     use super::*;
     use crate::inventory::GuestKind;
     use proptest::prelude::*;
+    use std::time::Duration;
+
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn told(body: &str, learned: &Learned) -> Vec<String> {
         let families = families(&Resources::read(body), learned);
@@ -133,7 +139,7 @@ mod tests {
             {"type":"storage","storage":"nfs","node":"a","shared":1,"status":"available","content":"images"},
             {"type":"storage","storage":"nfs","node":"b","shared":1,"status":"available","content":"images"}]}"#;
         let learned = Learned::default();
-        learned.note_disks(GuestKind::Qemu, 100, [("nfs", 7.0)]);
+        learned.note_guest((GuestKind::Qemu, 100), [("nfs", 7.0)], false, Instant::now() + HOUR);
         assert_eq!(
             told(body, &learned)[4..],
             [
@@ -143,11 +149,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_beyond_all_measure_is_not_told() {
+        let guest = |vmid: u32| {
+            format!(r#"{{"type":"qemu","vmid":{vmid},"node":"a","status":"running","maxcpu":1,"maxmem":1.7e308}}"#)
+        };
+        let node = r#"{"type":"node","node":"a","status":"online","maxmem":100}"#;
+        let told = told(&format!(r#"{{"data":[{node},{},{}]}}"#, guest(1), guest(2)), &Learned::default());
+        assert!(told.iter().all(|line| line.starts_with("pve_node_allocated_cpus{")) && told.len() == 2, "{told:?}");
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_is_a_page(rows in crate::pve::testing::any_rows(&["type", "node", "vmid", "status", "maxcpu", "maxmem", "storage"])) {
             let learned = Learned::default();
-            learned.note_disks(GuestKind::Qemu, 1, [("local", 1.0)]);
+            learned.note_guest((GuestKind::Qemu, 1), [("local", 1.0)], false, Instant::now() + HOUR);
             let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
             let node = serde_json::json!({ "type": "node", "node": "a", "status": "online" });
             let all: Vec<_> = rows.iter().chain([&node]).collect();

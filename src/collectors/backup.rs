@@ -8,7 +8,7 @@ use super::shared::{Column, flag, if_known};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
 use crate::config::{CollectorKey, KeyKind, Preset};
 use crate::ids::GuestSelection;
-use crate::inventory::{BackupTask, Guest, GuestBackups};
+use crate::inventory::{BackupBook, BackupTask, Guest, GuestBackups, Resources};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Error, Reason, VzdumpLog};
 
@@ -23,8 +23,6 @@ const LINES: usize = 5000;
 const LOG_PAGES: usize = 20;
 /// Logs that are read at once; the others have their turn at the next time. The newest come first.
 const LOGS: usize = 20;
-/// What ended so many seconds ago is not looked for: more than a month, as some back up once a month.
-const LOOKBACK: i64 = 40 * 86_400;
 
 /// One call per node, and two at least for each task that has ended since; a backup is old after hours or days.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -104,46 +102,54 @@ struct Told {
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let Subject::Node(node) = ask.subject() else { return Ok(Vec::new()) };
+        let resources = ask.all()?;
         let tasks = list(ask, node).await?;
-        let Some(resources) = ask.resources().filter(|resources| resources.tells_of_guests()) else {
+        if !resources.tells_of_guests() {
             return Ok(Vec::new());
-        };
+        }
         let book = ask.inventory().backups();
         let known: BTreeSet<u64> = resources.guests.iter().map(|guest| guest.identity.vmid).collect();
         book.keep(|vmid| known.contains(&vmid), |name| resources.nodes.iter().any(|node| node.name == name));
         let told = |guest: &Guest| Told {
             id: guest.identity.id(),
             known: book.guest(guest.identity.vmid),
-            running: runs(guest, &tasks),
+            running: *guest.node == **node && runs(guest, &tasks),
             excluded: ask.settings().guests("exclude").is_some_and(|exclude| is_in(guest, exclude)),
         };
-        let here = resources.guests.iter().filter(|guest| guest.node == *node);
-        Ok(families(&here.map(told).collect::<Vec<_>>()))
+        Ok(families(&guests(resources, node).map(told).collect::<Vec<_>>()))
     })
+}
+
+/// Those that are on the node. What is known of guests whose node is lost, the first of the others tells.
+fn guests<'r>(resources: &'r Resources, node: &'r str) -> impl Iterator<Item = &'r Guest> {
+    let online: BTreeSet<&str> = resources.nodes.iter().filter(|node| node.online).map(|node| &*node.name).collect();
+    let is_first = online.first().is_none_or(|first| *first == node);
+    resources.guests.iter().filter(move |guest| *guest.node == *node || (is_first && !online.contains(&*guest.node)))
 }
 
 /// All tasks since the last time; what their logs tell is in the book then, as far as there was time to read them.
 async fn list(ask: &Ask<'_>, node: &str) -> Result<Vec<BackupTask>, Error> {
     let book = ask.inventory().backups();
     let since = book.since(node).to_string();
-    let (mut tasks, mut oldest) = (Vec::new(), 0);
+    let (mut tasks, mut now) = (Vec::new(), None);
     for page in 0..PAGES {
         let start = (page * PAGE).to_string();
         let page_of = [("since", &*since), ("start", &*start)];
         let Some(answer) = if_known(ask.get_with(LIST, &page_of).await)? else { break };
         #[expect(clippy::cast_possible_truncation, reason = "whole seconds; the cast saturates")]
-        let now = answer.date().map_or(0, |date| date as i64);
-        oldest = now.saturating_sub(LOOKBACK);
+        let date = answer.date().map(|date| date as i64);
+        now = now.max(date);
         let entries = pve::tasks(&answer)?;
         let listed: Vec<BackupTask> = entries.iter().filter_map(BackupTask::of).collect();
         // They come newest first.
+        let oldest = now.map_or(0, BackupBook::oldest);
         let is_long_ago = listed.iter().all(|task| task.ended.is_some_and(|ended| ended < oldest));
         tasks.extend(listed);
         if is_long_ago || entries.len() < PAGE {
             break;
         }
     }
-    for task in book.listed(node, &tasks, oldest).iter().take(LOGS) {
+    for task in book.listed(node, &tasks, now).iter().take(LOGS) {
         match log(ask, &task.upid).await {
             Ok(log) => book.read(node, task, &log),
             Err(error) => {
@@ -172,12 +178,13 @@ async fn log(ask: &Ask<'_>, upid: &str) -> Result<VzdumpLog, Error> {
     let mut log = VzdumpLog::default();
     for page in 0..LOG_PAGES {
         let answer = ask.get_with(LOG, &[("upid", upid), ("start", &(page * LINES).to_string())]).await?;
-        let lines = pve::task_log(&answer)?;
+        let lines = pve::whole_task_log(&answer)?;
         lines.iter().for_each(|line| log.take(line));
         if lines.len() < LINES {
-            break;
+            return Ok(log);
         }
     }
+    log.cut();
     Ok(log)
 }
 
@@ -224,8 +231,8 @@ fn families(guests: &[Told]) -> Vec<Family> {
 mod tests {
     use super::super::testing::{check, lines};
     use super::*;
+    use crate::inventory::Attempt;
     use crate::inventory::testing::resources;
-    use crate::inventory::{Attempt, Resources};
     use proptest::prelude::*;
 
     const NOW: i64 = 1_795_200_000;
@@ -301,6 +308,17 @@ mod tests {
         }
         // A lock that was left behind is no backup that runs.
         assert!(!runs(guests[0], &[]));
+    }
+
+    #[test]
+    fn guests_of_lost_nodes_are_told_by_another() {
+        let cluster = resources(
+            r#"{"data":[{"type":"node","node":"a","status":"offline"},{"type":"node","node":"b","status":"online"},
+            {"type":"node","node":"c","status":"online"},{"type":"qemu","vmid":100,"node":"a","status":"running"},
+            {"type":"qemu","vmid":101,"node":"b","status":"running"},{"type":"lxc","vmid":102,"node":"c"}]}"#,
+        );
+        let told = |node: &str| guests(&cluster, node).map(|guest| guest.identity.vmid).collect::<Vec<_>>();
+        assert_eq!([told("a"), told("b"), told("c")], [vec![100], vec![100, 101], vec![102]]);
     }
 
     #[test]

@@ -52,8 +52,9 @@ static COVERED: Desc = Desc {
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
+        let resources = ask.all()?;
         let Some(answer) = if_known(ask.get(CALL).await)? else { return Ok(Vec::new()) };
-        Ok(families(&pve::not_backed_up(&answer)?, ask.resources()))
+        Ok(families(&pve::not_backed_up(&answer)?, Some(resources)))
     })
 }
 

@@ -49,7 +49,7 @@ static NEXT_RUN: Desc = Desc {
 };
 static GUESTS: Desc = Desc {
     name: "pve_backup_job_guests",
-    help: "Guests that the backup job means wherever they are now, templates included, from /cluster/backup and /cluster/resources.",
+    help: "Guests that the backup job means, templates included, on its node where it is bound to one, from /cluster/backup and /cluster/resources.",
     kind: Kind::Gauge,
 };
 static LAST_RUN: Desc = Desc {
@@ -65,9 +65,10 @@ static LAST_SUCCESS: Desc = Desc {
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
+        let resources = ask.all()?;
         let answer = ask.get(CALL).await?;
         let book = ask.inventory().backups();
-        Ok(families(pve::backup_jobs(&answer)?, ask.resources(), |job| book.job(job)))
+        Ok(families(pve::backup_jobs(&answer)?, Some(resources), |job| book.job(job)))
     })
 }
 
@@ -134,6 +135,10 @@ fn guests(job: &BackupJob<'_>, resources: Option<&Resources>) -> Option<f64> {
     let (kind, pool) = (selection(job), job.pool.filled());
     let is_meant = |guest: &&crate::inventory::Guest| {
         let identity = &guest.identity;
+        // A job that is bound to a node passes over guests of other nodes.
+        if job.node.filled().is_some_and(|node| *guest.node != *node) {
+            return false;
+        }
         match kind {
             "list" => listed.contains(&identity.vmid),
             "pool" => identity.pool.as_deref() == pool,
@@ -210,6 +215,8 @@ mod tests {
             (r#""pool":"lab""#, 0),
             (r#""vmid":"100,101,102""#, 2),
             (r#""vmid":100,"all":1"#, 1),
+            (r#""all":1,"node":"a""#, 3),
+            (r#""all":1,"node":"b""#, 0),
         ] {
             let lines = told(&format!(r#"{{"data":[{{"id":"x",{job}}}]}}"#));
             assert!(lines.contains(&format!("pve_backup_job_guests{{id=\"x\"}} {count}")), "{job}: {lines:?}");

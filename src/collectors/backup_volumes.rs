@@ -92,7 +92,8 @@ type Piles = BTreeMap<(String, String), Pile>;
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
-        let (Subject::Node(node), Some(resources)) = (ask.subject(), ask.resources()) else { return Ok(Vec::new()) };
+        let Subject::Node(node) = ask.subject() else { return Ok(Vec::new()) };
+        let resources = ask.all()?;
         let (mut piles, mut listed, mut failed) = (Piles::new(), BTreeMap::new(), None);
         for storage in storages(resources, node) {
             let name = name(storage);
@@ -100,18 +101,18 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
                 listed.insert(name, false);
                 continue;
             }
-            let answer = match ask.get_with(CALL, &[("storage", &storage.name)]).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let (cluster, storage) = (ask.inventory().cluster(), &name);
-                    tracing::debug!(cluster, %node, storage, %error, "the backups on a storage were not listed");
-                    failed = Some(error);
-                    listed.insert(name, false);
-                    continue;
-                }
-            };
-            add(&mut piles, &name, &pve::backup_volumes(&answer)?);
-            listed.insert(name, true);
+            let told = ask.get_with(CALL, &[("storage", &storage.name)]).await;
+            let told = told.and_then(|answer| {
+                let volumes = pve::backup_volumes(&answer)?;
+                add(&mut piles, &name, &volumes);
+                Ok(())
+            });
+            if let Err(error) = &told {
+                let (cluster, storage) = (ask.inventory().cluster(), &name);
+                tracing::debug!(cluster, %node, storage, %error, "the backups on a storage were not listed");
+            }
+            listed.insert(name, told.is_ok());
+            failed = failed.or(told.err());
         }
         match failed {
             // One dead storage does not hide the others.

@@ -5,28 +5,38 @@ mod osd;
 mod pool;
 mod status;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::shared::if_there;
+use super::shared::{if_there, if_told};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
-use crate::config::Preset;
+use crate::config::{CollectorKey, KeyKind, Preset};
 use crate::metrics::{Desc, Family, Kind};
-use crate::pve::{self, Answer, CephOsds, CephPool, CephStatus, Error};
+use crate::pve::{self, Answer, CephOsds, CephPool, CephPoolStatistics, CephStatus, Error};
 
 const CALL: &str = "/cluster/ceph/status";
 /// PVE takes `localhost` for the node that is asked: any with Ceph will do.
 const OSD_CALL: &str = "/nodes/localhost/ceph/osd";
 const POOL_CALL: &str = "/nodes/localhost/ceph/pool";
+/// For one pool; asked only where it is wished.
+const STATISTICS_CALL: &str = "/nodes/localhost/ceph/pool/{pool}/status?verbose=1";
+const OBJECTS: &str = "objects";
+/// Of so many pools it is asked: each costs a call.
+const MOST_ASKED: usize = 64;
 
 /// It blocks because Ceph without a quorum does not answer.
+///
+/// PVE does not pass on the quotas of pools; of one that is near its quota Ceph says so in the checks `POOL_NEAR_FULL` and
+/// `POOL_FULL`.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "ceph",
-    about: "health, OSDs, placement groups, pools, space and traffic of Ceph, where there is one",
+    about: "health, OSDs, placement groups, pools, space and traffic of Ceph, where there is one; objects and data of each pool \
+            with `objects = true`",
     needs: &[Need { privilege: "Sys.Audit", before_9: None, path: "/" }],
-    calls: &[CALL, OSD_CALL, POOL_CALL],
+    calls: &[CALL, OSD_CALL, POOL_CALL, STATISTICS_CALL],
     families: FAMILIES,
     preset: Some(Preset::Default),
-    options: &[],
+    options: &[CollectorKey { name: OBJECTS, kind: KeyKind::Flag, about: "objects and data, by a call for each pool" }],
     lane: Lane::Slow(Slow {
         ttl: Duration::from_mins(1),
         per: Per::Cluster,
@@ -76,6 +86,8 @@ const FAMILIES: &[&Desc] = &[
     &pool::REPLICAS,
     &pool::MIN_REPLICAS,
     &pool::PGS,
+    &pool::OBJECTS,
+    &pool::DATA,
 ];
 
 /// There is one Ceph in a cluster.
@@ -88,9 +100,21 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
         let osds = asked(ask, OSD_CALL).await?;
         let osds = osds.as_ref().map(pve::ceph_osds).transpose()?;
         let pools = asked(ask, POOL_CALL).await?;
-        let pools = pools.as_ref().map(pve::ceph_pools).transpose()?;
-        Ok(families(&status, &osds.unwrap_or_default(), &pools.unwrap_or_default()))
+        let pools = pools.as_ref().map(pve::ceph_pools).transpose()?.unwrap_or_default();
+        let held = if ask.settings().flag(OBJECTS) { statistics(ask, &pools).await? } else { BTreeMap::new() };
+        Ok(families(&status, &osds.unwrap_or_default(), (&pools, &held)))
     })
+}
+
+/// One pool after the other. One that was deleted meanwhile is left out.
+async fn statistics(ask: &Ask<'_>, pools: &[CephPool<'_>]) -> Result<BTreeMap<String, CephPoolStatistics>, Error> {
+    let mut told = BTreeMap::new();
+    for name in pools.iter().filter_map(|pool| pool.pool_name.filled()).take(MOST_ASKED) {
+        if let Some(answer) = if_told(ask.get_with(STATISTICS_CALL, &[("pool", name)]).await)? {
+            told.insert(name.to_owned(), pve::ceph_pool_statistics(&answer)?);
+        }
+    }
+    Ok(told)
 }
 
 /// An endpoint without Ceph fails and another one is asked: none is left only where none has it.
@@ -98,8 +122,12 @@ async fn asked(ask: &Ask<'_>, call: &'static str) -> Result<Option<Answer>, Erro
     if_there(ask.get(call).await)
 }
 
-fn families(status: &CephStatus<'_>, osds: &CephOsds<'_>, pools: &[CephPool<'_>]) -> Vec<Family> {
-    [status::families(status), osd::families(osds), pool::families(pools)].concat()
+fn families(
+    status: &CephStatus<'_>,
+    osds: &CephOsds<'_>,
+    (pools, held): (&[CephPool<'_>], &BTreeMap<String, CephPoolStatistics>),
+) -> Vec<Family> {
+    [status::families(status), osd::families(osds), pool::families(pools, held)].concat()
 }
 
 const fn gauge(name: &'static str, help: &'static str) -> Desc {
@@ -124,13 +152,13 @@ mod tests {
         let families = families(
             &pve::ceph_status(&status).expect("a status"),
             &pve::ceph_osds(&osds).expect("OSDs"),
-            &pve::ceph_pools(&pools).expect("pools"),
+            (&pve::ceph_pools(&pools).expect("pools"), &pool::testing::held()),
         );
         check(&COLLECTOR, &families);
         let told: Vec<&str> =
             families.iter().filter(|family| !family.samples.is_empty()).map(|family| family.desc.view().name).collect();
         assert_eq!(told.len(), FAMILIES.len(), "each family has something to say: {told:?}");
-        assert_eq!(lines(&families).len(), 63);
+        assert_eq!(lines(&families).len(), 63 + 2);
     }
 
     proptest! {
@@ -151,7 +179,7 @@ mod tests {
             let pools = Answer::of(&serde_json::json!({ "data": pools }).to_string());
             if let (Ok(status), Ok(osds)) = (pve::ceph_status(&status), pve::ceph_osds(&osds)) {
                 let pools = pve::ceph_pools(&pools).unwrap_or_default();
-                check(&COLLECTOR, &families(&status, &osds, &pools));
+                check(&COLLECTOR, &families(&status, &osds, (&pools, &pool::testing::held())));
             }
         }
     }

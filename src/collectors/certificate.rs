@@ -1,4 +1,5 @@
-//! How long the certificates of each node are valid, and who signed them. Try: `pvesh get /nodes/NODE/certificates/info`
+//! How long the certificates of each node are valid, and who signed them; and those that the cluster's endpoints show. Try:
+//! `pvesh get /nodes/NODE/certificates/info`
 
 use std::time::Duration;
 
@@ -6,17 +7,17 @@ use super::shared::{self, Column};
 use super::{Ask, Asking, Collector, Lane, Per, Slow};
 use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
-use crate::pve::{self, Certificate};
+use crate::pve::{self, Certificate, ShownAt};
 
 const CALL: &str = "/nodes/{node}/certificates/info";
 
 /// Any token may ask.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "certificate",
-    about: "end, issuer and kind of every node's certificates",
+    about: "end, issuer and kind of every node's certificates, and the end of those that the endpoints show",
     needs: &[],
     calls: &[CALL],
-    families: &[&NOT_AFTER, &INFO],
+    families: &[&NOT_AFTER, &INFO, &SHOWN],
     preset: Some(Preset::Default),
     options: &[],
     lane: Lane::Slow(Slow {
@@ -40,6 +41,12 @@ static INFO: Desc = Desc {
     kind: Kind::Gauge,
 };
 
+static SHOWN: Desc = Desc {
+    name: "pve_endpoint_certificate_not_after_timestamp_seconds",
+    help: "Until when the certificate is valid that this address of the configuration showed when it last answered, from TLS itself.",
+    kind: Kind::Gauge,
+};
+
 /// PVE's files; another one becomes `other`.
 const FILES: &[&str] = &["pve-root-ca.pem", "pve-ssl.pem", "pveproxy-ssl.pem"];
 
@@ -53,8 +60,20 @@ const ACME_AUTHORITIES: &[&str] =
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let answer = ask.get(CALL).await?;
-        Ok(families(&shared::id(ask.subject()), pve::certificates(&answer)?))
+        let mut families = families(&shared::id(ask.subject()), pve::certificates(&answer)?);
+        families.push(shown(&ask.inventory().client().shown_certificates()));
+        Ok(families)
     })
+}
+
+/// What all of the cluster's addresses showed, told by each node alike and so once: which of them a node stands behind is
+/// not known where there is a proxy between.
+fn shown(certificates: &[ShownAt]) -> Family {
+    let mut not_after = Column::new(&SHOWN);
+    for ShownAt { address, not_after: end } in certificates {
+        not_after.push(&Labels::new(&[("endpoint", address)]), Some(*end));
+    }
+    not_after.into_family()
 }
 
 fn families(id: &str, mut certificates: Vec<Certificate<'_>>) -> Vec<Family> {
@@ -119,6 +138,21 @@ mod tests {
                 "pve_node_certificate_not_after_timestamp_seconds{id=\"node/pve-lab\",file=\"pve-ssl.pem\"} 1858192059".to_owned(),
                 format!("pve_node_certificate_info{{id=\"node/pve-lab\",file=\"pve-root-ca.pem\",kind=\"self-signed\",subject=\"{authority}\",issuer=\"{authority}\"}} 1"),
                 format!("pve_node_certificate_info{{id=\"node/pve-lab\",file=\"pve-ssl.pem\",kind=\"cluster\",subject=\"{node}\",issuer=\"{authority}\"}} 1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_endpoints_show_is_told_by_address() {
+        let at = |address: &str, not_after| ShownAt { address: address.to_owned(), not_after };
+        let family =
+            shown(&[at("https://pve.example.com:8006", 1_858_192_059.0), at("https://[2001:db8::1]:8006", -1.0)]);
+        check(&COLLECTOR, std::slice::from_ref(&family));
+        assert_eq!(
+            lines(&[family]),
+            [
+                "pve_endpoint_certificate_not_after_timestamp_seconds{endpoint=\"https://pve.example.com:8006\"} 1858192059",
+                "pve_endpoint_certificate_not_after_timestamp_seconds{endpoint=\"https://[2001:db8::1]:8006\"} -1",
             ]
         );
     }

@@ -63,7 +63,7 @@ fn per_call(collector: &Collector, ttl: Option<Duration>, size: &Size) -> f64 {
             let subjects = match slow.per {
                 Per::Cluster => 1,
                 Per::Node => size.nodes,
-                Per::Guest | Per::Running => size.guests,
+                Per::Guest | Per::Running | Per::RunningVms => size.guests,
             };
             // What nobody scrapes is not asked for.
             (subjects, ttl.unwrap_or(slow.ttl).max(size.interval))

@@ -98,10 +98,8 @@ async fn smart(ask: &Ask<'_>, disks: &[Disk<'_>]) -> Result<BTreeMap<String, Tol
 fn families(node: &str, disks: &[Disk<'_>], smart: &BTreeMap<String, Told>) -> Vec<Family> {
     let mut info = Column::new(&INFO);
     let mut values = [&SIZE, &HEALTHY, &WEAR, &TEMPERATURE, &POWER_ON].map(Column::new);
-    // By device, each once.
-    let disks: BTreeMap<&str, &Disk<'_>> = disks.iter().filter_map(|disk| Some((disk.device()?, disk))).collect();
-    for (device, disk) in disks {
-        let id = format!("disk/{node}/{device}");
+    for (name, (device, disk)) in named(disks) {
+        let id = format!("disk/{node}/{name}");
         info.push_info(info_labels((id.as_str(), node, device), disk));
         let (temperature, power_on) = smart.get(device).copied().unwrap_or_default();
         let told = [disk.size.quantity(), healthy(disk), wear(disk.wearout), temperature, power_on];
@@ -111,6 +109,21 @@ fn families(node: &str, disks: &[Disk<'_>], smart: &BTreeMap<String, Told>) -> V
         }
     }
     std::iter::once(info).chain(values).map(Column::into_family).collect()
+}
+
+/// Each disk and its device once, by a name that it keeps when the kernel counts disks in another order at the next start:
+/// its serial number; its WWN where several have that number, as the namespaces of an NVMe disk do; else, as of a virtual
+/// disk or of one that is seen over several paths, its device.
+fn named<'d>(disks: &'d [Disk<'_>]) -> BTreeMap<&'d str, (&'d str, &'d Disk<'d>)> {
+    let devices: BTreeMap<&str, &Disk<'_>> = disks.iter().filter_map(|disk| Some((disk.device()?, disk))).collect();
+    let mut counts = BTreeMap::new();
+    for name in devices.values().flat_map(|disk| [disk.serial.filled(), disk.wwn.filled()]).flatten() {
+        *counts.entry(name).or_insert(0_usize) += 1;
+    }
+    let own = |name: Option<&'d str>| name.filter(|name| *name != "unknown" && counts.get(name) == Some(&1));
+    let name =
+        |device: &'d str, disk: &'d Disk<'_>| own(disk.serial.filled()).or(own(disk.wwn.filled())).unwrap_or(device);
+    devices.into_iter().map(|(device, disk)| (name(device, disk), (device, disk))).collect()
 }
 
 fn info_labels((id, node, device): (&str, &str, &str), disk: &Disk<'_>) -> Labels {
@@ -129,11 +142,12 @@ fn info_labels((id, node, device): (&str, &str, &str), disk: &Disk<'_>) -> Label
     ])
 }
 
-/// SAS disks say OK where the others say PASSED; who says neither, nor that it fails, says nothing.
+/// SAS disks say OK where the others say PASSED, and in place of FAILED! what is wrong, such as `HARDWARE IMPENDING FAILURE
+/// GENERAL HARD DRIVE FAILURE [asc=5d, ascq=10]`; who says none of it, says nothing.
 fn healthy(disk: &Disk<'_>) -> Option<f64> {
-    match disk.health.filled()? {
+    match disk.health.filled()?.trim() {
         "PASSED" | "OK" => Some(flag(true)),
-        health if health.starts_with("FAIL") => Some(flag(false)),
+        health if health.contains("FAIL") || health.contains("[asc=") => Some(flag(false)),
         _ => None,
     }
 }
@@ -174,7 +188,7 @@ mod tests {
         let smart = BTreeMap::from([("nvme0n1".to_owned(), (smart.temperature(), smart.power_on()))]);
         let lines = told(&recorded("hand-made/GET_nodes__pve-lab__disks__list.json"), &smart);
         assert!(lines.contains(
-            &"pve_node_disk_info{id=\"disk/pve-lab/sda\",node=\"pve-lab\",device=\"sda\",model=\"ST4000NM0035-1V4107\",\
+            &"pve_node_disk_info{id=\"disk/pve-lab/ZC1A2B3C\",node=\"pve-lab\",device=\"sda\",model=\"ST4000NM0035-1V4107\",\
               serial=\"ZC1A2B3C\",vendor=\"ATA\",type=\"hdd\",used=\"ZFS\"} 1"
                 .to_owned()
         ));
@@ -182,13 +196,13 @@ mod tests {
         assert_eq!(
             values,
             [
-                "pve_node_disk_smart_healthy{id=\"disk/pve-lab/nvme0n1\"} 1",
-                "pve_node_disk_smart_healthy{id=\"disk/pve-lab/sda\"} 0",
-                "pve_node_disk_smart_healthy{id=\"disk/pve-lab/sdb\"} 1",
-                "pve_node_disk_wear_ratio{id=\"disk/pve-lab/nvme0n1\"} 0.04",
-                "pve_node_disk_wear_ratio{id=\"disk/pve-lab/sdb\"} 0",
-                "pve_node_disk_temperature_celsius{id=\"disk/pve-lab/nvme0n1\"} 38",
-                "pve_node_disk_power_on_seconds_total{id=\"disk/pve-lab/nvme0n1\"} 44442000",
+                "pve_node_disk_smart_healthy{id=\"disk/pve-lab/PHYF1234567890A\"} 1",
+                "pve_node_disk_smart_healthy{id=\"disk/pve-lab/S64FNE0R512345\"} 1",
+                "pve_node_disk_smart_healthy{id=\"disk/pve-lab/ZC1A2B3C\"} 0",
+                "pve_node_disk_wear_ratio{id=\"disk/pve-lab/PHYF1234567890A\"} 0",
+                "pve_node_disk_wear_ratio{id=\"disk/pve-lab/S64FNE0R512345\"} 0.04",
+                "pve_node_disk_temperature_celsius{id=\"disk/pve-lab/S64FNE0R512345\"} 38",
+                "pve_node_disk_power_on_seconds_total{id=\"disk/pve-lab/S64FNE0R512345\"} 44442000",
             ]
         );
     }
@@ -198,17 +212,49 @@ mod tests {
         for (left, used) in [(Some(97.0), Some(0.03)), (Some(-5.0), Some(1.05)), (Some(101.0), None), (None, None)] {
             assert_eq!(wear(Number(left)), used, "{left:?}");
         }
-        for (health, expected) in
-            [("FAILED!", Some(0.0)), ("FAILING NOW", Some(0.0)), ("UNKNOWN", None), ("SMART Disabled", None)]
-        {
+        for (health, expected) in [
+            ("FAILED!", Some(0.0)),
+            ("FAILING NOW", Some(0.0)),
+            ("HARDWARE IMPENDING FAILURE GENERAL HARD DRIVE FAILURE [asc=5d, ascq=10]", Some(0.0)),
+            ("WARNING: specified temperature exceeded [asc=b, ascq=1]", Some(0.0)),
+            ("OK ", Some(1.0)),
+            ("UNKNOWN", None),
+            ("SMART Disabled", None),
+        ] {
             let answer = Answer::of(&format!(r#"{{"data":[{{"devpath":"/dev/sda","health":"{health}"}}]}}"#));
             assert_eq!(pve::disks(&answer).expect("disks").first().and_then(healthy), expected, "{health}");
         }
     }
 
+    #[test]
+    fn a_disk_keeps_its_name_when_the_kernel_counts_anew() {
+        let ids = |disks: &str| {
+            let answer = Answer::of(&format!("{{\"data\":[{disks}]}}"));
+            let disks = pve::disks(&answer).expect("disks");
+            let sizes = lines(&families("a", &disks, &BTreeMap::new()));
+            let sizes = sizes.into_iter().filter(|line| line.starts_with("pve_node_disk_size_bytes{"));
+            sizes
+                .map(|line| line.replace("pve_node_disk_size_bytes{id=\"disk/a/", "").replace("\"}", ""))
+                .collect::<Vec<_>>()
+        };
+        let disk = |device: &str, serial: &str, wwn: &str, size: u8| {
+            format!(r#"{{"devpath":"/dev/{device}","serial":"{serial}","wwn":"{wwn}","size":{size}}}"#)
+        };
+        let (one, other) = (|device| disk(device, "S1", "unknown", 1), |device| disk(device, "S2", "unknown", 2));
+        assert_eq!(ids(&[one("sda"), other("sdb")].join(",")), ["S1 1", "S2 2"]);
+        assert_eq!(ids(&[one("sdb"), other("sda")].join(",")), ["S1 1", "S2 2"], "they changed places");
+        let spaces = [disk("nvme0n1", "S", "eui.1", 1), disk("nvme0n2", "S", "eui.2", 2)].join(",");
+        assert_eq!(ids(&spaces), ["eui.1 1", "eui.2 2"], "two namespaces of one disk");
+        let paths = [disk("sda", "S", "0x5", 1), disk("sdb", "S", "0x5", 1)].join(",");
+        assert_eq!(ids(&paths), ["sda 1", "sdb 1"], "two paths to one disk");
+        let silent = [disk("vda", "unknown", "unknown", 1), disk("vdb", "unknown", "unknown", 2)].join(",");
+        assert_eq!(ids(&silent), ["vda 1", "vdb 2"], "who has no number is known by its place");
+        assert_eq!(ids(&[one("sda"), one("sda")].join(",")), ["S1 1"], "told twice, and yet one");
+    }
+
     proptest! {
         #[test]
-        fn whatever_comes_is_a_page(disks in any_rows(&["devpath", "model", "serial", "vendor", "type", "used", "size", "health", "wearout"])) {
+        fn whatever_comes_is_a_page(disks in any_rows(&["devpath", "model", "serial", "wwn", "vendor", "type", "used", "size", "health", "wearout"])) {
             let answer = Answer::of(&serde_json::json!({ "data": disks }).to_string());
             if let Ok(disks) = pve::disks(&answer) {
                 check(&COLLECTOR, &families("a", &disks, &BTreeMap::new()));

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::shared::{self, Column, flag};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
 use crate::config::Preset;
-use crate::inventory::GuestKind;
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, Answer, Error, FileSystem, Heard, OsInfo, agent_label};
 
@@ -28,7 +27,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     options: &[],
     lane: Lane::Slow(Slow {
         ttl: Duration::from_mins(10),
-        per: Per::Running,
+        per: Per::RunningVms,
         blocks: true,
         max_in_flight: None,
         sees_all: false,
@@ -80,22 +79,27 @@ struct Agent {
 
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
-        let Subject::Guest { kind: GuestKind::Qemu, .. } = ask.subject() else { return Ok(Vec::new()) };
+        let Subject::Guest { vmid, .. } = ask.subject() else { return Ok(Vec::new()) };
+        let begun = Instant::now();
+        // Where `guest_config` tells that there is none, nobody has to refuse it.
+        if ask.inventory().learned().lacks_agent(*vmid, begun) {
+            return Ok(Vec::new());
+        }
         let id = shared::id(ask.subject());
         let mut agent = Agent::default();
-        let begun = Instant::now();
         if let Some(answer) = agent.hear(ask.get(TIME_CALL).await)? {
             agent.ahead = ahead(&answer, begun.elapsed())?;
         }
         if !agent.is_over
             && let Some(answer) = agent.hear(ask.get(FILES_CALL).await)?
         {
-            agent.file_systems = pve::agent_file_systems(&answer)?;
+            agent.file_systems = understood(pve::agent_file_systems(&answer));
         }
         if !agent.is_over
             && let Some(answer) = agent.hear(ask.get(OS_CALL).await)?
         {
-            agent.os = Some(os_labels(&id, &pve::agent_os(&answer)?));
+            let os = understood(pve::agent_os(&answer));
+            agent.os = (os != OsInfo::default()).then(|| os_labels(&id, &os));
         }
         Ok(families(&id, agent))
     })
@@ -117,6 +121,14 @@ impl Agent {
             _ => None,
         })
     }
+}
+
+/// The guest itself answers: nonsense of its is nobody's failure.
+fn understood<T: Default>(said: Result<T, Error>) -> T {
+    said.unwrap_or_else(|error| {
+        tracing::debug!(%error, "an agent said what nobody understands");
+        T::default()
+    })
 }
 
 /// The guest's clock against that of who answered, in the middle of the call. Proxmox VE tells its own in whole seconds, of

@@ -1,7 +1,10 @@
-//! What the administrator set for a guest: CPUs, memory, disks, network cards, and whether it starts with its node.
+//! What the administrator set for a guest: CPUs, memory, disks, network cards, and whether it starts with its node. What
+//! waits for its next start counts as set.
 //! Try: `pvesh get /nodes/NODE/qemu/100/config`
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::shared::{self, Column, flag};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, Subject};
@@ -11,6 +14,7 @@ use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, GuestConfig, GuestDisk, Nic};
 
 const CALL: &str = "/nodes/{node}/{type}/{vmid}/config";
+const TTL: Duration = Duration::from_hours(1);
 
 /// One call per guest, and settings seldom change: an hour is soon enough.
 pub(super) const COLLECTOR: Collector = Collector {
@@ -24,14 +28,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     ],
     preset: Some(Preset::Default),
     options: &[],
-    lane: Lane::Slow(Slow {
-        ttl: Duration::from_hours(1),
-        per: Per::Guest,
-        blocks: false,
-        max_in_flight: None,
-        sees_all: false,
-        fetch,
-    }),
+    lane: Lane::Slow(Slow { ttl: TTL, per: Per::Guest, blocks: false, max_in_flight: None, sees_all: false, fetch }),
 };
 
 pub(super) static ONBOOT: Desc = Desc {
@@ -100,7 +97,7 @@ static NIC: Desc = Desc {
     kind: Kind::Gauge,
 };
 
-/// The disks are remembered, for what storages were promised.
+/// Disks and agent are remembered, for what storages were promised and for whom to ask, as long as the shelf keeps values.
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let answer = ask.get(CALL).await?;
@@ -108,7 +105,9 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
         let Subject::Guest { kind, vmid, .. } = ask.subject() else { return Ok(Vec::new()) };
         let disks = config.disks();
         let taken = disks.iter().filter_map(|disk| Some((disk.storage?, bytes(disk)?)));
-        ask.inventory().learned().note_disks(*kind, *vmid, taken);
+        let good_for = (ask.settings().ttl.unwrap_or(TTL) * 3).max(Duration::from_mins(30));
+        let until = Instant::now() + good_for;
+        ask.inventory().learned().note_guest((*kind, *vmid), taken, config.has_agent(), until);
         Ok(families(&shared::id(ask.subject()), *kind, &config))
     })
 }

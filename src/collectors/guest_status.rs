@@ -184,8 +184,9 @@ fn card(interface: &str) -> Option<u32> {
 }
 
 fn of_disks(id: &str, status: &GuestStatus<'_>) -> [Family; 4] {
-    let disks: BTreeMap<&str, &DiskCounters> =
-        status.blockstat.0.iter().filter_map(|(key, disk)| Some((key.filled()?, disk))).collect();
+    let named = status.blockstat.0.iter().filter_map(|(key, disk)| Some((key.filled()?, disk)));
+    // A backup plugs in helpers of its own for a while, under names that no guest's configuration has.
+    let disks: BTreeMap<&str, &DiskCounters> = named.filter(|(key, _)| pve::is_disk(key)).collect();
     let mut columns = [&DISK_BYTES, &DISK_OPERATIONS, &DISK_SECONDS, &DISK_FAILED].map(Column::new);
     for (key, disk) in disks {
         let told = [
@@ -284,6 +285,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_a_backup_plugs_in_is_no_disk_of_the_guest() {
+        let named = ["scsi0", "scsi0-fleecing", "fleecing-scsi0", "tpmstate0-backup", "pflash0", "efidisk0", "ide2"];
+        let disks: Vec<String> = named.map(|name| format!(r#""{name}":{{"rd_bytes":1}}"#)).into();
+        let body = format!(r#"{{"data":{{"status":"running","blockstat":{{{}}}}}}}"#, disks.join(","));
+        let told = told("qemu/7", &Answer::of(&body));
+        let expected = ["efidisk0", "ide2", "scsi0"]
+            .map(|disk| format!(r#"pve_guest_disk_bytes_total{{id="qemu/7",disk="{disk}",operation="read"}} 1"#));
+        assert_eq!(told, expected);
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_is_a_page(
@@ -292,7 +304,7 @@ mod tests {
             disk in any_object(&["rd_bytes", "wr_bytes", "rd_operations", "flush_total_time_ns", "failed_wr_operations"]),
         ) {
             status["nics"] = serde_json::json!({ "tap7i0": nics, "tap7i00": disk });
-            status["blockstat"] = serde_json::json!({ "scsi0": disk, "": disk, "x\"": disk, "more": nics });
+            status["blockstat"] = serde_json::json!({ "scsi0": disk, "virtio1": disk, "": disk, "x\"": disk, "more": nics });
             let answer = Answer::of(&serde_json::json!({ "data": status }).to_string());
             if let Ok(status) = pve::guest_status(&answer) {
                 check(&COLLECTOR, &families("qemu/7", &status, Some(false)));

@@ -7,6 +7,7 @@ use super::shared::{Column, node_of};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
 use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
+use crate::pve::wire::Number;
 use crate::pve::{self, ThinPool};
 
 const CALL: &str = "/nodes/{node}/disks/lvmthin";
@@ -66,16 +67,27 @@ fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
 fn families(node: &str, pools: &[ThinPool<'_>]) -> Vec<Family> {
     let mut info = Column::new(&INFO);
     let mut values = [&SIZE, &USAGE, &METADATA_SIZE, &METADATA_USAGE].map(Column::new);
-    // By name, each once.
-    let pools: BTreeMap<(&str, &str), &ThinPool<'_>> =
-        pools.iter().filter_map(|pool| Some(((pool.vg.filled()?, pool.lv.filled()?), pool))).collect();
+    // By name, each once. LVM has no name with a slash.
+    let pools: BTreeMap<(&str, &str), &ThinPool<'_>> = pools
+        .iter()
+        .filter_map(|pool| Some(((pool.vg.filled()?, pool.lv.filled()?), pool)))
+        .filter(|((vg, lv), _)| !vg.contains('/') && !lv.contains('/'))
+        .collect();
     for ((vg, lv), pool) in pools {
         let id = format!("lvmthin/{node}/{vg}/{lv}");
         info.push_info(Labels::new(&[("id", &id), ("node", node), ("vg", vg), ("lv", lv)]));
         let labels = Labels::new(&[("id", &id)]);
-        let told = [pool.lv_size, pool.used, pool.metadata_size, pool.metadata_used];
+        // What has no size is not a pool of none.
+        let size = |size: Number| size.quantity().filter(|size| *size > 0.0);
+        let (room, metadata_room) = (size(pool.lv_size), size(pool.metadata_size));
+        let told = [
+            room,
+            pool.used.quantity().filter(|_| room.is_some()),
+            metadata_room,
+            pool.metadata_used.quantity().filter(|_| metadata_room.is_some()),
+        ];
         for (column, value) in values.iter_mut().zip(told) {
-            column.push(&labels, value.quantity());
+            column.push(&labels, value);
         }
     }
     std::iter::once(info).chain(values).map(Column::into_family).collect()
@@ -120,6 +132,18 @@ mod tests {
             ["pve_lvm_thin_info{id=\"lvmthin/pve-lab/a/b\",node=\"pve-lab\",vg=\"a\",lv=\"b\"} 1"]
         );
         assert!(pve::thin_pools(&Answer::of(r#"{"data":[{"vg":"a"}]}"#)).is_err());
+    }
+
+    #[test]
+    fn a_pool_without_size_is_neither_empty_nor_full() {
+        let answer = Answer::of(
+            r#"{"data":[{"vg":"a","lv":"b","lv_size":0,"used":7,"metadata_size":0,"metadata_used":0},
+                {"vg":"x/y","lv":"z","lv_size":1},{"vg":"x","lv":"y/z","lv_size":1}]}"#,
+        );
+        assert_eq!(
+            told(&answer),
+            ["pve_lvm_thin_info{id=\"lvmthin/pve-lab/a/b\",node=\"pve-lab\",vg=\"a\",lv=\"b\"} 1"]
+        );
     }
 
     proptest! {

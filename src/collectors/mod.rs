@@ -213,6 +213,7 @@ impl Collector {
                 Per::Node => (Some(slow.ttl), ", each node"),
                 Per::Guest => (Some(slow.ttl), ", each guest"),
                 Per::Running => (Some(slow.ttl), ", running guests"),
+                Per::RunningVms => (Some(slow.ttl), ", running VMs"),
             },
         };
         let every = own.map(|own| match ttl.unwrap_or(own).as_secs() {
@@ -226,7 +227,7 @@ impl Collector {
     /// The keys that its table of the configuration may hold besides `enabled`.
     pub fn keys(&self) -> Vec<CollectorKey> {
         let lane: &[CollectorKey] = match &self.lane {
-            Lane::Slow(Slow { per: Per::Guest | Per::Running, .. }) => {
+            Lane::Slow(Slow { per: Per::Guest | Per::Running | Per::RunningVms, .. }) => {
                 &[CollectorKey::TTL, CollectorKey::MAX_IN_FLIGHT, CollectorKey::SELECT]
             }
             Lane::Slow(_) => &[CollectorKey::TTL, CollectorKey::MAX_IN_FLIGHT],
@@ -244,7 +245,12 @@ pub fn enabled(config: &Config) -> Vec<&'static Collector> {
 
 /// What a configuration may say of each collector.
 pub fn known() -> Vec<KnownCollector> {
-    ALL.iter().map(|collector| KnownCollector { name: collector.name, keys: collector.keys() }).collect()
+    let known = |collector: &&Collector| KnownCollector {
+        name: collector.name,
+        preset: collector.preset,
+        keys: collector.keys(),
+    };
+    ALL.iter().map(known).collect()
 }
 
 /// The names of all collectors.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::shared::Column;
+use super::shared::{Column, flag};
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow, reference};
 use crate::config::Preset;
 use crate::metrics::{Desc, Family, Kind, Labels};
@@ -19,7 +19,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     about: "replication jobs: target, last and next run, duration, failures and their kind",
     needs: &[Need { privilege: "VM.Audit", before_9: None, path: "/vms" }],
     calls: &[CALL],
-    families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED, &ERROR],
+    families: &[&INFO, &DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &RUNNING, &FAILED, &ERROR],
     preset: Some(Preset::Default),
     options: &[],
     lane: Lane::Slow(Slow {
@@ -57,6 +57,11 @@ static NEXT_SYNC: Desc = Desc {
     help: "When the next run of the replication job is due, absent if none is planned, from /nodes/{node}/replication.",
     kind: Kind::Gauge,
 };
+static RUNNING: Desc = Desc {
+    name: "pve_replication_running",
+    help: "Whether the replication job runs now, from /nodes/{node}/replication.",
+    kind: Kind::Gauge,
+};
 pub(super) static FAILED: Desc = Desc {
     name: "pve_replication_failed_syncs",
     help: "Runs of the replication job that failed since the last successful one, from /nodes/{node}/replication.",
@@ -79,7 +84,7 @@ fn families(mut jobs: Vec<ReplicationJob<'_>>) -> Vec<Family> {
     jobs.sort_by(|a, b| a.id.filled().cmp(&b.id.filled()));
     jobs.dedup_by(|b, a| b.id == a.id);
     let [mut info, mut errors] = [&INFO, &ERROR].map(Column::new);
-    let mut values = [&DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &FAILED].map(Column::new);
+    let mut values = [&DURATION, &LAST_SYNC, &LAST_TRY, &NEXT_SYNC, &RUNNING, &FAILED].map(Column::new);
     for job in &jobs {
         let Some(id) = job.id.filled() else { continue };
         info.push_info(info_labels(id, job));
@@ -94,6 +99,7 @@ fn families(mut jobs: Vec<ReplicationJob<'_>>) -> Vec<Family> {
             moment(job.last_sync),
             moment(job.last_try),
             next_sync,
+            Some(flag(job.pid.0.is_some())),
             job.fail_count.quantity(),
         ];
         for (column, value) in values.iter_mut().zip(told) {
@@ -146,6 +152,8 @@ mod tests {
         assert_eq!(expected.len(), 6);
         let never = expected.keys().find(|(name, _)| *name == LAST_SYNC.name).expect("a sync").clone();
         assert_eq!(expected.remove(&never), Some(0.0));
+        let id = BTreeMap::from([("id".to_owned(), "100-0".to_owned())]);
+        expected.insert((RUNNING.name.to_owned(), id), 0.0);
         let error =
             BTreeMap::from([("id", "100-0"), ("kind", "unsupported")].map(|(a, b)| (a.to_owned(), b.to_owned())));
         expected.insert((ERROR.name.to_owned(), error), 1.0);
@@ -167,7 +175,7 @@ mod tests {
             r#"{"data":[
                 {"id":"7-1","fail_count":"0","last_sync":0,"last_try":0,"next_sync":1,"remove_job":"full"},
                 {"id":"7-0","disable":1,"last_sync":"1795209000","last_try":1795209000,"next_sync":1795209600,
-                 "duration":null,"vmtype":"lxc","guest":7,"source":"a","target":"b","type":"local"},
+                 "duration":null,"pid":4711,"vmtype":"lxc","guest":7,"source":"a","target":"b","type":"local"},
                 {"id":"7-0","fail_count":9}, {"id":""}, {}, null
             ]}"#,
         );
@@ -178,6 +186,8 @@ mod tests {
                 "pve_replication_info{id=\"7-1\",type=\"\",source=\"\",target=\"\",guest=\"\"} 1",
                 "pve_replication_last_sync_timestamp_seconds{id=\"7-0\"} 1795209000",
                 "pve_replication_last_try_timestamp_seconds{id=\"7-0\"} 1795209000",
+                "pve_replication_running{id=\"7-0\"} 1",
+                "pve_replication_running{id=\"7-1\"} 0",
                 "pve_replication_failed_syncs{id=\"7-1\"} 0",
             ]
         );

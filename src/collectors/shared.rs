@@ -52,9 +52,9 @@ impl Column {
         Self(Family { desc: desc.into(), samples: Samples::default() })
     }
 
-    /// Adds a sample where there is a value: what is missing stays absent.
+    /// Adds a sample where there is a value: what is missing, or was too large to be reckoned with, stays absent.
     pub(super) fn push(&mut self, labels: &Labels, value: Option<f64>) {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
             self.0.samples.push(Sample { labels: labels.clone(), value });
         }
     }

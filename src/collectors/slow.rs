@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub enum Per {
     Guest,
     /// Each guest that runs, on a node that is online.
     Running,
+    /// The VMs among them.
+    RunningVms,
 }
 
 /// One thing to ask about.
@@ -71,6 +74,7 @@ pub struct Ask<'a> {
     resources: Option<&'a Resources>,
     /// A call that was given up: its worker is busy still, and one place is for one worker.
     given_up: OnceLock<Error>,
+    calls: AtomicU64,
 }
 
 impl<'a> Ask<'a> {
@@ -82,7 +86,13 @@ impl<'a> Ask<'a> {
         settings: &'a CollectorSettings,
         resources: Option<&'a Resources>,
     ) -> Self {
-        Self { inventory, subject, permit, settings, resources, given_up: OnceLock::new() }
+        let (given_up, calls) = (OnceLock::new(), AtomicU64::new(0));
+        Self { inventory, subject, permit, settings, resources, given_up, calls }
+    }
+
+    /// How many calls were made so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// What it is about.
@@ -105,6 +115,17 @@ impl<'a> Ask<'a> {
         self.resources
     }
 
+    /// The same where nothing can be told without it. That nobody knew when the question was put is no failure: what was
+    /// told before stands, and it is put again.
+    pub fn all(&self) -> Result<&'a Resources, Error> {
+        let unknown = || Error {
+            endpoint: self.inventory.cluster().to_owned(),
+            path: "/cluster/resources".to_owned(),
+            reason: Reason::Busy("not asked: it is not known which guests there are".to_owned()),
+        };
+        self.resources.ok_or_else(unknown)
+    }
+
     /// `GET` of one of the collector's `calls`; `{node}`, `{type}` and `{vmid}` are those of the subject.
     pub async fn get(&self, call: &'static str) -> Result<Answer, Error> {
         self.get_with(call, &[]).await
@@ -115,6 +136,7 @@ impl<'a> Ask<'a> {
         if let Some(error) = self.given_up.get() {
             return Err(error.clone());
         }
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let answer = self.send(call, values).await;
         if let Err(error @ Error { reason: Reason::Timeout(_), .. }) = &answer {
             // Set but once: nothing is asked afterwards.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::shared::Column;
 use super::{Ask, Asking, Collector, Lane, Need, Per, Slow};
 use crate::config::Preset;
-use crate::inventory::{FinishedKey, task_kind};
+use crate::inventory::{FinishedKey, Resources, task_kind};
 use crate::metrics::{Desc, Family, Kind, Labels};
 use crate::pve::{self, TaskEntry};
 
@@ -26,7 +26,7 @@ pub(super) const COLLECTOR: Collector = Collector {
         per: Per::Cluster,
         blocks: false,
         max_in_flight: None,
-        sees_all: false,
+        sees_all: true,
         fetch,
     }),
 };
@@ -50,18 +50,24 @@ static FINISHED: Desc = Desc {
 fn fetch<'a>(ask: &'a Ask<'a>) -> Asking<'a> {
     Box::pin(async move {
         let answer = ask.get(CALL).await?;
-        Ok(families(&pve::tasks(&answer)?, &ask.inventory().tasks().finished().unwrap_or_default()))
+        let ended = ask.inventory().tasks().finished().unwrap_or_default();
+        Ok(families(&pve::tasks(&answer)?, &ended, |node| is_lost(ask.resources(), node)))
     })
 }
 
-fn families(listed: &[TaskEntry<'_>], ended: &[(FinishedKey, u64)]) -> Vec<Family> {
+/// PVE goes on telling the last list of a node that is lost: nothing of it runs.
+fn is_lost(resources: Option<&Resources>, node: &str) -> bool {
+    resources.is_some_and(|resources| resources.nodes.iter().any(|known| known.name == node && !known.online))
+}
+
+fn families(listed: &[TaskEntry<'_>], ended: &[(FinishedKey, u64)], is_lost: impl Fn(&str) -> bool) -> Vec<Family> {
     let mut groups: BTreeMap<(&str, &str), (u32, Option<f64>)> = BTreeMap::new();
     for task in listed.iter().filter(|task| task.runs()) {
         // What the entry does not say, its UPID does.
         let upid = task.upid.filled().unwrap_or_default();
         let part = |place: usize| upid.split(':').nth(place).unwrap_or_default();
         let node = task.node.filled().unwrap_or(part(1));
-        if node.is_empty() {
+        if node.is_empty() || is_lost(node) {
             continue;
         }
         let (count, oldest) = groups.entry((node, task_kind(task.kind.filled().unwrap_or(part(5))))).or_default();
@@ -90,12 +96,13 @@ mod tests {
     use super::super::testing::{check, lines};
     use super::*;
     use crate::inventory::TaskOutcome;
+    use crate::inventory::testing::resources;
     use crate::pve::Answer;
     use crate::pve::testing::{any_rows, recorded};
     use proptest::prelude::*;
 
     fn told(answer: &Answer, ended: &[(FinishedKey, u64)]) -> Vec<String> {
-        lines(&families(&pve::tasks(answer).expect("tasks"), ended))
+        lines(&families(&pve::tasks(answer).expect("tasks"), ended, |_| false))
     }
 
     #[test]
@@ -126,6 +133,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_runs_on_a_node_that_is_lost() {
+        let cluster = resources(
+            r#"{"data":[{"type":"node","node":"a","status":"online"},{"type":"node","node":"b","status":"offline"}]}"#,
+        );
+        let answer = Answer::of(
+            r#"{"data":[{"upid":"UPID:a:1:1:1:vzdump::root@pam:"},{"upid":"UPID:b:1:1:1:vzdump::root@pam:"},
+                {"upid":"UPID:new:1:1:1:vzdump::root@pam:"}]}"#,
+        );
+        let tasks = pve::tasks(&answer).expect("tasks");
+        assert_eq!(
+            lines(&families(&tasks, &[], |node| is_lost(Some(&cluster), node))),
+            [
+                "pve_tasks_running{id=\"node/a\",type=\"vzdump\"} 1",
+                "pve_tasks_running{id=\"node/new\",type=\"vzdump\"} 1",
+            ]
+        );
+    }
+
+    #[test]
     fn what_was_counted_is_told() {
         let key = |outcome| FinishedKey { node: "a".to_owned(), kind: "vzdump", outcome };
         let ended = [(key(TaskOutcome::Ok), 7), (key(TaskOutcome::Error), 1)];
@@ -143,7 +169,7 @@ mod tests {
         fn whatever_comes_is_a_page(rows in any_rows(&["upid", "node", "type", "starttime", "endtime", "status"])) {
             let answer = Answer::of(&serde_json::json!({ "data": rows }).to_string());
             if let Ok(tasks) = pve::tasks(&answer) {
-                check(&COLLECTOR, &families(&tasks, &[]));
+                check(&COLLECTOR, &families(&tasks, &[], |_| false));
             }
         }
     }

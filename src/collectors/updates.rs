@@ -11,8 +11,11 @@ use crate::pve::{self, Repositories, Update};
 const CALL: &str = "/nodes/{node}/apt/update";
 const REPOSITORIES_CALL: &str = "/nodes/{node}/apt/repositories";
 
-/// Off where it is not named: PVE lets only those read the list who may also install it. Over SSH, the collector
-/// `host_updates` needs no such right, and knows security updates from others, which PVE does not tell.
+/// Off where it is not named: PVE lets only those read the list who may also install it.
+///
+/// Which of them are security updates is not told, because it cannot be known from the answer: packages of Debian's security
+/// archive have the origin `Debian` and versions such as `+deb13u1` like those of a point release, and the archive they come
+/// from is left out. Over SSH, the collector `host_updates` reads the archive, and needs no such right.
 pub(super) const COLLECTOR: Collector = Collector {
     name: "updates",
     about: "packages of every node that wait, by origin, and repositories in error",

@@ -31,6 +31,7 @@ const BUNDLED: &[(&str, &str)] = &[
     ("rules/disk.rules.yml", include_str!("../../alerts/disk.rules.yml")),
     ("rules/ha.rules.yml", include_str!("../../alerts/ha.rules.yml")),
     ("rules/snapshot.rules.yml", include_str!("../../alerts/snapshot.rules.yml")),
+    ("rules/task.rules.yml", include_str!("../../alerts/task.rules.yml")),
     ("rules/token.rules.yml", include_str!("../../alerts/token.rules.yml")),
     ("rules/upkeep.rules.yml", include_str!("../../alerts/upkeep.rules.yml")),
     ("dashboards/backup.json", include_str!("../../dashboards/backup.json")),
@@ -44,9 +45,9 @@ const BUNDLED: &[(&str, &str)] = &[
     ("dashboards/storage.json", include_str!("../../dashboards/storage.json")),
     ("provisioning/datasources/prometheus.yml", include_str!("stack/datasource.yml")),
     ("provisioning/dashboards/pve-sentinel.yml", include_str!("stack/dashboards.yml")),
-    ("compose.yaml", include_str!("stack/compose.yaml")),
 ];
 
+const COMPOSE: &str = include_str!("stack/compose.yaml");
 const PROMETHEUS: &str = include_str!("stack/prometheus.yml");
 const ALERTMANAGER: &str = include_str!("../../alerts/alertmanager.example.yml");
 
@@ -86,6 +87,7 @@ fn files(address: SocketAddr) -> Result<Vec<(&'static str, String)>, String> {
     }
     let mut files: Vec<(&str, String)> = BUNDLED.iter().map(|(name, text)| (*name, (*text).to_owned())).collect();
     files.push(("prometheus.yml", PROMETHEUS.replace("DEMO", &reached.to_string())));
+    files.push(("compose.yaml", COMPOSE.replace("DEMO", &address.to_string())));
     // Its routes as they are; but nobody is written to.
     let (routes, receivers) =
         ALERTMANAGER.split_once("\nreceivers:\n").ok_or("the bundled alertmanager.example.yml has no receivers")?;
@@ -157,6 +159,8 @@ mod tests {
         write(folder.path(), "0.0.0.0:1234".parse().unwrap()).unwrap();
         let text = fs::read_to_string(folder.path().join("prometheus.yml")).unwrap();
         assert!(text.contains("127.0.0.1:1234") && !text.contains("DEMO"), "{text}");
+        let compose = fs::read_to_string(folder.path().join("compose.yaml")).unwrap();
+        assert!(compose.contains("--web.listen-address=0.0.0.0:1234',") && !compose.contains("DEMO"), "{compose}");
         let mode = fs::metadata(folder.path().join("prometheus.yml")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         let alertmanager = fs::read_to_string(folder.path().join("alertmanager.yml")).unwrap();

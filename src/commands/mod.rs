@@ -11,10 +11,12 @@ mod events;
 mod hash_token;
 mod import;
 mod log;
+mod man;
 mod serve;
 mod setup;
 mod ssh_mint;
 mod ssh_probe;
+mod support_bundle;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -34,7 +36,7 @@ const USAGE: u8 = 2;
 /// Reads every node, guest, storage and pool of your Proxmox VE clusters through their API
 /// and answers on http://…:9221/metrics.
 #[derive(Parser)]
-#[command(name = "pve-sentinel", version, max_term_width = 100)]
+#[command(name = "pve-sentinel", version = version(), max_term_width = 100)]
 #[command(after_help = "New here? `pve-sentinel demo` needs no Proxmox: open the address that it prints.")]
 struct Cli {
     #[command(subcommand)]
@@ -70,6 +72,9 @@ enum Command {
     /// Exit code 0: it is complete; 1: it or a secret could not be written, or with --live, a target did not answer (the
     /// configuration is printed all the same); 2: nothing can be printed, or what is printed needs a correction.
     Import(import::Options),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man(man::Options),
     /// Make a token on a node of Proxmox VE over SSH, one that reads or one that acts, and print the configuration that
     /// uses it.
     ///
@@ -85,6 +90,11 @@ enum Command {
     ///
     /// Installed as a forced command, it is all that the exporter's key can run.
     SshProbe,
+    /// Write a text file to send with a report of a fault: configuration without secrets, versions, own figures, last log lines.
+    ///
+    /// Shows the list of what is in it first, and writes it only after --yes or a typed yes. Exit code 0: written; 1: not
+    /// written, or nobody agreed; 2: the file is there already, or there was nobody to ask.
+    SupportBundle(support_bundle::Options),
 }
 
 /// Where to read the configuration.
@@ -132,10 +142,18 @@ pub fn main() -> ExitCode {
         Command::Events(options) => events::run(&options),
         Command::HashToken(options) => hash_token::run(&options),
         Command::Import(options) => import::run(options),
+        Command::Man(options) => man::run(&options),
         Command::Setup(options) => setup::run(options),
         Command::SshMint => ssh_mint::run(),
         Command::SshProbe => ssh_probe::run(),
+        Command::SupportBundle(options) => support_bundle::run(&options),
     }
+}
+
+/// What `--version` says after the name.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    app::REVISION.map_or_else(|| version.to_owned(), |revision| format!("{version} (revision {revision})"))
 }
 
 /// Reads `--web.listen-address`.

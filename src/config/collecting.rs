@@ -113,6 +113,8 @@ impl CollectorSettings {
 pub struct KnownCollector {
     /// Its name.
     pub name: &'static str,
+    /// The smallest preset that has it, if one has.
+    pub preset: Option<Preset>,
     /// The keys that its table may hold besides `enabled`.
     pub keys: Vec<CollectorKey>,
 }
@@ -195,7 +197,24 @@ pub(super) fn check(raw: &RawCollectors<'_>, known: &[KnownCollector], report: &
         whole &= settings.is_some();
         collectors.settings.insert(collector.name, Arc::new(settings.unwrap_or_default()));
     }
+    if whole {
+        raw.iter().for_each(|(name, entry)| warn_if_idle(name, &entry.place, &collectors, known, report));
+    }
     Checked { collectors: whole.then_some(collectors), host_filters }
+}
+
+/// A table without `enabled` says only how: where the preset does not have the collector, it says so for nothing.
+fn warn_if_idle(name: &str, place: &Place, collectors: &Collectors, known: &[KnownCollector], report: &mut Report<'_>) {
+    let Some(collector) = known.iter().find(|known| known.name == name) else { return };
+    let unsaid = collectors.settings.get(name).is_some_and(|settings| settings.enabled.is_none());
+    if unsaid && !collectors.is_on(name, collector.preset) {
+        let larger = collector.preset.map(|preset| format!(", or choose the preset \"{}\"", preset.as_str()));
+        let larger = larger.unwrap_or_default();
+        report.warn(
+            place,
+            format!("the collector is off, and its settings count for nothing; add enabled = true{larger}"),
+        );
+    }
 }
 
 fn unknown(name: &str, place: &Place, known: &[KnownCollector], report: &mut Report<'_>) {
@@ -262,8 +281,7 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
         KeyKind::Flag => table.boolean(key.name, report).map(|found| Read::Own(Value::Flag(found.value))),
         KeyKind::Guests => {
             let found = table.strings(key.name, r#"["tag:prod", "!150"]"#, report)?;
-            let read = GuestSelection::parse(found.value.iter().map(|selector| selector.value));
-            let guests = read.map_err(|wrong| report.fault(&found.place, wrong)).ok()?;
+            let guests = guests(&found, report)?;
             Some(Read::Own(Value::Guests(guests)))
         }
         KeyKind::Ttl => {
@@ -281,6 +299,69 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
         KeyKind::InFlight => {
             let found = table.whole(key.name, ("a number from 1 to 16", IN_FLIGHT), report)?;
             Some(Read::InFlight(usize::try_from(found.value).ok()?))
+        }
+    }
+}
+
+/// Every selector is checked, also after a bad one.
+fn guests(found: &At<Vec<At<&str>>>, report: &mut Report<'_>) -> Option<GuestSelection> {
+    let mut well = true;
+    for selector in &found.value {
+        if let Err(wrong) = GuestSelection::parse([selector.value]) {
+            report.fault(&selector.place, wrong);
+            well = false;
+        }
+    }
+    GuestSelection::parse(found.value.iter().map(|selector| selector.value)).ok().filter(|_| well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{cluster, parsed};
+    use super::*;
+
+    #[test]
+    fn collectors_have_a_preset_and_tables_of_their_own() {
+        let text = cluster("token_secret_env = \"PVE_TOKEN\"")
+            + "[collectors]\npreset = \"full\"\nha = {enabled = false}\n[collectors.guest_config]\nttl = \"3h\"\n\
+               select = [\"tag:prod\", \"!150\"]\nmax_in_flight = 2\nexclude = [\"tag:nobackup\"]\ndeep = true\n";
+        let config = parsed(&text).unwrap().config;
+        assert_eq!(config.collectors.preset, Preset::Full);
+        let settings = config.collectors.of("guest_config");
+        assert_eq!((settings.enabled, settings.ttl), (None, Some(Duration::from_hours(3))));
+        assert_eq!((settings.max_in_flight, settings.flag("deep"), settings.flag("exclude")), (Some(2), true, false));
+        let tags = |list: &'static str| list.split(';');
+        let select = settings.select.as_ref().unwrap();
+        assert!(select.has(7, tags("prod;x"), None) && !select.has(150, tags("prod"), None));
+        assert!(
+            settings.guests("exclude").unwrap().has(7, tags("nobackup"), None) && settings.guests("select").is_none()
+        );
+        assert_eq!(config.collectors.of("ha").enabled, Some(false));
+        assert_eq!(config.collectors.of("guest"), Arc::default());
+    }
+
+    /// Who sets how a collector asks may believe that it does.
+    #[test]
+    fn settings_of_a_collector_that_is_off_are_warned_of() {
+        for (table, expected) in [
+            (
+                "guest_config.ttl = \"3h\"",
+                &["collectors.guest_config: the collector is off, and its settings count for nothing; \
+              add enabled = true, or choose the preset \"full\""][..],
+            ),
+            (
+                "qdevice = { ttl = \"3h\" }",
+                &["collectors.qdevice: the collector is off, and its settings count for nothing; \
+              add enabled = true"],
+            ),
+            ("guest_config = { ttl = \"3h\", enabled = false }\nqdevice = false", &[]),
+            ("guest_config = { ttl = \"3h\", enabled = true }", &[]),
+            ("guest_config = { ttl = \"3h\" }\npreset = \"full\"", &[]),
+        ] {
+            let loaded = parsed(&(cluster("token_secret_env = \"PVE_TOKEN\"") + "[collectors]\n" + table)).unwrap();
+            let told: Vec<&str> =
+                loaded.warnings.iter().filter_map(|told| Some(told.splitn(3, ':').nth(2)?.trim())).collect();
+            assert_eq!(told, expected, "{table}");
         }
     }
 }

@@ -43,7 +43,8 @@ impl<'t> RawHost<'t> {
 
 /// Reads `[[hosts]]`.
 pub(super) fn read<'t>(root: &mut Reader<'t, '_>, report: &mut Report<'_>) -> Vec<RawHost<'t>> {
-    root.tables("hosts", report).into_iter().map(|table| read_host(table, report)).collect()
+    // An empty one is how a configuration begins that has nothing to serve yet.
+    root.tables_or_none("hosts", report).into_iter().map(|table| read_host(table, report)).collect()
 }
 
 fn read_host<'t>(mut table: Reader<'t, '_>, report: &mut Report<'_>) -> RawHost<'t> {

@@ -15,7 +15,7 @@
 //!   collecting  which subjects are told, and how; filters: what is not told of hosts
 //!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
-//! summary     a configuration in a few lines
+//! summary     a configuration in a few lines; shown: as others may see it
 //! ```
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
@@ -47,6 +47,7 @@ mod raw;
 mod reader;
 mod secret;
 mod service;
+mod shown;
 mod sidecar;
 mod source;
 mod ssh;
@@ -82,6 +83,7 @@ pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};
 pub use secret::Secret;
+pub use shown::{Shown, shown};
 pub use sidecar::{EVENT_KINDS, Events, Rule};
 pub use ssh::{ClusterSsh, Host, HostKeys, Power, Service, Ssh, SshKeys, Wake};
 pub use ssh_key::SshKey;

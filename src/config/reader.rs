@@ -232,7 +232,12 @@ impl<'t, 'i> Reader<'t, 'i> {
     pub(super) fn tables(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Reader<'t, 'i>> {
         let path = self.place_of(key).key;
         let expected = format!("an array of tables, each under [[{path}]]");
-        self.array(key, &expected, &format!("at least one [[{path}]]"), report)
+        self.array(key, &expected, Some(&format!("at least one [[{path}]]")), report)
+    }
+
+    /// The same, where an empty array says on purpose that there are none.
+    pub(super) fn tables_or_none(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Reader<'t, 'i>> {
+        self.array(key, &format!("an array of tables, each under [[{key}]]"), None, report)
     }
 
     /// The same, as people write short tables: `key = [{ … }]`.
@@ -243,14 +248,14 @@ impl<'t, 'i> Reader<'t, 'i> {
         report: &mut Report<'_>,
     ) -> Vec<Reader<'t, 'i>> {
         let expected = format!("an array such as {example}");
-        self.array(key, &expected, &expected, report)
+        self.array(key, &expected, Some(&expected), report)
     }
 
     fn array(
         &mut self,
         key: &'static str,
         expected: &str,
-        least: &str,
+        least: Option<&str>,
         report: &mut Report<'_>,
     ) -> Vec<Reader<'t, 'i>> {
         let Some(found) = self.take(key) else {
@@ -259,7 +264,7 @@ impl<'t, 'i> Reader<'t, 'i> {
         let DeValue::Array(elements) = found.value else {
             return wrong_type(&found.place, expected, found.value, report).unwrap_or_default();
         };
-        if elements.is_empty() {
+        if let Some(least) = least.filter(|_| elements.is_empty()) {
             report.fault(&found.place, format!("expected {least}, found an empty array"));
         }
         let mut readers = Vec::new();

@@ -13,7 +13,11 @@ pub(super) fn collectors() -> Vec<KnownCollector> {
     const OWN: CollectorKey = CollectorKey { name: "exclude", kind: KeyKind::Guests, about: "not these" };
     const FLAG: CollectorKey = CollectorKey { name: "deep", kind: KeyKind::Flag, about: "more of it" };
     let keys = vec![CollectorKey::TTL, CollectorKey::SELECT, CollectorKey::MAX_IN_FLIGHT, OWN, FLAG];
-    let known = |name| KnownCollector { name, keys: if name == "guest_config" { keys.clone() } else { Vec::new() } };
+    let known = |name| match name {
+        "guest_config" => KnownCollector { name, preset: Some(Preset::Full), keys: keys.clone() },
+        "qdevice" => KnownCollector { name, preset: None, keys: vec![CollectorKey::TTL] },
+        _ => KnownCollector { name, preset: Some(Preset::Default), keys: Vec::new() },
+    };
     NAMES.map(known).to_vec()
 }
 
@@ -123,21 +127,11 @@ fn a_minimal_file_gets_the_defaults() {
 }
 
 #[test]
-fn collectors_have_a_preset_and_tables_of_their_own() {
-    let text = cluster("token_secret_env = \"PVE_TOKEN\"")
-        + "[collectors]\npreset = \"full\"\nha = {enabled = false}\n[collectors.guest_config]\nttl = \"3h\"\n\
-           select = [\"tag:prod\", \"!150\"]\nmax_in_flight = 2\nexclude = [\"tag:nobackup\"]\ndeep = true\n";
-    let config = parsed(&text).unwrap().config;
-    assert_eq!(config.collectors.preset, Preset::Full);
-    let settings = config.collectors.of("guest_config");
-    assert_eq!((settings.enabled, settings.ttl), (None, Some(Duration::from_hours(3))));
-    assert_eq!((settings.max_in_flight, settings.flag("deep"), settings.flag("exclude")), (Some(2), true, false));
-    let tags = |list: &'static str| list.split(';');
-    let select = settings.select.as_ref().unwrap();
-    assert!(select.has(7, tags("prod;x"), None) && !select.has(150, tags("prod"), None));
-    assert!(settings.guests("exclude").unwrap().has(7, tags("nobackup"), None) && settings.guests("select").is_none());
-    assert_eq!(config.collectors.of("ha").enabled, Some(false));
-    assert_eq!(config.collectors.of("guest"), Arc::default());
+fn nothing_to_serve_yet_is_said_on_purpose() {
+    let loaded = parsed("hosts = []").unwrap();
+    assert!(loaded.config.clusters.is_empty() && loaded.config.hosts.is_empty() && loaded.warnings.is_empty());
+    let error = parsed("").unwrap_err().to_string();
+    assert!(error.contains("expected at least one [[clusters]]"), "{error}");
 }
 
 #[test]

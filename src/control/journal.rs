@@ -13,7 +13,11 @@ use serde_json::Value;
 
 use super::batches::{Batch, BatchClaim, BatchLine, Batches};
 use super::lines;
+use crate::ids::newer_format;
 
+/// The format that is written; a newer one is refused. It gets another number with whatever an older version would pass over
+/// and lose. A file that does not say is of the first.
+const VERSION: u32 = 1;
 /// So long an ended order is remembered, in seconds.
 const REMEMBERED: u64 = 3600;
 /// So long one that did not end is looked for, in seconds.
@@ -74,9 +78,20 @@ pub(super) enum Claim {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
+    /// The first one.
+    Format {
+        version: u32,
+    },
     Intent(Intent),
-    Taken { id: String, upid: String },
-    Ended { id: String, status: u16, body: Value },
+    Taken {
+        id: String,
+        upid: String,
+    },
+    Ended {
+        id: String,
+        status: u16,
+        body: Value,
+    },
     Batch(BatchLine),
 }
 
@@ -94,18 +109,31 @@ struct State {
 }
 
 impl Journal {
-    /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out.
-    pub(super) fn open(path: &Path, now: u64) -> io::Result<Self> {
+    /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out. Fails with a
+    /// sentence that names the file.
+    pub(super) fn open(path: &Path, now: u64) -> Result<Self, String> {
+        let unusable = |error: io::Error| {
+            let path = path.display();
+            format!(
+                "state_dir: expected that control can write {path}, found that it cannot be used: {error}; let the user that \
+                 runs pve-sentinel read and write there"
+            )
+        };
         let text = match std::fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(unusable(error)),
         };
+        let lines = || text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let newer = |line| matches!(line, Line::Format { version } if version > VERSION).then_some(line);
+        if let Some(Line::Format { version }) = lines().find_map(newer) {
+            return Err(newer_format(path, version, VERSION));
+        }
         let mut state = State::default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|line| state.take(line));
+        lines().for_each(|line| state.take(line));
         state.forget(now);
         let journal = Self { path: path.to_owned(), state: Mutex::new(state) };
-        journal.rewrite(&mut journal.state())?;
+        journal.rewrite(&mut journal.state()).map_err(unusable)?;
         Ok(journal)
     }
 
@@ -190,7 +218,9 @@ impl Journal {
     /// Writes what is remembered into a new file, which then takes the place of the old one.
     fn rewrite(&self, state: &mut State) -> io::Result<()> {
         let batches = state.batches.lines().map(Line::Batch);
-        let lines: Vec<Line> = state.records.values().flat_map(Record::lines).chain(batches).collect();
+        let orders = state.records.values().flat_map(Record::lines);
+        let format = std::iter::once(Line::Format { version: VERSION });
+        let lines: Vec<Line> = format.chain(orders).chain(batches).collect();
         let new = self.path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         for line in &lines {
@@ -226,6 +256,7 @@ impl State {
                 self.records.get_mut(&id).into_iter().for_each(|record| record.ended = Some((status, body.clone())));
             }
             Line::Batch(line) => self.batches.take(line),
+            Line::Format { .. } => {}
         }
     }
 
@@ -354,7 +385,20 @@ mod tests {
         journal.ended("1", 200, &json!({})).unwrap();
         journal.state().lines = MOST_LINES;
         journal.intend(intent("2", "k2", 1000 + REMEMBERED)).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!((text.lines().count(), text.lines().next()), (2, Some("{\"format\":{\"version\":1}}")));
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.journal");
+        let newer = "{\"format\":{\"version\":2}}\n{\"dreamt\":{\"id\":\"1\"}}\n";
+        std::fs::write(&path, newer).unwrap();
+        let said = Journal::open(&path, 1000).err().unwrap();
+        assert!(said.contains("control.journal in format 1, found format 2"), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     proptest! {

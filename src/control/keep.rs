@@ -65,10 +65,7 @@ impl Keep {
     /// Opens what is in `state_dir`, which this process must have to itself; `now` is in seconds since 1970. Fails with a
     /// sentence that names key and path.
     pub fn open(folder: &Path, now: u64) -> Result<Self, String> {
-        let shown = folder.display();
-        let unusable =
-            |error: std::io::Error| format!("state_dir {shown} cannot be used: {error}; control writes there");
-        let journal = Journal::open(&folder.join(JOURNAL), now).map_err(unusable)?;
+        let journal = Journal::open(&folder.join(JOURNAL), now)?;
         Ok(Self {
             folder: folder.to_owned(),
             journal,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::board::Doubts;
 use super::book::{Book, Limits, Told};
 use super::finding::{Finding, Kind};
-use super::journal::{self, Fault, Journal, Record};
+use super::journal::{self, Fault, Journal, Record, Unread};
 use crate::metrics::Own;
 
 /// A journal that has grown by so many bytes, and to twice what it must say, is written anew.
@@ -54,7 +54,7 @@ struct Disk {
 impl Ledger {
     /// Opens the journal in a folder, which exists and which no other process uses. `alertmanagers` are the URLs of those who
     /// are told. Gives also what to say of a journal that was broken: sentences. Fails with a sentence that names the
-    /// folder, where it cannot be read or written.
+    /// folder, where it cannot be read or written, or is a newer version's.
     pub fn open(
         folder: &Path,
         alertmanagers: &[String],
@@ -67,7 +67,10 @@ impl Ledger {
                 "state_dir: expected a folder to keep events in, found that {folder} cannot be used: {error}; {advice}"
             )
         };
-        let found = journal::read(folder).map_err(failed)?;
+        let found = journal::read(folder).map_err(|unread| match unread {
+            Unread::Disk(error) => failed(error),
+            Unread::Newer(sentence) => sentence,
+        })?;
         let mut book = Book::new(limits);
         found.records.iter().for_each(|record| book.apply(record));
         book.set_members(alertmanagers, !found.troubles.is_empty());

@@ -4,6 +4,7 @@
 //! listen     an address → a listener; listener: the same of sockets in the file system, and who comes in
 //! front      what all connections share: the site as it is now, which a reload replaces as a whole
 //! serve      the loop: accept (clients), crowd (all connections: room for new ones, the end)
+//! heart      whether the loops turn
 //! connection one client: phase (what it is doing, and how long it may), wire (TCP, TLS over it, a socket)
 //! door       who may come in: tls (certificates, read again when they change), guard (names and passwords)
 //! routes     the table: path → page; 401, 404, 405, counting and logging
@@ -30,6 +31,7 @@ mod front;
 mod guard;
 mod gzip;
 mod health;
+mod heart;
 mod host;
 mod landing;
 mod listen;
@@ -64,6 +66,7 @@ use crate::scrape::{ReferenceQuery, Refusal, Round, Scraper, UnknownName};
 
 pub use door::Door;
 pub use front::Front;
+pub use heart::{Heart, Pulse};
 pub use listen::bind;
 pub use listener::Listener;
 use listener::Side;

@@ -9,22 +9,33 @@ use tokio::net::TcpListener;
 use super::Front;
 use super::accept::Acceptor;
 use super::crowd::Crowd;
+use super::heart::Heart;
 use super::listener::{Listener, Side};
 
 /// Serves what stands at the `front` on all `listeners` until `shutdown` is done; then takes no more connections, closes those that wait
 /// for a request, lets the requests under way finish within [`Limits::drain`](super::Limits::drain), cuts the rest
-/// off, and returns.
-pub async fn serve(listeners: Vec<TcpListener>, front: Arc<Front>, shutdown: impl Future<Output = ()>) {
+/// off, and returns. While clients are taken, the `heart` beats.
+pub async fn serve(listeners: Vec<TcpListener>, front: Arc<Front>, heart: Heart, shutdown: impl Future<Output = ()>) {
     let listeners = listeners.into_iter().map(Listener::from).collect();
-    serve_on(listeners, Side::Web, front, shutdown).await;
+    serve_on((listeners, Side::Web), front, heart, shutdown).await;
 }
 
 /// The same for the API alone, with connections of its own: whoever crowds the pages keeps nobody out here.
-pub async fn serve_control(listeners: Vec<Listener>, front: Arc<Front>, shutdown: impl Future<Output = ()>) {
-    serve_on(listeners, Side::Control, front, shutdown).await;
+pub async fn serve_control(
+    listeners: Vec<Listener>,
+    front: Arc<Front>,
+    heart: Heart,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve_on((listeners, Side::Control), front, heart, shutdown).await;
 }
 
-async fn serve_on(listeners: Vec<Listener>, side: Side, front: Arc<Front>, shutdown: impl Future<Output = ()>) {
+async fn serve_on(
+    (listeners, side): (Vec<Listener>, Side),
+    front: Arc<Front>,
+    mut heart: Heart,
+    shutdown: impl Future<Output = ()>,
+) {
     announce(&listeners, side, &front);
     let mut shutdown = pin!(shutdown);
     let mut acceptor = Acceptor::new(listeners, side);
@@ -42,6 +53,7 @@ async fn serve_on(listeners: Vec<Listener>, side: Side, front: Arc<Front>, shutd
             () = &mut shutdown => break,
             arrival = acceptor.next(), if !somebody_waits => next = Some(arrival),
             () = crowd.change(somebody_waits) => {}
+            () = heart.beat() => {}
         }
     }
     front.start_draining();

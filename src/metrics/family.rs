@@ -36,7 +36,7 @@ pub enum About {
 }
 
 /// Label pairs as they stand between the braces, values escaped: `id="qemu/100",name="web"`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Labels(Arc<str>);
 
 /// One value of a family.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! family    what a collector says: Desc, About, Sample, Family, Part
-//! samples   how many of them are kept: one by one, or in a table; things: told from where they are, without a copy
+//! samples   how many of them are kept: one by one, or in a table; bundle: as answers told them, for many pages; things:
+//!           told from where they are, without a copy
 //! format    the two text formats: content types, values, HELP lines
 //! page      parts + own metrics → chunks of text
 //! own       counters of this process; sidecar: those of events; process: what /proc says of it
@@ -12,6 +13,7 @@
 //!
 //! Types of prometheus-client do not leave this room.
 
+mod bundle;
 mod dialect;
 mod family;
 mod faults;
@@ -23,6 +25,7 @@ mod samples;
 mod sidecar;
 mod things;
 
+pub use bundle::{Bundle, Bundles};
 pub use family::{About, Desc, Family, Kind, Labels, Part, Sample};
 pub use faults::faults;
 pub use format::Format;

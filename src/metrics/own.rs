@@ -72,14 +72,14 @@ struct ControlAction {
     outcome: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Build {
-    version: String,
-}
-
 impl Own {
     /// Starts counting. `version` is that of the program; the start of the process is read from /proc.
     pub fn new(version: &str) -> Self {
+        Self::of_build(version, None)
+    }
+
+    /// The same of a program that knows from which revision of its source it was made.
+    pub fn of_build(version: &str, revision: Option<&str>) -> Self {
         let own = Self {
             registry: Registry::default(),
             api_requests: Family::default(),
@@ -94,15 +94,17 @@ impl Own {
             events: Events::default(),
             clusters: Family::default(),
         };
-        own.registered(version)
+        own.registered(version, revision)
     }
 
     // The registry adds the full stop to each help.
-    fn registered(mut self, version: &str) -> Self {
-        let build: Family<Build, Gauge> = Family::default();
-        build.get_or_create(&Build { version: version.to_owned() }).set(1);
+    fn registered(mut self, version: &str, revision: Option<&str>) -> Self {
         let registry = &mut self.registry;
-        registry.register("pve_sentinel_build_info", "Always 1, labelled with the version of pve-sentinel", build);
+        registry.register(
+            "pve_sentinel_build_info",
+            "Always 1, labelled with version and, where it is known, source revision of pve-sentinel",
+            build(version, revision),
+        );
         registry.register(
             "pve_sentinel_api_requests",
             "Requests to the PVE API by cluster, path and outcome",
@@ -241,6 +243,15 @@ pub(super) fn is_own(name: &str) -> bool {
     name.starts_with("pve_sentinel_") || name.starts_with("process_") || name == "pve_scrape_collector_errors_total"
 }
 
+/// What `pve_sentinel_build_info` says.
+fn build(version: &str, revision: Option<&str>) -> Family<Vec<(&'static str, String)>, Gauge> {
+    let info: Family<Vec<(&'static str, String)>, Gauge> = Family::default();
+    let labels = [("version", Some(version)), ("revision", revision)];
+    let known = labels.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned())));
+    info.get_or_create(&known.collect()).set(1);
+    info
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,7 +289,7 @@ pve_scrape_collector_errors_total{cluster="ho\"me\\\n",collector="guest",reason=
 # TYPE pve_sentinel_api_requests_total counter
 pve_sentinel_api_requests_total{cluster="home",path="/cluster/resources",outcome="ok"} 2
 pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
-# HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
+# HELP pve_sentinel_build_info Always 1, labelled with version and, where it is known, source revision of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
 # HELP pve_sentinel_cluster_info Address of the first endpoint of each configured cluster, where its web interface is.
@@ -315,7 +326,7 @@ pve_scrape_collector_errors_total{cluster="ho\"me\\\n",collector="guest",reason=
 # TYPE pve_sentinel_api_requests counter
 pve_sentinel_api_requests_total{cluster="home",path="/cluster/resources",outcome="ok"} 2
 pve_sentinel_api_requests_total{cluster="lab",path="/version",outcome="ok"} 1
-# HELP pve_sentinel_build_info Always 1, labelled with the version of pve-sentinel.
+# HELP pve_sentinel_build_info Always 1, labelled with version and, where it is known, source revision of pve-sentinel.
 # TYPE pve_sentinel_build_info gauge
 pve_sentinel_build_info{version="1.2.3"} 1
 # HELP pve_sentinel_cluster_info Address of the first endpoint of each configured cluster, where its web interface is.
@@ -339,6 +350,12 @@ pve_sentinel_ssh_connections_total{host="nas",outcome="host_key"} 1
 pve_sentinel_ssh_requests_total{host="nas",outcome="ok"} 1
 "#
         );
+    }
+
+    #[test]
+    fn a_known_revision_is_told() {
+        let text = Own::of_build("1.2.3", Some("abcdef0")).encode(Format::Text004);
+        assert!(text.contains("\npve_sentinel_build_info{version=\"1.2.3\",revision=\"abcdef0\"} 1\n"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! How the samples of a family are kept: one by one; or, where several families tell of the same thousands of things, as
-//! columns of one [`Table`], which costs 8 bytes per sample and no allocation; or not at all, where [`Things`] tell them.
+//! columns of one [`Table`], which costs 8 bytes per sample and no allocation; or elsewhere, in [`Bundles`] of answers or
+//! where [`Things`](super::Things) tell them.
 
 use std::sync::Arc;
 
+use super::bundle::{self, Bundles};
 use super::family::push_pairs;
 use super::things;
 use super::{Desc, Family, Labels, Sample};
@@ -16,6 +18,8 @@ enum Kept {
     Listed(Vec<Sample>),
     /// A value per row; NaN where the row has none.
     Column(Arc<Rows>, Vec<f64>),
+    /// Those of one family, by its place.
+    Bundled(Arc<Bundles>, u16),
     /// A value per thing, read when it is wanted.
     Told(things::Family),
 }
@@ -42,6 +46,7 @@ const PIECE: usize = 256;
 pub(super) enum Walk<'a> {
     Listed(&'a [Sample], usize),
     Column(&'a Rows, &'a [f64], usize),
+    Bundled(bundle::Walk<'a>),
     Told(Box<things::Walk<'a>>),
 }
 
@@ -49,6 +54,11 @@ impl Samples {
     /// Those of a family of things.
     pub(super) fn told(family: things::Family) -> Self {
         Self(Kept::Told(family))
+    }
+
+    /// Those of a family of bundles.
+    pub(super) fn bundled(bundles: Arc<Bundles>, family: u16) -> Self {
+        Self(Kept::Bundled(bundles, family))
     }
 
     /// Whether there are none.
@@ -78,6 +88,7 @@ impl Samples {
         match &self.0 {
             Kept::Listed(samples) => Walk::Listed(samples, place),
             Kept::Column(rows, values) => Walk::Column(rows, values, place),
+            Kept::Bundled(bundles, family) => Walk::Bundled(bundles.walk(*family, place)),
             Kept::Told(family) => Walk::Told(Box::new(family.walk(place))),
         }
     }
@@ -101,6 +112,7 @@ impl Walk<'_> {
                     return Some((place, rows.get(place), value));
                 }
             },
+            Self::Bundled(walk) => walk.step(),
             Self::Told(walk) => walk.step(),
         }
     }
@@ -177,7 +189,7 @@ impl IntoIterator for Samples {
     fn into_iter(self) -> Self::IntoIter {
         match self.0 {
             Kept::Listed(samples) => samples.into_iter(),
-            Kept::Column(..) | Kept::Told(..) => self.iter().collect::<Vec<_>>().into_iter(),
+            Kept::Column(..) | Kept::Bundled(..) | Kept::Told(..) => self.iter().collect::<Vec<_>>().into_iter(),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! `GET /cluster/ceph/status`: how Ceph is, where the cluster has it; needs `Sys.Audit` or `Datastore.Audit` on `/`. PVE
 //! passes on what Ceph says of itself.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::answer::Answer;
 use super::error::Error;
-use super::wire::{Flag, List, Number, Object, Text};
+use super::loose::{Listed, Part};
+use super::wire::{Flag, Named, Number, Object, Text};
 
 /// What `ceph status` says.
 #[derive(Debug, Default, Deserialize)]
@@ -15,19 +14,19 @@ use super::wire::{Flag, List, Number, Object, Text};
 pub struct CephStatus<'a> {
     /// How it feels.
     #[serde(borrow)]
-    pub health: Object<CephHealth<'a>>,
+    pub health: Part<CephHealth<'a>>,
     /// Its monitors.
-    pub monmap: Object<MonMap>,
+    pub monmap: Part<MonMap>,
     /// The monitors that agree with each other, by rank.
-    pub quorum: Vec<Number>,
+    pub quorum: Listed<Anything>,
     /// Its managers.
     #[serde(borrow)]
-    pub mgrmap: Object<MgrMap<'a>>,
+    pub mgrmap: Part<MgrMap<'a>>,
     /// How many OSDs there are.
-    pub osdmap: Object<OsdMap>,
+    pub osdmap: Part<OsdMap>,
     /// Placement groups, space and traffic.
     #[serde(borrow)]
-    pub pgmap: Option<Object<PgMap<'a>>>,
+    pub pgmap: Part<PgMap<'a>>,
 }
 
 /// Its health, and what it is made of.
@@ -39,7 +38,7 @@ pub struct CephHealth<'a> {
     pub status: Text<'a>,
     /// By name, such as `OSD_DOWN`; only what is wrong.
     #[serde(borrow)]
-    pub checks: BTreeMap<String, Object<CephCheck<'a>>>,
+    pub checks: Named<'a, CephCheck<'a>>,
 }
 
 /// Something that is wrong.
@@ -58,10 +57,14 @@ pub struct CephCheck<'a> {
 #[serde(default)]
 pub struct MonMap {
     /// One each, where PVE tells them.
-    pub mons: Option<Vec<serde::de::IgnoredAny>>,
+    pub mons: Listed<Anything>,
     /// How many there are, where it does not.
     pub num_mons: Number,
 }
+
+/// An entry that is only counted.
+#[derive(Debug, Deserialize)]
+pub struct Anything {}
 
 /// The managers.
 #[derive(Debug, Default, Deserialize)]
@@ -94,7 +97,7 @@ pub struct PgMap<'a> {
     pub num_pgs: Number,
     /// By state, such as `active+clean+scrubbing`.
     #[serde(borrow)]
-    pub pgs_by_state: Option<List<PgState<'a>>>,
+    pub pgs_by_state: Listed<PgState<'a>>,
     /// In all pools.
     pub num_objects: Number,
     /// Copies of objects that are fewer than wanted.
@@ -146,8 +149,7 @@ pub fn ceph_status(answer: &Answer) -> Result<CephStatus<'_>, Error> {
 impl CephStatus<'_> {
     /// How many monitors there are.
     pub fn monitors(&self) -> Option<f64> {
-        let told = self.monmap.0.mons.as_ref().map(|mons| mons.len() as f64);
-        told.or(self.monmap.0.num_mons.quantity())
+        self.monmap.0.mons.length.map(|length| length as f64).or(self.monmap.0.num_mons.quantity())
     }
 }
 
@@ -162,11 +164,11 @@ mod tests {
         let answer = recorded("hand-made/GET_cluster__ceph__status.json");
         let status = ceph_status(&answer).expect("a status");
         assert_eq!(status.health.0.status.filled(), Some("HEALTH_WARN"));
-        assert_eq!(status.health.0.checks["OSD_DOWN"].0.severity.filled(), Some("HEALTH_WARN"));
-        assert_eq!((status.monitors(), status.quorum.len()), (Some(3.0), 3));
+        assert_eq!(status.health.0.checks.0.len(), 3);
+        assert_eq!((status.monitors(), status.quorum.length), (Some(3.0), Some(3)));
         assert_eq!((status.osdmap.0.num_osds.0, status.osdmap.0.num_up_osds.0), (Some(6.0), Some(5.0)));
-        let pgmap = &status.pgmap.as_ref().expect("placement groups").0;
-        assert_eq!(pgmap.pgs_by_state.as_ref().expect("states").items[0].state_name.filled(), Some("active+clean"));
+        let pgmap = &status.pgmap.0;
+        assert_eq!(pgmap.pgs_by_state.items[0].state_name.filled(), Some("active+clean"));
         assert_eq!(pgmap.recovering_bytes_per_sec.0, None);
     }
 
@@ -179,6 +181,18 @@ mod tests {
         for data in ["{}", "[]", "null", r#"{"health":{"status":""}}"#, r#"{"health":"HEALTH_OK"}"#] {
             assert!(ceph_status(&Answer::of(&format!("{{\"data\":{data}}}"))).is_err(), "{data}");
         }
+    }
+
+    #[test]
+    fn a_part_of_another_type_hides_nothing_of_the_others() {
+        let answer = Answer::of(
+            r#"{"data":{"health":{"status":"HEALTH_OK","checks":{"A":null,"B":7,"C":{"muted":true}}},"quorum":null,
+                "monmap":null,"mgrmap":[],"osdmap":{"num_osds":"3"},"pgmap":{"num_pgs":5,"pgs_by_state":{}}}}"#,
+        );
+        let status = ceph_status(&answer).expect("a status");
+        assert_eq!(status.health.0.checks.0.len(), 1);
+        assert_eq!((status.monitors(), status.quorum.length), (None, None));
+        assert_eq!((status.osdmap.0.num_osds.0, status.pgmap.0.num_pgs.0), (Some(3.0), Some(5.0)));
     }
 
     proptest! {

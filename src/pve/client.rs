@@ -13,6 +13,7 @@ use super::known::KnownEndpoint;
 use super::minted::MintedToken;
 use super::path::Path;
 use super::resources::Taker;
+use super::shown::ShownAt;
 use super::tls::Roots;
 use super::transport::{Call, Line, Transport};
 use super::{fast, slow};
@@ -109,6 +110,11 @@ impl Client {
     /// Where permits of the slow lane come from.
     pub fn gate(&self) -> &Gate {
         &self.0.gate
+    }
+
+    /// The certificates that the addresses of the configuration showed, of those that answered since the start.
+    pub fn shown_certificates(&self) -> Vec<ShownAt> {
+        self.0.transport.shown().all()
     }
 
     /// The node whose gate a call of the cluster passes now: that of the endpoint which is asked first, or the address

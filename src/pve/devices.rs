@@ -57,6 +57,7 @@ pub(super) fn disk<'a>(key: &'a str, value: &'a str) -> Option<GuestDisk<'a>> {
     // Of a container: what is there only to be seen is not saved, and the kernel does the rest.
     let is_mount = key == "rootfs" || key.starts_with("mp");
     let is_fixed = is_mount || key.starts_with("efidisk") || key.starts_with("tpmstate");
+    let has_thread = key.starts_with("scsi") || key.starts_with("virtio");
     let flag = |name| option(value, name).and_then(truth);
     Some(GuestDisk {
         key,
@@ -66,22 +67,41 @@ pub(super) fn disk<'a>(key: &'a str, value: &'a str) -> Option<GuestDisk<'a>> {
             .filter(|name| !name.is_empty() && !name.contains('/')),
         size: option(value, "size").and_then(size),
         backup: flag("backup").unwrap_or(!key.starts_with("mp")),
-        iothread: (!is_fixed).then(|| flag("iothread").unwrap_or(false)),
-        ssd: (!is_fixed).then(|| flag("ssd").unwrap_or(false)),
+        iothread: has_thread.then(|| flag("iothread").unwrap_or(false)),
+        ssd: (!is_fixed && !key.starts_with("virtio")).then(|| flag("ssd").unwrap_or(false)),
         discard: (!is_fixed).then(|| option(value, "discard") == Some("on")),
     })
 }
 
-/// A network card. Of a VM, the model is the name of the option whose value is the hardware address.
+/// What else may be said of a network card.
+const OPTIONS: [&str; 18] = [
+    "name",
+    "hwaddr",
+    "macaddr",
+    "bridge",
+    "tag",
+    "trunks",
+    "ip",
+    "ip6",
+    "gw",
+    "gw6",
+    "firewall",
+    "rate",
+    "mtu",
+    "queues",
+    "link_down",
+    "host-managed",
+    "type",
+    "model",
+];
+
+/// A network card. Of a VM, the model is the name of the option whose value is the hardware address, wherever it stands.
 pub(super) fn nic<'a>(key: &'a str, value: &'a str) -> Option<Nic<'a>> {
     if !is_one_of(key, NICS) {
         return None;
     }
-    const NO_MODELS: [&str; 12] =
-        ["name", "hwaddr", "bridge", "tag", "ip", "ip6", "gw", "gw6", "firewall", "rate", "mtu", "trunks"];
-    let first = value.split(',').next()?;
-    let first = first.split_once('=').map_or(first, |(name, _)| name).trim();
-    let unnamed = Some(first).filter(|first| !first.is_empty() && !NO_MODELS.contains(first));
+    let mut names = value.split(',').map(|option| option.split_once('=').map_or(option, |(name, _)| name).trim());
+    let unnamed = names.find(|name| !name.is_empty() && !OPTIONS.contains(name));
     Some(Nic {
         key,
         model: option(value, "type").or(option(value, "model")).or(unnamed),
@@ -91,12 +111,15 @@ pub(super) fn nic<'a>(key: &'a str, value: &'a str) -> Option<Nic<'a>> {
     })
 }
 
-fn is_disk(key: &str) -> bool {
+/// Whether a key is that of a disk, such as `scsi0` or `mp1`: as many as a guest can have.
+pub fn is_disk(key: &str) -> bool {
     key == "rootfs" || DISKS.into_iter().any(|kind| is_one_of(key, kind))
 }
 
 fn is_one_of(key: &str, (name, count): (&str, u32)) -> bool {
-    let number = key.strip_prefix(name).filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_plain =
+        |rest: &&str| rest.bytes().all(|byte| byte.is_ascii_digit()) && (*rest == "0" || !rest.starts_with('0'));
+    let number = key.strip_prefix(name).filter(is_plain);
     number.and_then(|number| number.parse().ok()).is_some_and(|number: u32| number < count)
 }
 
@@ -157,22 +180,40 @@ mod tests {
             ("scsi0", "local:100/vm-100-disk-0.raw,size=1G", Some(plain)),
             (
                 "virtio15",
-                "file=ceph:vm-100-disk-1,backup=0,discard=on,iothread=1,size=32G,ssd=1",
+                "file=ceph:vm-100-disk-1,backup=0,discard=on,iothread=1,size=32G",
                 Some(GuestDisk {
                     key: "virtio15",
                     storage: Some("ceph"),
                     size: Some(32 * GIB),
                     backup: false,
                     iothread: Some(true),
-                    ssd: Some(true),
+                    ssd: None,
                     discard: Some(true),
                 }),
             ),
             (
                 "sata0",
                 "/dev/disk/by-id/ata-1,size=1024K",
-                Some(GuestDisk { key: "sata0", storage: None, size: Some(1 << 20), ..plain }),
+                Some(GuestDisk { key: "sata0", storage: None, size: Some(1 << 20), iothread: None, ..plain }),
             ),
+            (
+                "ide3",
+                "a:vm-1-disk-1,cache=none,discard=ignore,serial=a%20b=\"c\",size=1G,ssd=1",
+                Some(GuestDisk { key: "ide3", storage: Some("a"), iothread: None, ssd: Some(true), ..plain }),
+            ),
+            (
+                "tpmstate0",
+                "b:vm-1-disk-3,size=4M,version=v2.0",
+                Some(GuestDisk { key: "tpmstate0", storage: Some("b"), size: Some(4 << 20), ..mount }),
+            ),
+            (
+                "scsi1",
+                "/dev/disk/by-path/pci-0000:00:1f.2-ata-1,size=1G",
+                Some(GuestDisk { key: "scsi1", storage: None, ..plain }),
+            ),
+            ("ide2", "local:100/vm-100-cloudinit.qcow2,media=cdrom,size=4M", None),
+            ("scsi00", "local:1,size=1G", None),
+            ("rootfs0", "local:1,size=1G", None),
             (
                 "efidisk0",
                 "local:100/vm-100-disk-2.raw,efitype=4m,size=528K",
@@ -235,6 +276,12 @@ mod tests {
             ),
             ("net0", "name=eth0,bridge=vmbr0", Some(Nic { model: None, ..plain })),
             ("net0", "virtio", Some(Nic { bridge: None, ..plain })),
+            (
+                "net3",
+                "bridge=vmbr0,link_down=1,mtu=1,queues=4,rate=12.5,trunks=2;4-9,vmxnet3=BC:24:11:29:44:1D",
+                Some(Nic { key: "net3", model: Some("vmxnet3"), ..plain }),
+            ),
+            ("net00", "virtio,bridge=vmbr0", None),
             ("net32", "virtio,bridge=vmbr0", None),
             ("network", "virtio", None),
         ] {

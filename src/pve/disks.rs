@@ -24,6 +24,9 @@ pub struct Disk<'a> {
     /// `unknown` where the disk does not say.
     #[serde(borrow)]
     pub serial: Text<'a>,
+    /// A number that no other disk in the world should have; `unknown` where the disk does not say.
+    #[serde(borrow)]
+    pub wwn: Text<'a>,
     /// `unknown` where the disk does not say; for some, a number of the PCI bus.
     #[serde(borrow)]
     pub vendor: Text<'a>,
@@ -32,7 +35,7 @@ pub struct Disk<'a> {
     pub used: Text<'a>,
     /// In bytes.
     pub size: Number,
-    /// `PASSED`, `OK`, `FAILED!` or `UNKNOWN`.
+    /// `PASSED`, `OK`, `FAILED!`, `UNKNOWN`, or what is wrong in a SAS disk's own words.
     #[serde(borrow)]
     pub health: Text<'a>,
     /// Per cent of its life that are left, by its own account; below 0 where it lives longer. `N/A` counts as absent.

@@ -199,10 +199,11 @@ fn file_system(row: &Row<'_>) -> Option<FileSystem> {
     })
 }
 
-fn place(found: &FileSystem) -> (usize, usize, &str) {
+/// The same at each call, in whatever order the guest tells them.
+fn place(found: &FileSystem) -> (usize, usize, &str, &str) {
     let is_step = |byte: &u8| matches!(byte, b'/' | b'\\');
     let steps = found.mountpoint.trim_end_matches(['/', '\\']).bytes().filter(|byte| is_step(byte)).count();
-    (steps, found.mountpoint.len(), &found.mountpoint)
+    (steps, found.mountpoint.len(), &found.mountpoint, &found.device)
 }
 
 #[cfg(test)]
@@ -292,6 +293,20 @@ mod tests {
             {"name":"loop1","mountpoint":"/opt/image","type":"squashfs"},{"name":"sr0","mountpoint":"D:\\","type":"CDFS"},
             {"mountpoint":"C:\\","type":"NTFS"},{"mountpoint":"C:\\"},{"mountpoint":"E:\\"},{"name":"sdb"},7"#;
         assert_eq!(places(rows), ["/", "C:\\", "E:\\"]);
+    }
+
+    /// Windows calls all that has no letter alike, and what is mounted over another thing hides it.
+    #[test]
+    fn of_those_at_one_place_it_is_always_the_same() {
+        let [one, other] = [
+            r#"{"name":"\\\\?\\Volume{1}\\","mountpoint":"System Reserved","type":"NTFS"}"#,
+            r#"{"name":"\\\\?\\Volume{2}\\","mountpoint":"System Reserved","type":"NTFS"}"#,
+        ];
+        for rows in [format!("{one},{other}"), format!("{other},{one}")] {
+            let answer = Answer::of(&format!(r#"{{"data":{{"result":[{rows}]}}}}"#));
+            let told = agent_file_systems(&answer).expect("file systems");
+            assert_eq!(told.iter().map(|found| &*found.device).collect::<Vec<_>>(), [r"\\?\Volume{1}\"], "{rows}");
+        }
     }
 
     #[test]

@@ -108,17 +108,17 @@ impl GuestConfig<'_> {
         let Some(told) = self.memory.filled() else { return Some(DEFAULT_MEMORY * MIB) };
         let first = told.split(',').next().unwrap_or_default();
         let number = first.strip_prefix("current=").unwrap_or(first).trim();
-        number.parse().ok().filter(|size: &f64| size.is_finite() && *size >= 0.0).map(|size| size * MIB)
+        bytes(number.parse().ok().filter(|size: &f64| *size >= 0.0)?)
     }
 
     /// The least memory that a VM is left with when its node runs short, in bytes, where it has a balloon for that.
     pub fn balloon_bytes(&self) -> Option<f64> {
-        self.balloon.quantity().filter(|least| *least > 0.0).map(|least| least * MIB)
+        self.balloon.quantity().filter(|least| *least > 0.0).and_then(bytes)
     }
 
     /// The swap space of a container in bytes.
     pub fn swap_bytes(&self) -> Option<f64> {
-        self.swap.0.map_or(Some(DEFAULT_MEMORY), |_| self.swap.quantity()).map(|size| size * MIB)
+        self.swap.0.map_or(Some(DEFAULT_MEMORY), |_| self.swap.quantity()).and_then(bytes)
     }
 
     /// Disks and mount points by their key, without CD drives and volumes that are not in use.
@@ -141,6 +141,11 @@ impl GuestConfig<'_> {
         found.sort_unstable();
         found
     }
+}
+
+/// Mebibytes as bytes, as far as there is such a number.
+fn bytes(mebibytes: f64) -> Option<f64> {
+    Some(mebibytes * MIB).filter(|bytes| bytes.is_finite())
 }
 
 /// The settings. An answer without a digest is malformed.
@@ -273,10 +278,12 @@ mod tests {
             (r#""memory":"current=2048","balloon":1024"#, Some(1.0), Some(2048.0), Some(1024.0)),
             (r#""memory":2048,"balloon":0"#, Some(1.0), Some(2048.0), None),
             (r#""memory":"much","cores":-1,"balloon":-5"#, None, None, None),
+            (r#""memory":"1.7e308","swap":1.7e308,"balloon":1.7e308"#, Some(1.0), None, None),
         ] {
             let body = format!(r#"{{"data":{{"digest":"9f",{told}}}}}"#);
             let answer = Answer::of(&body);
             let config = guest_config(&answer).expect("a configuration");
+            assert!(config.swap_bytes().is_none_or(f64::is_finite), "{told}");
             let mib = |bytes: Option<f64>| bytes.map(|bytes| bytes / 1_048_576.0);
             assert_eq!(
                 (config.vcpus(), mib(config.memory_bytes()), mib(config.balloon_bytes())),

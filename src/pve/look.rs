@@ -11,6 +11,7 @@ pub use super::certificate::Shown;
 use super::tls::{self, Roots};
 use super::transport::CONNECT_TIMEOUT;
 use crate::config::{Endpoint, Tls};
+use crate::names::lookup;
 
 /// For the TLS handshake, after the connection.
 const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -24,7 +25,8 @@ pub async fn shown_certificate(endpoint: &Endpoint) -> Result<Shown, String> {
     let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
     let config = tls::client_config(&Tls::Insecure, &Roots::default())?;
     let late = |_| "nothing answered in time".to_owned();
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))).await;
+    let connecting = async { TcpStream::connect(&*lookup(&host, port).await?).await };
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
     let stream = connected.map_err(late)?.map_err(|error| error.to_string())?;
     let handshake = TlsConnector::from(std::sync::Arc::new(config)).connect(name, stream);
     let stream = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(late)?.map_err(|error| error.to_string())?;

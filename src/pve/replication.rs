@@ -41,6 +41,8 @@ pub struct ReplicationJob<'a> {
     pub last_try: Number,
     /// When the next try is due, in seconds since 1970; 0 if it is not planned, 1 if the job is to be removed.
     pub next_sync: Number,
+    /// The process that copies now, while one does.
+    pub pid: Number,
     /// Failures since the last success.
     pub fail_count: Number,
     /// What the last try came to grief on; absent after a success.

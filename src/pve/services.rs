@@ -37,9 +37,14 @@ impl Service<'_> {
         self.unit_state.filled() != Some("not-found")
     }
 
-    /// Whether it starts with the node; absent where it is not told.
+    /// Whether it starts with the node, as somebody chose; absent where nobody could, as with a `static` unit, or where it is
+    /// not told.
     pub fn is_enabled(&self) -> Option<bool> {
-        self.unit_state.filled().map(|state| matches!(state, "enabled" | "enabled-runtime"))
+        match self.unit_state.filled()? {
+            "enabled" | "enabled-runtime" => Some(true),
+            "disabled" | "masked" | "masked-runtime" => Some(false),
+            _ => None,
+        }
     }
 
     /// systemd's `ActiveState`, where older releases do not tell it, what follows from the `SubState`.

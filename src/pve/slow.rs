@@ -33,14 +33,14 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
         };
         match held(asking, index, path, other.as_ref().unwrap_or(permit)).await {
             Err(error) if error.is_of_the_endpoint() && !matches!(error.reason, Reason::Timeout(_)) => {
-                failed = Some(error);
+                failed = Some(graver(failed, error));
             }
             result => return result,
         }
     }
-    // What a node said stands. Where none was reached, those that are busy may do better later.
+    // What a node said stands. Where none was reached, or has what is asked for, those that are busy may do better later.
     Err(match failed {
-        Some(error) if !(is_busy && error.is_of_the_way()) => error,
+        Some(error) if !(is_busy && (error.is_of_the_way() || error.is_not_set_up())) => error,
         Some(error) => {
             fault(asking, first, path, Reason::Busy(format!("{}; the other endpoints are busy", error.reason)))
         }
@@ -48,6 +48,11 @@ pub(super) async fn get(asking: &Asking, path: &Path, permit: &Permit) -> Result
             fault(asking, first, path, Reason::Busy("not asked: the endpoints are busy with other calls".to_owned()))
         }
     })
+}
+
+/// Of two endpoints' failures the one to tell: who has nothing of the kind does not excuse another that has it, and fails.
+fn graver(before: Option<Error>, error: Error) -> Error {
+    before.filter(|before| error.is_not_set_up() && !before.is_of_the_way()).unwrap_or(error)
 }
 
 /// A call about the permit's node: there directly if that is configured, else through an endpoint.
@@ -95,6 +100,24 @@ fn ended(result: &Result<Answer, Error>) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_nothing_of_the_kind_excuses_nobody() {
+        let error = |reason| Error { endpoint: "x".into(), path: "/x".into(), reason };
+        let said = |words: &str| error(Reason::Status(500, words.into()));
+        let (none, broken) = (said("binary not installed: /usr/bin/ceph-mon"), said("got timeout"));
+        let away = error(Reason::Unreachable("refused".into()));
+        for (before, now, told) in [
+            (None, &none, &none),
+            (Some(&none), &none, &none),
+            (Some(&broken), &none, &broken),
+            (Some(&none), &broken, &broken),
+            (Some(&away), &none, &none),
+            (Some(&broken), &away, &away),
+        ] {
+            assert_eq!(&graver(before.cloned(), now.clone()), told, "{before:?} {now:?}");
+        }
+    }
 
     #[test]
     fn what_may_still_run_on_the_node_was_given_up() {

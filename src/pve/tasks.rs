@@ -2,6 +2,8 @@
 //!
 //! Without `Sys.Audit` on a node, a token sees only its own tasks there.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use super::answer::Answer;
@@ -56,6 +58,12 @@ pub fn tasks(answer: &Answer) -> Result<Vec<TaskEntry<'_>>, Error> {
 
 /// The lines of a log in their order, each cut to 500 characters.
 pub fn task_log(answer: &Answer) -> Result<Vec<String>, Error> {
+    let cut = |line: &Cow<'_, str>| line.chars().take(LONGEST_LINE).collect();
+    Ok(whole_task_log(answer)?.iter().map(cut).collect())
+}
+
+/// The lines of a log in their order, as long as they are.
+pub fn whole_task_log(answer: &Answer) -> Result<Vec<Cow<'_, str>>, Error> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Line<'a> {
@@ -66,8 +74,7 @@ pub fn task_log(answer: &Answer) -> Result<Vec<String>, Error> {
     let list: List<Line<'_>> = answer.data()?;
     let mut lines = shaped(answer, list, "a number and a text", |line| line.n.whole().is_some() && line.t.0.is_some())?;
     lines.sort_by_key(|line| line.n.whole());
-    let cut = |line: &Line<'_>| line.t.0.iter().flat_map(|text| text.chars()).take(LONGEST_LINE).collect();
-    Ok(lines.iter().map(cut).collect())
+    Ok(lines.into_iter().filter_map(|line| line.t.0).collect())
 }
 
 #[cfg(test)]
@@ -92,6 +99,7 @@ mod tests {
         let answer = Answer::of(&format!(r#"{{"data":[{{"n":2,"t":"{long}"}},{{"n":"1","t":""}}]}}"#));
         let lines = task_log(&answer).expect("lines");
         assert_eq!(lines, [String::new(), "é".repeat(500)]);
+        assert_eq!(whole_task_log(&answer).expect("lines"), ["", &*long]);
     }
 
     #[test]

@@ -16,9 +16,11 @@ use super::failure::{classify, died_under_us, refused, root_cause};
 use super::login::Login;
 use super::minted::MintedToken;
 use super::path::Path;
+use super::shown::ShownCertificates;
 use super::tls::{self, Roots};
 use crate::config::Cluster;
 use crate::metrics::Own;
+use crate::names::Names;
 
 /// Name resolution, TCP and TLS together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -47,6 +49,7 @@ pub(super) struct Transport {
     fresh: reqwest::Client,
     credential: Arc<Credential>,
     max_body: u64,
+    shown: ShownCertificates,
     own: Arc<Own>,
 }
 
@@ -88,6 +91,7 @@ impl Transport {
             fresh: client(builder(tls).pool_max_idle_per_host(0))?,
             credential: Arc::new(Credential::new(&cluster.credential)?),
             max_body,
+            shown: ShownCertificates::default(),
             own,
         })
     }
@@ -100,6 +104,11 @@ impl Transport {
     /// The token that somebody else gets, where it is one.
     pub(super) fn minted(&self) -> Option<&Arc<MintedToken>> {
         self.credential.minted()
+    }
+
+    /// What the addresses showed when they were last asked.
+    pub(super) fn shown(&self) -> &ShownCertificates {
+        &self.shown
     }
 
     /// `GET {address}/api2/json{path}`. `address` is one of the configuration.
@@ -119,6 +128,7 @@ impl Transport {
         let url = format!("{address}/api2/json{path}");
         let exchange = async {
             let mut response = bounds.head(self.get(&url, line)).await?;
+            self.shown.note(address, response.extensions().get());
             let date = date(response.headers());
             let body = self.body(&mut response, self.max_body, intake).await?;
             Ok((object(body, &self.credential)?, date))
@@ -253,6 +263,7 @@ fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
+        .tls_info(true)
         .https_only(true)
         .http1_only()
         .no_proxy()
@@ -262,6 +273,7 @@ fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
         .default_headers(headers)
         .user_agent(concat!("pve-sentinel/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Names)
         .tcp_nodelay(true)
 }
 

@@ -8,11 +8,16 @@ use super::date::date_and_time;
 /// Guests of one log; PVE has no more in a cluster than a few thousand.
 const MOST_GUESTS: usize = 10_000;
 
+/// Bytes of a job's name; PVE allows fewer.
+const LONGEST_NAME: usize = 200;
+
 /// A line that tells something.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum VzdumpLine<'a> {
     /// The job begins, and is named where PVE's scheduler began it (since PVE 8.2).
     Job(Option<&'a str>),
+    /// It waits until another one on the node is over.
+    Waits,
     /// The turn of a guest begins.
     Started(u64),
     /// Begin or end of the guest's turn, in seconds since 1970 as if the node's zone were UTC.
@@ -43,6 +48,8 @@ pub enum VzdumpLine<'a> {
 pub struct VzdumpLog {
     /// The scheduled job's name, where the log has it.
     pub job: Option<String>,
+    /// Whether it waited for another job before its first guest.
+    pub waited: bool,
     /// In the order of their turns.
     pub guests: Vec<VzdumpGuest>,
 }
@@ -85,7 +92,9 @@ impl VzdumpLog {
     pub fn take(&mut self, line: &str) {
         let Some(told) = vzdump_line(line) else { return };
         match told {
-            VzdumpLine::Job(job) => self.job = job.map(str::to_owned).or(self.job.take()),
+            // PVE says it before any guest has its turn.
+            VzdumpLine::Job(job) if self.guests.is_empty() && self.job.is_none() => self.job = job.map(str::to_owned),
+            VzdumpLine::Waits => self.waited |= self.guests.is_empty(),
             VzdumpLine::Started(vmid) => self.begin(vmid),
             VzdumpLine::Finished(vmid, took) => self.end(vmid, true, Some(took)),
             VzdumpLine::Failed(vmid, _) => self.end(vmid, false, None),
@@ -97,14 +106,23 @@ impl VzdumpLog {
         }
     }
 
+    /// Says that no more lines are read although there are some: of a turn that has no end yet, nothing is known.
+    pub fn cut(&mut self) {
+        self.guests.pop_if(|guest| guest.ok.is_none());
+    }
+
     fn begin(&mut self, vmid: u64) {
         if self.guests.len() < MOST_GUESTS {
             self.guests.push(VzdumpGuest { vmid, ..VzdumpGuest::default() });
         }
     }
 
-    /// A guest that could not even begin has no turn before its end.
+    /// A guest that could not even begin has no turn before its end. In the turn of another one it is not told: what an
+    /// agent inside of a guest answers stands in the log too.
     fn end(&mut self, vmid: u64, ok: bool, took: Option<i64>) {
+        if self.guests.last().is_some_and(|guest| guest.vmid != vmid && guest.ok.is_none()) {
+            return;
+        }
         if self.guests.last().is_none_or(|guest| guest.vmid != vmid || guest.ok.is_some()) {
             self.begin(vmid);
         }
@@ -128,7 +146,11 @@ impl VzdumpGuest {
                 add(&mut self.transferred, sent);
                 add(&mut self.trees, whole);
             }
-            VzdumpLine::Job(_) | VzdumpLine::Started(_) | VzdumpLine::Finished(..) | VzdumpLine::Failed(..) => {}
+            VzdumpLine::Job(_)
+            | VzdumpLine::Waits
+            | VzdumpLine::Started(_)
+            | VzdumpLine::Finished(..)
+            | VzdumpLine::Failed(..) => {}
         }
     }
 }
@@ -142,6 +164,9 @@ pub fn vzdump_line(line: &str) -> Option<VzdumpLine<'_>> {
     let text = line.strip_prefix("INFO: ")?.trim();
     if let Some(command) = text.strip_prefix("starting new backup job: ") {
         return Some(VzdumpLine::Job(word_after(command, "--job-id")));
+    }
+    if text.starts_with("trying to get global lock") {
+        return Some(VzdumpLine::Waits);
     }
     if let Some(rest) = text.strip_prefix("Starting Backup of VM ") {
         return Some(VzdumpLine::Started(rest.split(' ').next()?.parse().ok()?));
@@ -181,11 +206,18 @@ fn sizes(text: &str) -> Option<VzdumpLine<'_>> {
     Some(VzdumpLine::Tree { sent: bytes(sent)?, whole: bytes(whole)? })
 }
 
-/// What follows an option of a command line, without quotation marks.
+/// What follows an option of a command line that is quoted for a shell: what stands in quotation marks is one word,
+/// whatever it looks like, as who begins a backup may write what he likes into its notes.
 fn word_after<'a>(command: &'a str, option: &str) -> Option<&'a str> {
-    let mut words = command.split(' ');
+    let (mut quoted, mut escaped) = (false, false);
+    let mut words = command.split(move |char| {
+        let is_end = char == ' ' && !quoted && !escaped;
+        quoted ^= char == '\'' && !escaped;
+        escaped = char == '\\' && !quoted && !escaped;
+        is_end
+    });
     words.find(|word| *word == option)?;
-    words.next().map(|word| word.trim_matches('\'')).filter(|word| !word.is_empty())
+    words.next().map(|word| word.trim_matches('\'')).filter(|word| (1..=LONGEST_NAME).contains(&word.len()))
 }
 
 /// Seconds of `00:01:34`; hours may have more digits.
@@ -294,6 +326,53 @@ mod tests {
             ERROR: Backup of VM 9 failed - job hook failed");
         let ends: Vec<(u64, Option<bool>)> = log.guests.iter().map(|guest| (guest.vmid, guest.ok)).collect();
         assert_eq!(ends, [(7, Some(false)), (8, None), (9, Some(true)), (9, Some(false))]);
+    }
+
+    #[test]
+    fn what_stands_in_quotation_marks_is_no_option() {
+        let told = |command: &str| log(&format!("INFO: starting new backup job: vzdump {command}")).job;
+        for (command, job) in [
+            ("7 --notes-template 'x --job-id nightly y'", None),
+            ("7 --notes-template 'x --job-id nightly' --job-id weekly", Some("weekly")),
+            (r"7 --notes-template 'it'\''s --job-id nightly '", None),
+            (r"7 --notes-template it\'s --job-id weekly", Some("weekly")),
+            ("7 --job-id 'weekly'", Some("weekly")),
+            ("7 --job-id", None),
+            ("7 --job-id ''", None),
+            (format!("7 --job-id {}", "x".repeat(201)).as_str(), None),
+        ] {
+            assert_eq!(told(command).as_deref(), job, "{command}");
+        }
+        let long = format!("{} --job-id weekly", "100 ".repeat(20_000));
+        assert_eq!(told(&long).as_deref(), Some("weekly"));
+        // Said again later, by a script of the administrator or what looks like it, it is another's.
+        let twice = log("INFO: trying to get global lock - waiting...
+            INFO: starting new backup job: vzdump 7 --job-id weekly
+            INFO: Starting Backup of VM 7 (qemu)
+            INFO: starting new backup job: vzdump 7 --job-id nightly
+            INFO: trying to get global lock - waiting...");
+        assert_eq!((twice.job.as_deref(), twice.waited), (Some("weekly"), true));
+    }
+
+    #[test]
+    fn no_guest_can_tell_of_another() {
+        let log = log("INFO: Starting Backup of VM 7 (qemu)
+            ERROR: VM 7 qmp command 'guest-fsfreeze-freeze' failed - no
+            ERROR: Backup of VM 8 failed - so says the agent of 7
+            INFO: Finished Backup of VM 7 (00:00:01)
+            ERROR: Backup of VM 9 failed - unable to find VM '9'");
+        let ends: Vec<(u64, Option<bool>)> = log.guests.iter().map(|guest| (guest.vmid, guest.ok)).collect();
+        assert_eq!(ends, [(7, Some(true)), (9, Some(false))]);
+    }
+
+    #[test]
+    fn a_turn_of_which_the_end_was_not_read_is_not_told() {
+        let mut log = log("INFO: Starting Backup of VM 7 (qemu)
+            INFO: Finished Backup of VM 7 (00:00:01)
+            INFO: Starting Backup of VM 8 (qemu)");
+        log.cut();
+        log.cut();
+        assert_eq!(log.guests.len(), 1);
     }
 
     #[test]

@@ -264,16 +264,18 @@ impl Cluster {
             outcomes.push(outcome);
         }
         let whole = outcomes.iter().all(|outcome| outcome.error.is_none());
-        let mut slow = Vec::new();
+        let (mut slow, mut refreshes) = (Vec::new(), Vec::new());
         for said in self.lane.say(&names) {
-            let lane::Said { collector, families, error, duration, age } = said;
+            let lane::Said { collector, families, error, duration, age, refresh } = said;
             slow.extend(families);
+            refreshes.extend(refresh.map(|refresh| (collector, refresh)));
             outcomes.push(Outcome { collector, error, duration, age });
         }
         parts.push(Arc::new(Part { labels: self.labels.clone(), families: slow }));
         let (resources, client) = (round.view().fetched_resources(), self.inventory.client());
         let blind = resources.as_deref().is_some_and(Resources::looks_like_a_token_without_rights);
         let mut families = outcome::families(&outcomes);
+        families.extend(outcome::refreshes(&refreshes));
         families.extend(outcome::missing(&outcomes, blind));
         parts.push(Arc::new(Part { labels: self.labels.clone(), families }));
         // Whoever leaves the calls no time learns nothing of the cluster's health.

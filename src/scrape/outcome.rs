@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lane::Refresh;
 use crate::collectors::{self, Lane, Need};
 use crate::metrics::{Desc, Family, Kind, Labels, Sample, Samples};
 use crate::pve::{self, Error, Reason};
@@ -37,6 +38,16 @@ static DURATION: Desc = Desc {
 static AGE: Desc = Desc {
     name: "pve_scrape_collector_age_seconds",
     help: "Age of the oldest value that the collector tells.",
+    kind: Kind::Gauge,
+};
+static REFRESH_DURATION: Desc = Desc {
+    name: "pve_scrape_collector_refresh_duration_seconds",
+    help: "How long the last full refresh of a collector of the slow lane took: while any of its calls waited for its turn or its answer.",
+    kind: Kind::Gauge,
+};
+static REFRESH_CALLS: Desc = Desc {
+    name: "pve_scrape_collector_refresh_calls",
+    help: "API calls of the last full refresh of a collector of the slow lane.",
     kind: Kind::Gauge,
 };
 
@@ -92,6 +103,23 @@ pub(super) fn families(outcomes: &[Outcome]) -> Vec<Family> {
         Figures { collector, success: error.is_none(), duration, age }
     };
     told(outcomes.iter().map(figures))
+}
+
+/// What the last full refreshes of the slow lane took.
+pub(super) fn refreshes(refreshes: &[(&'static str, Refresh)]) -> [Family; 2] {
+    let samples = |value: fn(&Refresh) -> f64| -> Samples {
+        let sample = |(collector, refresh): &(&'static str, Refresh)| {
+            let labels = Labels::new(&[("collector", collector)]);
+            Sample { labels, value: value(refresh) }
+        };
+        refreshes.iter().map(sample).collect()
+    };
+    let duration = samples(|refresh| refresh.duration.as_secs_f64());
+    let calls = samples(|refresh| refresh.calls as f64);
+    [
+        Family { desc: (&REFRESH_DURATION).into(), samples: duration },
+        Family { desc: (&REFRESH_CALLS).into(), samples: calls },
+    ]
 }
 
 pub(super) fn told(figures: impl Iterator<Item = Figures>) -> Vec<Family> {

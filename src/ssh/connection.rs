@@ -8,7 +8,7 @@ use std::time::Duration;
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Preferred, SshId};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +21,7 @@ use super::login;
 use super::verdict::{Known, Shown, Verdict};
 use crate::config::HostKeys;
 use crate::ids::SshAddress;
+use crate::names::lookup;
 
 /// TCP, keys and login together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -146,11 +147,9 @@ async fn known(host: &Host) -> Known {
 }
 
 async fn tcp(address: &SshAddress, deadline: Instant) -> Result<TcpStream, Reason> {
-    let look_up = lookup_host((address.host(), address.port()));
-    let found = within(deadline, Step::Connection, look_up).await?;
-    let found: Vec<_> = found
-        .map_err(|error| Reason::Unreachable(format!("the name is not found: {}", one_line(&error.to_string()))))?
-        .collect();
+    let found = within(deadline, Step::Connection, lookup(address.host(), address.port())).await?;
+    let found = found
+        .map_err(|error| Reason::Unreachable(format!("the name is not found: {}", one_line(&error.to_string()))))?;
     let mut last = Reason::Unreachable("the name has no address".to_owned());
     for (index, socket) in found.iter().enumerate() {
         let until = if index + 1 < found.len() { deadline.min(Instant::now() + ADDRESS_TIMEOUT) } else { deadline };
@@ -208,6 +207,17 @@ impl Connection {
     pub(super) fn doubt(&self) -> Doubt {
         self.doubts.send_modify(|doubts| *doubts += 1);
         Doubt(self.doubts.clone())
+    }
+
+    /// Lets the library say something, and waits until something was sent; on a connection that has ended, for ever.
+    ///
+    /// What waits to be sent the library gathers in two buffers, which stay as large as they have ever been. Messages
+    /// that are given to it one after the other without this end up there together whenever there is much to do.
+    pub(super) async fn say(&self, message: impl Future<Output = Result<(), russh::Error>>) {
+        let sent = self.cord.sent();
+        // What becomes of it, the channel will tell.
+        let _ = message.await;
+        sent.await;
     }
 
     /// Ends it at once.

@@ -15,8 +15,7 @@ use super::error::{Reason, one_line};
 /// A host gets so long to end a command that was given up.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a command reads is sent in such pieces: the library gathers what waits to be sent in a buffer, which stays as large
-/// as it has ever been.
+/// What a command reads is sent in such pieces, each after the one before has left.
 const PIECE: usize = 2 << 10;
 
 /// The most that is read of a command's output, in bytes.
@@ -128,12 +127,10 @@ pub(super) async fn run_line(
     let write = Arc::new(write);
     let (read, _) = running.channel.insert((read, Arc::clone(&write)));
     let asking = async {
-        // What becomes of it, the other half will tell.
-        let _ = write.exec(true, line).await;
+        connection.say(write.exec(true, line)).await;
         let mut rest = stdin.clone();
         while !rest.is_empty() {
-            let _ = write.data_bytes(rest.split_to(PIECE.min(rest.len()))).await;
-            tokio::task::yield_now().await;
+            connection.say(write.data_bytes(rest.split_to(PIECE.min(rest.len())))).await;
         }
         let _ = write.eof().await;
         std::future::pending::<Infallible>().await

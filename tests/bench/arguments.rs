@@ -12,13 +12,15 @@ const SIZES: [Size; 5] = [
 ];
 
 const USAGE: &str = "\
-usage: cargo bench --bench scrape -- [SIZE | hosts | events]... [--quick] [--also 'NAME: [KEY=VALUE]... PATH']...
+usage: cargo bench --bench scrape -- [SIZE | hosts | events | collectors]... [--quick] [--also 'NAME: [KEY=VALUE]... PATH']...
 
-  SIZE     NODESxGUESTS, such as 32x10000; all of 1x20 3x100 8x500 16x2000 32x10000, hosts and events, when none is given
-  hosts    hosts over SSH, beside ssh with a kept connection; needs ssh and sshd
-  events   the sidecar at the largest size while nobody scrapes: six minutes, two with --quick
-  --quick  fewer rounds, and no waiting for the exporter to settle
-  --also   measure another build of the exporter, or the same one in another environment, in the same run";
+  SIZE        NODESxGUESTS, such as 32x10000; all of 1x20 3x100 8x500 16x2000 32x10000 and all that follow, when nothing
+              is given
+  hosts       hosts over SSH, beside ssh with a kept connection; needs ssh and sshd
+  events      the sidecar at the largest size while nobody scrapes: six minutes, two with --quick
+  collectors  all collectors beside the preset minimal at 8x500, at rest and while they refresh
+  --quick     fewer rounds, and no waiting for the exporter to settle
+  --also      measure another build of the exporter, or the same one in another environment, in the same run";
 
 /// What to do.
 pub(crate) struct Arguments {
@@ -27,6 +29,8 @@ pub(crate) struct Arguments {
     pub(crate) hosts: bool,
     /// Whether the sidecar is measured.
     pub(crate) events: bool,
+    /// Whether all collectors are measured.
+    pub(crate) collectors: bool,
     pub(crate) quick: bool,
     pub(crate) variants: Vec<Variant>,
 }
@@ -54,7 +58,8 @@ impl Arguments {
             path: env!("CARGO_BIN_EXE_pve-sentinel").to_owned(),
             environment: Vec::new(),
         };
-        let mut arguments = Self { sizes: Vec::new(), hosts: false, events: false, quick: false, variants: vec![own] };
+        let (hosts, events, collectors, quick) = (false, false, false, false);
+        let mut arguments = Self { sizes: Vec::new(), hosts, events, collectors, quick, variants: vec![own] };
         let mut started_by_cargo_bench = false;
         let mut words = words;
         while let Some(word) = words.next() {
@@ -62,15 +67,17 @@ impl Arguments {
                 "--bench" => started_by_cargo_bench = true,
                 "hosts" => arguments.hosts = true,
                 "events" => arguments.events = true,
+                "collectors" => arguments.collectors = true,
                 "--quick" => arguments.quick = true,
                 "--also" => arguments.variants.push(variant(&words.next().unwrap_or_default())?),
                 size => arguments.sizes.push(Size::read(size)?),
             }
         }
-        if arguments.sizes.is_empty() && !arguments.hosts && !arguments.events {
+        if arguments.sizes.is_empty() && !arguments.hosts && !arguments.events && !arguments.collectors {
             arguments.sizes = SIZES.to_vec();
             arguments.hosts = true;
             arguments.events = true;
+            arguments.collectors = true;
         }
         Ok(started_by_cargo_bench.then_some(arguments))
     }

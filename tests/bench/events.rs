@@ -54,6 +54,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Outcome<String> {
         token_id: TOKEN_ID.to_owned(),
         secret: TOKEN_SECRET.to_owned(),
         tasks_per_minute: TASKS_PER_MINUTE,
+        all_rights: false,
     })?;
     let mut text = String::new();
     for variant in &arguments.variants {

@@ -7,6 +7,7 @@
 //! client      reads pages to nowhere, in this process
 //! session     starts them and lets them work in turns: A B A B …; measure: one turn; usage: what it cost, from /proc
 //! hosts       the same for hosts over SSH, which have another floor; events  the sidecar while nobody scrapes
+//! collectors  all of them beside the fewest: what the slow lane adds to a scrape, and what a full refresh takes
 //! table, ratios   medians, and what they must show
 //! ```
 //!
@@ -22,6 +23,7 @@
 
 mod arguments;
 mod client;
+mod collectors;
 mod events;
 mod floor;
 mod hosts;
@@ -85,6 +87,10 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     if arguments.events {
         let _ = writeln!(std::io::stderr(), "measuring the sidecar");
         say(&events::measure(arguments)?);
+    }
+    if arguments.collectors {
+        let _ = writeln!(std::io::stderr(), "measuring all collectors");
+        say(&collectors::measure(arguments)?);
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub(crate) struct SimulatorOrder {
     pub(crate) secret: String,
     /// 0: its time stands still; else tasks begin and end, and nothing else happens.
     pub(crate) tasks_per_minute: u64,
+    /// Whether the token may do everything; else it is an auditor's.
+    pub(crate) all_rights: bool,
 }
 
 /// Its first answer.
@@ -46,6 +48,8 @@ pub(crate) struct Counts {
     pub(crate) resumed: u64,
     /// Heads and bodies, without TLS.
     pub(crate) bytes: u64,
+    /// The most calls of the slow lane at once on a node, and of these, such as can block.
+    pub(crate) most: [u32; 2],
 }
 
 /// The first line to the simulated machines: how many, and where to write what is needed to log in to them.

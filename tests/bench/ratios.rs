@@ -139,7 +139,7 @@ pub(crate) fn ratio(what: &str, value: Option<f64>, goal: Goal) -> Ratio {
     Ratio { what: what.to_owned(), value, goal }
 }
 
-fn divide(value: Option<f64>, by: Option<f64>) -> Option<f64> {
+pub(crate) fn divide(value: Option<f64>, by: Option<f64>) -> Option<f64> {
     value.zip(by).map(|(value, by)| value / by).filter(|ratio| ratio.is_finite())
 }
 

@@ -110,6 +110,7 @@ impl Session<'_> {
             token_id: TOKEN_ID.to_owned(),
             secret: TOKEN_SECRET.to_owned(),
             tasks_per_minute: 0,
+            all_rights: false,
         })?;
         Ok(Session { arguments, setting, api, ready })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pve_sentinel::sim::{self, Options, Rights, Sim, Source, Task, Token, World};
+use pve_sentinel::sim::{self, NodeLoad, Options, Rights, Sim, Source, Task, Token, World};
 
 use crate::Outcome;
 use crate::protocol::{Counts, SimulatorOrder, SimulatorReady, answer, next_order};
@@ -26,8 +26,9 @@ pub(crate) fn run() -> Outcome<()> {
             Arc::new(move || AGE + started.elapsed())
         }
     };
+    let rights = if order.all_rights { Rights::Administrator } else { Rights::Auditor };
     let options = Options {
-        tokens: vec![Token { id: order.token_id, secret: order.secret, rights: Rights::Auditor }],
+        tokens: vec![Token { id: order.token_id, secret: order.secret, rights }],
         clock,
         latency: Duration::from_millis(order.latency_ms),
         seed: 1,
@@ -68,11 +69,13 @@ fn work(world: &World, vmids: &[u64], started: Instant, per_minute: u64) {
 }
 
 fn counts(sim: &Sim) -> Counts {
-    let connections = sim.connections();
+    let (connections, load) = (sim.connections(), sim.load());
+    let most = |what: fn(&NodeLoad) -> u32| load.values().map(what).max().unwrap_or_default();
     Counts {
         by_path: sim.requests_by_path(),
         handshakes: connections.handshakes,
         resumed: connections.resumed,
         bytes: sim.bytes_sent(),
+        most: [most(|node| node.most), most(|node| node.blocking_most)],
     }
 }

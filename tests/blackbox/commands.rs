@@ -24,6 +24,7 @@ fn help_texts_are_as_they_were_read() {
         &["import", "--help"],
         &["setup", "--help"],
         &["ssh-probe", "--help"],
+        &["support-bundle", "--help"],
     ] {
         let ended = run_to_end(arguments);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");

@@ -40,6 +40,11 @@ impl Lab {
     }
 
     pub fn start_with(control: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), control)
+    }
+
+    /// The same with a folder whose `state` may be there already.
+    pub fn start_in(folder: tempfile::TempDir, control: &str) -> Self {
         let began = Instant::now();
         let pve = Simulated::start_with(World::new(1, 3, 12), 1, |options| {
             let mut tokens = options.tokens.clone();
@@ -52,7 +57,6 @@ impl Lab {
             assert!(edit.create(VM, 0, GuestKind::Qemu, "web"));
             assert!(edit.create(CONTAINER, 1, GuestKind::Lxc, "dns"));
         });
-        let folder = tempfile::tempdir().unwrap();
         let token = |name: &str, token: &str, more: &str| {
             let hash = pve_sentinel::ids::TokenHash::of(token).hex();
             format!("{{ name = \"{name}\", sha256 = \"{hash}\", {more} }}")

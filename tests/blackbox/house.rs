@@ -8,28 +8,29 @@ use std::time::Duration;
 use pve_sentinel::collectors::{self, ALL, Collector, Lane, Size};
 use pve_sentinel::config::{Collectors, Preset};
 
-use crate::support::repository;
+use crate::support::{check_section, repository};
 
 /// Which rooms a room may name. The README's section for contributors draws the same.
 const ARROWS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("metrics", &[]),
+    ("names", &[]),
     ("config", &["ids"]),
     ("api", &["ids", "config"]),
-    ("pve", &["ids", "config", "metrics"]),
-    ("ssh", &["ids", "config", "metrics"]),
-    ("checks", &["ids", "config", "metrics"]),
+    ("pve", &["ids", "config", "metrics", "names"]),
+    ("ssh", &["ids", "config", "metrics", "names"]),
+    ("checks", &["ids", "config", "metrics", "names"]),
     ("inventory", &["ids", "pve"]),
     ("hosts", &["ids", "metrics"]),
     ("collectors", &["ids", "config", "pve", "ssh", "checks", "inventory", "hosts", "metrics"]),
     ("scrape", &["ids", "config", "collectors", "inventory", "metrics", "pve", "ssh"]),
     ("discovery", &["ids", "config", "inventory", "metrics", "api"]),
-    ("control", &["ids", "config", "inventory", "metrics", "api", "pve", "ssh", "discovery"]),
-    ("events", &["ids", "config", "inventory", "metrics", "api", "pve"]),
+    ("control", &["ids", "config", "inventory", "metrics", "api", "pve", "ssh", "discovery", "names"]),
+    ("events", &["ids", "config", "inventory", "metrics", "api", "pve", "names"]),
     ("http", &["ids", "config", "scrape", "metrics", "discovery", "api"]),
-    ("setup", &["ids", "config", "pve", "ssh", "collectors", "checks"]),
+    ("setup", &["ids", "config", "pve", "ssh", "collectors", "checks", "names"]),
     ("sim", &["ids"]),
-    ("commands", &["ids", "config", "setup", "ssh", "sim", "collectors", "app"]),
+    ("commands", &["ids", "config", "setup", "ssh", "sim", "collectors", "app", "names"]),
     (
         "app",
         &[
@@ -127,6 +128,34 @@ fn files_stay_short_enough_to_hold_in_mind() {
     assert!(long.is_empty(), "over {MOST_LINES} lines, split by subject:\n{}", long.join("\n"));
 }
 
+/// Dependencies that need no reason: the contract names them.
+const GIVEN: &[&str] = &["hyper", "prometheus-client", "reqwest", "russh", "serde", "tokio", "toml", "tracing"];
+
+/// Those whose reason is also that of the line below.
+const SHARED: &[&str] = &["http", "http-body", "tracing-logfmt"];
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("the manifest");
+    let (mut is_list, mut has_reason, mut count, mut without) = (false, false, 0, Vec::new());
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_list = line.contains("dependencies");
+            has_reason = false;
+        } else if line.starts_with('#') {
+            has_reason = true;
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| is_list) {
+            count += 1;
+            if !has_reason && !GIVEN.contains(&name) {
+                without.push(name.to_owned());
+            }
+            has_reason = has_reason && SHARED.contains(&name);
+        }
+    }
+    assert!(without.is_empty(), "a line above says what it is for and why not another: {}", without.join(", "));
+    assert!(count > 40, "{count}");
+}
+
 #[test]
 fn every_collector_brings_its_fixtures_its_golden_and_its_row() {
     let mut faults = Vec::new();
@@ -216,29 +245,12 @@ fn costs() -> String {
     text
 }
 
-/// What stands between two marks of the README is written by the code.
-fn with_section(readme: &str, name: &str, section: &str) -> String {
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
-    let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
-    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
-    format!("{before}{begin}{section}{end}{after}")
-}
-
 #[test]
 fn the_readme_tells_what_the_collectors_are_and_cost() {
-    let path = repository().join("README.md");
-    let found = fs::read_to_string(&path).unwrap();
     let head = "| collector | what | preset | asked every | needs | API calls |\n|---|---|---|---|---|---|\n";
     let rows: String = ALL.iter().map(|collector| row(collector)).collect();
-    let expected = with_section(&found, "collectors", &format!("{head}{rows}"));
-    let expected = with_section(&expected, "costs", &costs());
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &expected).unwrap();
-    }
-    assert!(
-        found == expected || fs::read_to_string(&path).unwrap() == expected,
-        "UPDATE_GOLDEN=1 writes README.md anew"
-    );
+    check_section("collectors", &format!("{head}{rows}"));
+    check_section("costs", &costs());
 }
 
 fn sources() -> Vec<PathBuf> {

@@ -18,6 +18,7 @@ mod batch;
 mod broken;
 #[cfg(feature = "external-programs")]
 mod browser;
+mod cardinality;
 mod check_live;
 mod commands;
 mod control;
@@ -40,6 +41,7 @@ mod failover;
 mod failures;
 mod guests;
 mod host_pages;
+mod hostile;
 mod hosts;
 mod house;
 mod import;
@@ -48,11 +50,13 @@ mod life;
 #[cfg(feature = "external-programs")]
 mod locked;
 mod machines;
+mod manager;
 mod matrix;
 #[cfg(feature = "external-programs")]
 mod mint;
 #[cfg(feature = "external-programs")]
 mod node_exporter;
+mod packaging;
 mod pages;
 mod parity;
 mod probe;
@@ -82,8 +86,12 @@ mod sshd_slow;
 #[cfg(feature = "external-programs")]
 mod stack;
 mod storm;
+mod support_bundle;
 mod tickets;
 mod tls;
+#[cfg(feature = "external-programs")]
+mod unit;
+mod upgrades;
 mod watch;
 mod windows;
 mod writer;

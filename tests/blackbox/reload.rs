@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pve_sentinel::app::{App, Source};
+use pve_sentinel::app::{App, Manager, Source};
 use pve_sentinel::config::{Env, parse};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -94,7 +94,7 @@ async fn a_signal_before_the_listeners_are_there_is_heard() {
     });
     // Without it, the signal could end the test.
     let mut arrived = signal(SignalKind::hangup()).unwrap();
-    let app = App::reloadable(&loaded.config, source).unwrap();
+    let app = App::reloadable(&loaded.config, source, Manager::default()).unwrap();
     send_signal("-HUP", std::process::id());
     arrived.recv().await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -167,7 +167,7 @@ fn is_prompt(family: &str) -> bool {
     collectors::ALL.iter().any(|collector| {
         let prompt = match collector.lane {
             Lane::Fast(_) => true,
-            Lane::Slow(slow) => matches!(slow.per, Per::Guest | Per::Running),
+            Lane::Slow(slow) => matches!(slow.per, Per::Guest | Per::Running | Per::RunningVms),
             Lane::Host(_) | Lane::Services => false,
         };
         prompt && collector.families.iter().any(|desc| desc.name == family)

@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Tests run at the same time, and several of them write a part of it.
+static README: Mutex<()> = Mutex::new(());
 
 /// The top of the checkout.
 pub fn repository() -> PathBuf {
@@ -27,6 +31,16 @@ pub fn check_file(name: &str, text: &str) {
     if expected != text {
         panic!("{}", difference(&path, &expected, text));
     }
+}
+
+/// Compares `text` with what stands in README.md between `<!-- name -->` and `<!-- end of name -->`, or writes it there.
+pub fn check_section(name: &str, text: &str) {
+    let _one_at_a_time = README.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let found = fs::read_to_string(repository().join("README.md")).expect("README.md");
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let (before, rest) = found.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    check_file("README.md", &format!("{before}{begin}{text}{end}{after}"));
 }
 
 fn difference(path: &Path, expected: &str, found: &str) -> String {

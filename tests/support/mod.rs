@@ -13,7 +13,7 @@ mod simulated;
 
 pub use cluster::{Cluster, SECRET, TOKEN_ID, recorded, recorded_body};
 pub use exporter::{Exporter, Finished, binary, of_clusters, run_to_end, send_signal, within, write_private};
-pub use golden::{check_file, check_golden, repository};
+pub use golden::{check_file, check_golden, check_section, repository};
 pub use http::{Kept, Reply, connect, exchange, get, parse, request};
 pub use machine::{Machine, recorded_host};
 pub use page::{Page, Series};

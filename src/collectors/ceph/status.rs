@@ -69,6 +69,9 @@ pub(super) static RECOVERED_OBJECTS: Desc = gauge(
     "How many objects are copied just now to have enough copies, as Ceph counts it, from /cluster/ceph/status.",
 );
 
+/// So many things can be wrong at once, by name.
+const MOST_CHECKS: usize = 100;
+
 const HEALTHS: &[&str] = &["HEALTH_OK", "HEALTH_WARN", "HEALTH_ERR"];
 
 /// What Ceph says of a placement group; another word becomes `other`.
@@ -112,7 +115,7 @@ const STATES: &[&str] = &[
 pub(super) fn families(status: &CephStatus<'_>) -> Vec<Family> {
     let labels = Labels::new(&[("id", ID)]);
     let osds = &status.osdmap.0;
-    let quorum = (!status.quorum.is_empty()).then_some(status.quorum.len() as f64);
+    let quorum = status.quorum.length.filter(|length| *length > 0).map(|length| length as f64);
     let figures = [
         (&MONS, status.monitors()),
         (&MONS_IN_QUORUM, quorum),
@@ -122,13 +125,13 @@ pub(super) fn families(status: &CephStatus<'_>) -> Vec<Family> {
         (&OSDS_IN, osds.num_in_osds.quantity()),
     ];
     let mut families = health(status);
-    let figures = figures.into_iter().chain(status.pgmap.iter().flat_map(|pgmap| traffic(&pgmap.0)));
+    let figures = figures.into_iter().chain(traffic(&status.pgmap.0));
     families.extend(figures.map(|(desc, value)| {
         let mut column = Column::new(desc);
         column.push(&labels, value);
         column.into_family()
     }));
-    families.extend(status.pgmap.as_ref().map(|pgmap| states(&pgmap.0)));
+    families.push(states(&status.pgmap.0));
     families
 }
 
@@ -139,11 +142,25 @@ fn health(status: &CephStatus<'_>) -> Vec<Family> {
         said.and_then(|said| HEALTHS.iter().find(|word| **word == said)).copied().unwrap_or("other")
     };
     health.push_info(Labels::new(&[("id", ID), ("status", known(health_told.status.filled()))]));
-    for (name, told) in &health_told.checks {
-        let labels = Labels::new(&[("id", ID), ("check", name), ("severity", known(told.0.severity.filled()))]);
-        check.push(&labels, Some(flag(told.0.muted.0 != Some(true))));
+    // Each once: it is heard of as long as one of its name is not muted.
+    let mut checks: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+    for (name, told) in &health_told.checks.0 {
+        let name = check_name(name.filled());
+        let name = if checks.len() < MOST_CHECKS { name } else { "other" };
+        *checks.entry((name, known(told.severity.filled()))).or_default() |= told.muted.0 != Some(true);
+    }
+    for ((name, severity), heard) in checks {
+        check.push(&Labels::new(&[("id", ID), ("check", name), ("severity", severity)]), Some(flag(heard)));
     }
     [health, check].map(Column::into_family).into()
+}
+
+/// Ceph has some hundred names, such as `OSD_DOWN`, and its modules may add others.
+fn check_name(name: Option<&str>) -> &str {
+    let is_word = |name: &&str| {
+        name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    name.filter(is_word).unwrap_or("other")
 }
 
 /// Releases differ in what they tell of it.
@@ -176,7 +193,7 @@ fn traffic(told: &PgMap<'_>) -> Vec<(&'static Desc, Option<f64>)> {
 /// Ceph tells combinations, of which there are very many.
 fn states(told: &PgMap<'_>) -> Family {
     let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
-    for state in told.pgs_by_state.iter().flat_map(|list| &list.items) {
+    for state in &told.pgs_by_state.items {
         let Some(count) = state.count.quantity() else { continue };
         let mut words: Vec<&str> = state.state_name.filled().unwrap_or("unknown").split('+').map(known_state).collect();
         words.sort_unstable();
@@ -242,6 +259,26 @@ mod tests {
                 "pve_ceph_pgs_in_state{id=\"ceph\",state=\"undersized\"} 21",
             ]
         );
+    }
+
+    #[test]
+    fn checks_are_words_and_not_too_many() {
+        let told = |checks: &str| {
+            let body = format!(r#"{{"data":{{"health":{{"status":"HEALTH_WARN","checks":{{{checks}}}}}}}}}"#);
+            let lines = lines(&families(&pve::ceph_status(&Answer::of(&body)).expect("a status")));
+            lines.into_iter().filter(|line| line.starts_with("pve_ceph_health_check{")).collect::<Vec<_>>()
+        };
+        let twice = r#""OSD_DOWN":{"severity":"HEALTH_WARN","muted":true},"OSD_DOWN":{"severity":"HEALTH_WARN"},
+            "osd 17 of pve3":{"severity":"HEALTH_TEA"},"osd 18 of pve3":{"muted":true},"":{}"#;
+        assert_eq!(
+            told(twice),
+            [
+                "pve_ceph_health_check{id=\"ceph\",check=\"OSD_DOWN\",severity=\"HEALTH_WARN\"} 1",
+                "pve_ceph_health_check{id=\"ceph\",check=\"other\",severity=\"other\"} 1",
+            ]
+        );
+        let many: Vec<String> = (0..1000).map(|number| format!("\"CHECK_{number}\":{{}}")).collect();
+        assert_eq!(told(&many.join(",")).len(), MOST_CHECKS + 1);
     }
 
     #[test]

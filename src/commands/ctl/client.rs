@@ -14,13 +14,14 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Failure;
 use super::address::{Address, Place};
 use crate::config::Secret;
+use crate::names::lookup;
 
 /// For the name, the connection and TLS together.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -146,7 +147,7 @@ impl Client {
             }
             Place::Plain { host, port } | Place::Tls { host, port } => (host.as_str(), *port),
         };
-        let found: Vec<_> = lookup_host((host, port)).await.map_err(|error| failed(error.to_string()))?.collect();
+        let found = lookup(host, port).await.map_err(|error| failed(error.to_string()))?;
         let encrypted = matches!(at.place, Place::Tls { .. });
         if let Some(far) = found.iter().find(|address| !address.ip().to_canonical().is_loopback())
             && !encrypted

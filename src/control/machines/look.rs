@@ -12,6 +12,7 @@ use super::settle::Seen;
 use crate::api::{Code, Error};
 use crate::config::Host;
 use crate::inventory::{ClusterStatus, Member, Resources};
+use crate::names::lookup;
 use crate::pve::{self, Reason};
 
 /// The reading credential is waited for so long.
@@ -126,7 +127,7 @@ async fn of_host(host: &Host) -> Seen {
     let over_ssh = (host.ssh.is_some() || host.power.is_some()).then_some(host.address.port());
     let ports = over_ssh.into_iter().chain(host.services.iter().map(|service| service.port));
     for port in ports {
-        let connecting = TcpStream::connect((host.address.host(), port));
+        let connecting = async { TcpStream::connect(&*lookup(host.address.host(), port).await?).await };
         if matches!(timeout(CONNECTS, connecting).await, Ok(Ok(_))) {
             return Seen { there: true, word: "up", uptime: None };
         }

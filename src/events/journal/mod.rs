@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 
 pub(super) use record::Record;
 
+use crate::ids::newer_format;
+
 /// Its name in `state_dir`.
 const NAME: &str = "events.journal";
-/// The format that is written; what is newer is left alone.
+/// The format that is written; a newer one is refused. It gets another number with whatever an older version would pass over
+/// and lose: a kind of record, a kind of finding, a field that something depends on.
 const VERSION: u32 = 1;
 
 /// The open file.
@@ -34,28 +37,39 @@ pub(super) struct Found {
     pub(super) troubles: Vec<String>,
 }
 
-/// Reads the journal of a folder; one that is not there is empty. Nothing is changed, but that a file of a newer format is put
-/// aside. Fails with the reason of the operating system.
-pub(super) fn read(folder: &Path) -> io::Result<Found> {
+/// Why a journal was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The reason of the operating system.
+    Disk(io::Error),
+    /// A newer version wrote it: a sentence.
+    Newer(String),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Reads the journal of a folder; one that is not there is empty. Nothing is changed.
+pub(super) fn read(folder: &Path) -> Result<Found, Unread> {
     let path = folder.join(NAME);
     let mut bytes = Vec::new();
     match File::open(&path) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let found = understood(&bytes);
     let newer = |record: &Record| match record {
         Record::Format { version } if *version > VERSION => Some(*version),
         _ => None,
     };
-    let Some(version) = found.records.iter().find_map(newer) else { return Ok(found) };
-    let aside = folder.join(format!("{NAME}.version-{version}"));
-    std::fs::rename(&path, &aside)?;
-    let aside = aside.display();
-    let trouble =
-        format!("the journal was written by a newer pve-sentinel; it was moved to {aside}, and a new one begins");
-    Ok(Found { records: Vec::new(), troubles: vec![trouble] })
+    match found.records.iter().find_map(newer) {
+        Some(version) => Err(Unread::Newer(newer_format(&path, version, VERSION))),
+        None => Ok(found),
+    }
 }
 
 fn understood(bytes: &[u8]) -> Found {

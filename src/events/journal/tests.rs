@@ -40,13 +40,13 @@ fn a_folder_without_a_journal_has_an_empty_one_and_no_folder_is_an_error() {
 }
 
 #[test]
-fn a_newer_journal_is_put_aside() {
+fn a_newer_journal_is_refused_and_left_as_it_is() {
     let (folder, mut journal) = folder_with(&[]);
     journal.append([Record::Format { version: 7 }, state(1)].iter()).unwrap();
-    let found = read(folder.path()).unwrap();
-    assert!(found.records.is_empty() && found.troubles[0].contains("newer"), "{:?}", found.troubles);
-    assert!(folder.path().join("events.journal.version-7").exists());
-    assert!(read(folder.path()).unwrap().troubles.is_empty());
+    let before = std::fs::read(journal.path()).unwrap();
+    let Err(Unread::Newer(said)) = read(folder.path()) else { panic!("it was read") };
+    assert!(said.contains("events.journal in format 1, found format 7"), "{said}");
+    assert_eq!(std::fs::read(journal.path()).unwrap(), before);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Refusal;
 use crate::config::{Alertmanager, Login, Secret, Tls};
+use crate::names::Names;
 
 /// Name resolution, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ impl Client {
             .user_agent(concat!("pve-sentinel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
+            .dns_resolver(Names)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| failed(format!("the HTTP client cannot be set up: {}", cause(&error))))?;

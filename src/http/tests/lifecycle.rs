@@ -178,7 +178,7 @@ async fn all_listeners_are_served() {
     let listeners: Vec<_> = (0..3).map(|_| bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(listeners, Arc::new(Front::new(site)), stopped.map(|_| ())));
+    let task = tokio::spawn(serve(listeners, Arc::new(Front::new(site)), Heart::new().0, stopped.map(|_| ())));
     for address in addresses {
         let mut client = Client { stream: TcpStream::connect(address).await.unwrap(), rest: Vec::new() };
         assert_eq!(client.get("/-/healthy").await.status, 200);

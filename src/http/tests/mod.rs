@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Asked, Door, Front, Limits, Rounds, Site, bind, gzip, serve};
+use super::{Asked, Door, Front, Heart, Limits, Rounds, Site, bind, gzip, serve};
 use crate::metrics::{Desc, Family, Format, Kind, Labels, Own, Part, Sample};
 use crate::scrape::{Round, UnknownName};
 
@@ -67,7 +67,7 @@ fn start_site(site: Site) -> Server {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(vec![listener], Arc::clone(&front), stopped.map(|_| ())));
+    let task = tokio::spawn(serve(vec![listener], Arc::clone(&front), Heart::new().0, stopped.map(|_| ())));
     Server { address, own, front, stop, task }
 }
 

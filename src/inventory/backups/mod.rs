@@ -7,6 +7,7 @@
 
 mod place;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +22,8 @@ const PATIENCE: u8 = 3;
 const MOST_TASKS: usize = 20_000;
 /// Scheduled jobs that are remembered.
 const MOST_JOBS: usize = 1_000;
+/// What ended so many seconds ago is not looked for: more than a month, as some back up once a month.
+const LOOKBACK: i64 = 40 * 86_400;
 /// Tasks of one run of a job begin on all nodes within this time.
 const RUN: i64 = 3_600;
 
@@ -116,11 +119,16 @@ impl BackupTask {
         }
         let whole = |number: crate::pve::wire::Number| i64::try_from(number.whole()?).ok();
         let status = entry.status.filled().unwrap_or_default();
+        let ended = whole(entry.endtime).filter(|_| status != "RUNNING");
+        // An end without a time is no end, and nothing that runs.
+        if ended.is_none() && !entry.runs() {
+            return None;
+        }
         Some(Self {
             upid: upid.to_owned(),
             vmid: entry.id.filled().and_then(|id| id.parse().ok()),
             begun: whole(entry.starttime).or(begun)?,
-            ended: whole(entry.endtime).filter(|_| status != "RUNNING"),
+            ended,
             ok: status == "OK" || status.starts_with("WARNINGS"),
         })
     }
@@ -132,35 +140,41 @@ impl BackupBook {
         self.lock().nodes.get(node).map_or(0, |page| page.since)
     }
 
-    /// Takes all tasks of a node since [`Self::since`]; what ended before `oldest` is of no interest. Answers those whose
-    /// log may tell something new, the newest first.
-    pub fn listed(&self, node: &str, tasks: &[BackupTask], oldest: i64) -> Vec<BackupTask> {
+    /// What ended before is of no interest; in seconds since 1970, as is `now`.
+    pub fn oldest(now: i64) -> i64 {
+        now.saturating_sub(LOOKBACK)
+    }
+
+    /// Takes all tasks of a node since [`Self::since`], and how late it is, if that is known. Tasks of one guest are known
+    /// by their ends from now on. Answers those whose log may tell more, the newest first.
+    pub fn listed(&self, node: &str, tasks: &[BackupTask], now: Option<i64>) -> Vec<BackupTask> {
+        let (oldest, now) = (now.map_or(0, Self::oldest), now.unwrap_or(i64::MAX));
         let mut pages = self.lock();
-        let mut unread: Vec<(i64, &BackupTask)> = Vec::new();
         let page = pages.nodes.entry(node.to_owned()).or_default();
-        let mut open = i64::MAX;
+        let (mut open, mut unread) = (i64::MAX, Vec::new());
         for task in tasks {
             match task.ended {
                 None => open = open.min(task.begun),
-                Some(ended) if ended < oldest => {}
-                Some(ended) if !page.read.contains_key(&task.upid) => unread.push((ended, task)),
+                // A node whose clock is set right afterwards may tell of the future.
+                Some(ended) if ended >= oldest && !page.read.contains_key(&task.upid) => {
+                    unread.push(BackupTask { ended: Some(ended.min(now)), ..task.clone() });
+                }
                 Some(_) => {}
             }
         }
-        unread.sort_by_key(|(ended, task)| (std::cmp::Reverse(*ended), std::cmp::Reverse(task.begun)));
-        let mut wanted: Vec<BackupTask> = Vec::new();
-        for (ended, task) in unread {
-            // The newest success of a guest is all that is told of it. One that failed says by its number whose it is.
-            if task.vmid.is_some_and(|vmid| !pages.learn_without_log(task, vmid, ended, &wanted)) {
-                pages.mark(node, task);
-            } else {
+        unread.sort_by_key(|task| (Reverse(task.ended), Reverse(task.begun)));
+        let mut wanted = Vec::new();
+        for task in unread {
+            if pages.learn_of_end(&task) {
                 open = open.min(task.begun);
-                wanted.push(task.clone());
+                wanted.push(task);
+            } else {
+                pages.mark(node, &task);
             }
         }
         let page = pages.nodes.entry(node.to_owned()).or_default();
         let newest = page.read.values().copied().chain(tasks.iter().map(|task| task.begun)).max().unwrap_or(0);
-        page.since = open.min(newest).saturating_sub(MARGIN).max(oldest.saturating_sub(MARGIN)).max(0);
+        page.since = open.min(newest).min(now).saturating_sub(MARGIN).max(oldest.saturating_sub(MARGIN)).max(0);
         let since = page.since;
         page.read.retain(|_, begun| *begun >= since);
         page.failed.retain(|upid, _| wanted.iter().any(|task| task.upid == *upid));
@@ -171,14 +185,14 @@ impl BackupBook {
     pub fn read(&self, node: &str, task: &BackupTask, log: &VzdumpLog) {
         let Some(ended) = task.ended else { return };
         let mut pages = self.lock();
-        let mut attempts = place::placed(log, task.begun, ended);
-        if let (Some(vmid), true) = (task.vmid, attempts.is_empty()) {
-            attempts.push(Attempt::without_log(task, vmid, ended));
+        for attempt in place::placed(log, task, ended) {
+            if task.vmid == Some(attempt.vmid) {
+                pages.correct(attempt, ended);
+            }
+            pages.learn(attempt);
         }
-        attempts.into_iter().for_each(|attempt| pages.learn(attempt));
-        if let Some(job) = &log.job
-            && (pages.jobs.contains_key(job) || pages.jobs.len() < MOST_JOBS)
-        {
+        if let Some(job) = &log.job {
+            pages.make_room(job);
             let tasks = pages.jobs.entry(job.clone()).or_default();
             let told = JobTask { begun: task.begun, ended, ok: task.ok };
             let known = tasks.entry(node.to_owned()).or_insert(told);
@@ -234,7 +248,7 @@ impl BackupBook {
 }
 
 impl Pages {
-    fn learn(&mut self, attempt: Attempt) {
+    fn learn(&mut self, attempt: Attempt) -> GuestBackups {
         let success = Some(attempt).filter(|attempt| attempt.ok);
         let known = self.guests.entry(attempt.vmid).or_insert(GuestBackups { attempt, success });
         if known.attempt.ended <= attempt.ended {
@@ -243,17 +257,38 @@ impl Pages {
         if attempt.ok && known.success.is_none_or(|success| success.ended <= attempt.ended) {
             known.success = Some(attempt);
         }
+        *known
     }
 
-    /// Takes a task of one guest by its end alone; answers whether its log would tell more that matters.
-    fn learn_without_log(&mut self, task: &BackupTask, vmid: u64, ended: i64, wanted: &[BackupTask]) -> bool {
-        let known = self.guests.get(&vmid).and_then(|known| known.success);
-        let will_be_known = wanted.iter().any(|other| other.vmid == Some(vmid) && other.ok);
-        if task.ok && !will_be_known && known.is_none_or(|success| success.ended < ended) {
-            return true;
+    /// Takes a task by its end; answers whether its log may tell more: what a guest's newest success and its newest attempt
+    /// were, and of which job, or all, where it is about many guests.
+    fn learn_of_end(&mut self, task: &BackupTask) -> bool {
+        let (Some(vmid), Some(ended)) = (task.vmid, task.ended) else { return true };
+        let known = self.learn(Attempt::without_log(task, vmid, ended));
+        let is_success = |success: &Attempt| task.ok && success.ended == ended;
+        known.attempt.ended == ended || known.success.as_ref().is_some_and(is_success)
+    }
+
+    /// Puts what a log says in the place of what was known by the task's end.
+    fn correct(&mut self, attempt: Attempt, ended: i64) {
+        let Some(known) = self.guests.get_mut(&attempt.vmid) else { return };
+        if known.attempt.ended == ended {
+            known.attempt = attempt;
         }
-        self.learn(Attempt::without_log(task, vmid, ended));
-        false
+        if attempt.ok && known.success.is_some_and(|success| success.ended == ended) {
+            known.success = Some(attempt);
+        }
+    }
+
+    /// Another job takes the place of the one that ran longest ago.
+    fn make_room(&mut self, job: &str) {
+        if self.jobs.len() < MOST_JOBS || self.jobs.contains_key(job) {
+            return;
+        }
+        let newest = |tasks: &BTreeMap<String, JobTask>| tasks.values().map(|task| task.ended).max();
+        if let Some(oldest) = self.jobs.iter().min_by_key(|(_, tasks)| newest(tasks)).map(|(name, _)| name.clone()) {
+            self.jobs.remove(&oldest);
+        }
     }
 
     fn mark(&mut self, node: &str, task: &BackupTask) {
@@ -302,15 +337,15 @@ mod tests {
         let running = task(3, None, None, false);
         let listed = [old.clone(), running, new.clone()];
         assert_eq!(book.since("a"), 0);
-        assert_eq!(book.listed("a", &listed, NOW - 9 * DAY), [new.clone(), old.clone()]);
+        assert_eq!(book.listed("a", &listed, Some(NOW)), [new.clone(), old.clone()]);
         book.read("a", &new, &log("ERROR: Backup of VM 7 failed - no"));
-        assert_eq!(book.listed("a", &listed, NOW - 9 * DAY), std::slice::from_ref(&old));
+        assert_eq!(book.listed("a", &listed, Some(NOW)), std::slice::from_ref(&old));
         book.read("a", &old, &log("INFO: Finished Backup of VM 7 (00:01:00)"));
-        assert!(book.listed("a", &listed, NOW - 9 * DAY).is_empty());
+        assert!(book.listed("a", &listed, Some(NOW)).is_empty());
         assert_eq!(ends(&book, 7), Some((NOW, false, Some(NOW - DAY))));
         // What runs is listed until it is over; another node knows nothing of this.
         assert_eq!((book.since("a"), book.since("b")), (NOW - 600 - DAY, 0));
-        assert_eq!(book.listed("b", &listed, NOW - 9 * DAY).len(), 2);
+        assert_eq!(book.listed("b", &listed, Some(NOW)).len(), 2);
     }
 
     #[test]
@@ -320,15 +355,80 @@ mod tests {
             task(1, Some(7), Some(NOW - 3 * DAY), true),
             task(2, Some(7), Some(NOW - 2 * DAY), true),
             task(3, Some(7), Some(NOW - DAY), false),
-            task(4, Some(8), Some(NOW - 20 * DAY), true),
+            task(4, Some(7), Some(NOW - 4 * DAY), false),
+            task(5, Some(8), Some(NOW - 41 * DAY), true),
         ];
-        let wanted = book.listed("a", &listed, NOW - 9 * DAY);
-        assert_eq!(wanted, [listed[1].clone()]);
-        assert_eq!(ends(&book, 7), Some((NOW - DAY, false, Some(NOW - 3 * DAY))));
-        book.read("a", &wanted[0], &VzdumpLog::default());
+        let wanted = book.listed("a", &listed, Some(NOW));
+        assert_eq!(wanted, [listed[2].clone(), listed[1].clone()]);
+        // What their ends say is known before their logs are read, and they are wanted until then.
         assert_eq!(ends(&book, 7), Some((NOW - DAY, false, Some(NOW - 2 * DAY))));
-        assert_eq!(book.guest(7).and_then(|known| known.success?.took), Some(600));
+        assert_eq!(book.listed("a", &listed, Some(NOW)), wanted);
         assert_eq!(book.guest(8), None);
+        book.read("a", &wanted[0], &VzdumpLog::default());
+        book.read("a", &wanted[1], &log("INFO: archive file size: 1GB"));
+        assert_eq!(book.guest(7).and_then(|known| known.success?.took), Some(600));
+        assert!(book.listed("a", &listed, Some(NOW)).is_empty());
+    }
+
+    #[test]
+    fn a_log_says_more_than_the_end_of_its_task() {
+        let book = BackupBook::default();
+        // A script of the job failed ten minutes after the guest's turn.
+        let failed = task(1, Some(7), Some(NOW), false);
+        assert_eq!(book.listed("a", std::slice::from_ref(&failed), Some(NOW)).len(), 1);
+        assert_eq!(ends(&book, 7), Some((NOW, false, None)));
+        let text = "INFO: starting new backup job: vzdump 7 --job-id nightly
+            INFO: Starting Backup of VM 7 (qemu)
+            INFO: Backup started at 2026-11-20 18:30:00
+            INFO: archive file size: 1.00GB
+            INFO: Finished Backup of VM 7 (00:00:30)
+            INFO: Backup finished at 2026-11-20 18:30:30";
+        assert_eq!(failed.begun, 1_795_199_400);
+        book.read("a", &failed, &log(text));
+        let end = NOW - 570;
+        assert_eq!(ends(&book, 7), Some((end, true, Some(end))));
+        assert_eq!(book.guest(7).and_then(|known| known.success?.bytes), Some(1_073_741_824.0));
+        // And a job of one guest that failed is one that failed.
+        assert_eq!(book.job("nightly"), Some(JobRun { ended: NOW, ok: false }));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_hide_what_comes() {
+        let book = BackupBook::default();
+        let listed = [task(1, Some(7), Some(NOW + 300 * DAY), true)];
+        for task in book.listed("a", &listed, Some(NOW)) {
+            book.read("a", &task, &VzdumpLog::default());
+        }
+        assert_eq!(ends(&book, 7), Some((NOW, true, Some(NOW))));
+        assert_eq!(book.since("a"), NOW - DAY);
+        let next = [task(2, Some(7), Some(NOW + DAY), false)];
+        assert_eq!(book.listed("a", &next, Some(NOW + DAY)), next);
+        assert_eq!(ends(&book, 7), Some((NOW + DAY, false, Some(NOW))));
+    }
+
+    #[test]
+    fn what_has_an_end_without_a_time_does_not_run() {
+        let told = |fields: &str| {
+            let text = format!(r#"{{"data":[{{"upid":"UPID:a:1:1:64:vzdump:7:root@pam:","id":"7"{fields}}}]}}"#);
+            let answer = crate::pve::Answer::of(&text);
+            BackupTask::of(&crate::pve::tasks(&answer).expect("a task")[0]).map(|task| (task.begun, task.ended))
+        };
+        assert_eq!(told(""), Some((100, None)));
+        assert_eq!(told(r#","status":"RUNNING""#), Some((100, None)));
+        assert_eq!(told(r#","status":"unexpected status","endtime":200"#), Some((100, Some(200))));
+        assert_eq!(told(r#","status":"unexpected status""#), None);
+    }
+
+    #[test]
+    fn jobs_that_are_no_more_make_room() {
+        let book = BackupBook::default();
+        for number in 0..=MOST_JOBS {
+            let at = NOW + i64::try_from(number).expect("a number");
+            let text = format!("INFO: starting new backup job: vzdump --job-id job-{number}");
+            book.read("a", &task(1, None, Some(at), true), &log(&text));
+        }
+        assert_eq!(book.job("job-0"), None);
+        assert!((1..=MOST_JOBS).all(|number| book.job(&format!("job-{number}")).is_some()));
     }
 
     #[test]
@@ -336,10 +436,10 @@ mod tests {
         let book = BackupBook::default();
         let listed = [task(1, Some(7), Some(NOW), true), task(2, None, Some(NOW), false)];
         for is_enough in [false, false, true] {
-            assert_eq!(book.listed("a", &listed, 0).len(), 2);
+            assert_eq!(book.listed("a", &listed, None).len(), 2);
             assert_eq!(listed.each_ref().map(|task| book.unreadable("a", task)), [is_enough; 2]);
         }
-        assert!(book.listed("a", &listed, 0).is_empty());
+        assert!(book.listed("a", &listed, None).is_empty());
         assert_eq!(ends(&book, 7), Some((NOW, true, Some(NOW))));
     }
 
@@ -349,7 +449,7 @@ mod tests {
         let done = task(1, None, Some(NOW), true);
         let text = "INFO: starting new backup job: vzdump --job-id nightly\nINFO: Finished Backup of VM 7 (00:01:00)";
         for node in ["a", "b"] {
-            assert_eq!(book.listed(node, std::slice::from_ref(&done), 0).len(), 1);
+            assert_eq!(book.listed(node, std::slice::from_ref(&done), None).len(), 1);
             book.read(node, &done, &log(text));
         }
         book.keep(|vmid| vmid != 7, |node| node == "b");

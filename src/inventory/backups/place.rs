@@ -1,7 +1,7 @@
 //! When the guests of a backup log had their turns. The log has times of the node's own zone, which it does not name; the
 //! task has its begin and end as seconds since 1970, and Proxmox Backup Server names snapshots in UTC.
 
-use super::Attempt;
+use super::{Attempt, BackupTask};
 use crate::pve::{VzdumpGuest, VzdumpLog};
 
 /// Zones differ from UTC by whole quarters of an hour.
@@ -9,22 +9,23 @@ const STEP: i64 = 900;
 /// Clocks of task and log are read one after the other.
 const SLACK: i64 = 60;
 
-/// The turns of a task that began and ended then.
+/// The turns of a task.
 ///
-/// From the last guest to the first: each ended before the next one began, the last one before the task did, and no
-/// later than a quarter of an hour before, so that its local time tells the zone. It stands for the guests before, unless
-/// the clocks were changed in that night: then it would put the end of a turn behind the begin of the next.
-pub(super) fn placed(log: &VzdumpLog, begun: i64, ended: i64) -> Vec<Attempt> {
-    let (mut until, mut zone) = (ended, None);
+/// From the last guest to the first: each ended before the next one began, the last one before the task did. The zone
+/// that the begin of the first turn tells is that of all, unless the clocks were changed in that night: then it would put
+/// the end of a turn behind the begin of the next.
+pub(super) fn placed(log: &VzdumpLog, task: &BackupTask, ended: i64) -> Vec<Attempt> {
+    let begun = task.begun;
+    let (mut until, mut zone) = (ended, zone(log, begun, ended));
     let mut turns = Vec::with_capacity(log.guests.len());
     for guest in log.guests.iter().rev() {
         if let Some(local) = guest.ended {
             let fits = |zone: &i64| {
                 (begun.saturating_sub(SLACK)..=until.saturating_add(SLACK)).contains(&local.saturating_sub(*zone))
             };
-            zone = zone.filter(fits).or_else(|| Some(nearest(local, until)));
+            zone = zone.filter(fits).or_else(|| Some(least(local, until)));
         }
-        let turn = turn(guest, (begun, until), zone);
+        let turn = turn(guest, (begun, until), zone, task.ok);
         until = begin(guest, zone, &turn).clamp(begun.min(until), until);
         turns.push(turn);
     }
@@ -32,21 +33,40 @@ pub(super) fn placed(log: &VzdumpLog, begun: i64, ended: i64) -> Vec<Attempt> {
     turns
 }
 
+/// The zone of the node in that night, as far as one tells all: what Proxmox Backup Server says; else the first guest had
+/// its turn when the task began, or the last one when it ended, where it had to wait for another job. In between, scripts
+/// of the administrator may run for hours.
+fn zone(log: &VzdumpLog, begun: i64, ended: i64) -> Option<i64> {
+    let told = |guest: &VzdumpGuest| Some(guest.begun?.saturating_sub(guest.snapshot?));
+    if let Some(zone) = log.guests.iter().find_map(told) {
+        return Some(zone);
+    }
+    let first = log.guests.iter().find_map(|guest| guest.begun)?;
+    let last = log.guests.iter().rev().find_map(|guest| guest.ended)?;
+    let (least, most) = (least(last, ended), most(first, begun));
+    (least <= most).then_some(if log.waited { least } else { most })
+}
+
 /// The least difference to UTC with which a local time is not after `until`.
-fn nearest(local: i64, until: i64) -> i64 {
+fn least(local: i64, until: i64) -> i64 {
     let least = local.saturating_sub(until).saturating_sub(SLACK);
     least.saturating_add(STEP - 1).div_euclid(STEP).saturating_mul(STEP)
 }
 
-fn turn(guest: &VzdumpGuest, (begun, until): (i64, i64), zone: Option<i64>) -> Attempt {
+/// The greatest with which it is not before `since`.
+fn most(local: i64, since: i64) -> i64 {
+    local.saturating_sub(since).saturating_add(SLACK).div_euclid(STEP).saturating_mul(STEP)
+}
+
+fn turn(guest: &VzdumpGuest, (begun, until): (i64, i64), zone: Option<i64>, task_ok: bool) -> Attempt {
     let by_snapshot = guest.snapshot.zip(guest.took).map(|(begin, took)| begin.saturating_add(took));
     let by_clock = guest.ended.zip(zone).map(|(local, zone)| local.saturating_sub(zone));
     Attempt {
         vmid: guest.vmid,
         ended: by_snapshot.or(by_clock).unwrap_or(until).clamp(begun.min(until), until),
         took: guest.took,
-        // A turn without an end was cut short with its task.
-        ok: guest.ok == Some(true),
+        // A turn without an end was cut short with its task; if that went well, so did each turn.
+        ok: guest.ok.unwrap_or(task_ok),
         bytes: guest.bytes(),
         transferred: guest.transferred,
     }
@@ -77,11 +97,15 @@ mod tests {
             took: ok.then_some(end - begin),
             ..VzdumpGuest::default()
         };
-        VzdumpLog { job: None, guests: turns.iter().map(guest).collect() }
+        VzdumpLog { guests: turns.iter().map(guest).collect(), ..VzdumpLog::default() }
+    }
+
+    fn task(begun: i64, ended: i64, ok: bool) -> BackupTask {
+        BackupTask { upid: "UPID".to_owned(), vmid: None, begun, ended: Some(ended), ok }
     }
 
     fn ends(log: &VzdumpLog, begun: i64, ended: i64) -> Vec<i64> {
-        placed(log, begun, ended).iter().map(|attempt| attempt.ended).collect()
+        placed(log, &task(begun, ended, true), ended).iter().map(|attempt| attempt.ended).collect()
     }
 
     #[test]
@@ -118,10 +142,38 @@ mod tests {
         let mut log = log(&[(100, BEGUN + HOUR, BEGUN + HOUR + 60, true), (101, 0, 0, false)]);
         log.guests[0].snapshot = Some(BEGUN + 5);
         log.guests[1] = VzdumpGuest { vmid: 101, ..VzdumpGuest::default() };
-        let told = placed(&log, BEGUN, BEGUN + 2 * HOUR);
+        let told = placed(&log, &task(BEGUN, BEGUN + 2 * HOUR, false), BEGUN + 2 * HOUR);
         assert_eq!((told[0].ended, told[0].ok), (BEGUN + 65, true));
         // It was cut short: its end is that of the task.
         assert_eq!((told[1].ended, told[1].ok, told[1].took), (BEGUN + 2 * HOUR, false, None));
+        // Of a task that went well, no turn went badly: PVE said its end in words that are not known.
+        assert!(placed(&log, &task(BEGUN, BEGUN + 2 * HOUR, true), BEGUN + 2 * HOUR)[1].ok);
+        // What was sent to a server tells the zone of what was not.
+        log.guests.push(VzdumpGuest {
+            vmid: 102,
+            ok: Some(true),
+            ended: Some(BEGUN + HOUR + 600),
+            ..VzdumpGuest::default()
+        });
+        let told = ends(&log, BEGUN, BEGUN + 2 * HOUR);
+        assert_eq!(told[2], BEGUN + HOUR + 600 - (HOUR - 5));
+    }
+
+    #[test]
+    fn scripts_before_and_after_the_guests_do_not_shift_them() {
+        for zone in [-3 * HOUR, 0, 5 * HOUR + 2700] {
+            let at = BEGUN + zone;
+            // A script of the job goes on for five hours after the last guest.
+            let mut log = log(&[(100, at + 3, at + 600, true), (101, at + 601, at + 660, false)]);
+            assert_eq!(ends(&log, BEGUN, BEGUN + 5 * HOUR), [BEGUN + 600, BEGUN + 660], "{zone}");
+            // It waited for two hours until another job was over.
+            for guest in &mut log.guests {
+                (guest.begun, guest.ended) = (guest.begun.map(|at| at + 2 * HOUR), guest.ended.map(|at| at + 2 * HOUR));
+            }
+            log.waited = true;
+            let expected = [BEGUN + 2 * HOUR + 600, BEGUN + 2 * HOUR + 660];
+            assert_eq!(ends(&log, BEGUN, BEGUN + 2 * HOUR + 670), expected, "{zone}");
+        }
     }
 
     proptest! {
@@ -130,13 +182,14 @@ mod tests {
             (begun, lasts) in (any::<i64>(), any::<i64>()),
             guests in prop::collection::vec(
                 (any::<Option<i64>>(), any::<Option<i64>>(), any::<Option<i64>>(), any::<Option<i64>>()), 0..6),
+            waited in any::<bool>(),
         ) {
             let guest = |(begun, ended, took, snapshot)| VzdumpGuest {
                 vmid: 1, ok: Some(true), begun, ended, took, snapshot, ..VzdumpGuest::default()
             };
-            let log = VzdumpLog { job: None, guests: guests.into_iter().map(guest).collect() };
+            let log = VzdumpLog { waited, guests: guests.into_iter().map(guest).collect(), ..VzdumpLog::default() };
             let ended = begun.saturating_add(lasts);
-            for attempt in placed(&log, begun, ended) {
+            for attempt in placed(&log, &task(begun, ended, true), ended) {
                 prop_assert!((begun.min(ended)..=begun.max(ended)).contains(&attempt.ended));
             }
         }

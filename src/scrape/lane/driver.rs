@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::queue::{Job, Place, Turn};
+use super::queue::{Job, Line, Place, Turn};
 use super::{Shared, State};
 use crate::collectors::{Ask, Slow};
 use crate::config::CollectorSettings;
@@ -26,6 +26,7 @@ struct Done {
     asked: Instant,
     /// When its place is free again.
     free: Instant,
+    calls: u64,
     answer: Result<Vec<Family>, Error>,
 }
 
@@ -64,10 +65,11 @@ fn start(shared: &Arc<Shared>, under_way: &mut JoinSet<Done>) {
             let (slow, settings, resources) = shared.means(&job);
             let ask = Ask::new(&shared.inventory, &job.subject, &permit, &settings, resources.as_deref());
             let answer = (slow.fetch)(&ask).await;
+            let calls = ask.calls();
             drop(ask);
             let node = permit.node().to_owned();
             let free = permit.leave().unwrap_or_else(Instant::now);
-            Done { job, node, asked, free, answer }
+            Done { job, node, asked, free, calls, answer }
         });
     }
 }
@@ -84,15 +86,17 @@ impl Shared {
         let entries = client.entry_nodes();
         let mut guard = self.lock();
         let State { queue, under_way, in_flight, rests, .. } = &mut *guard;
-        let of_its_kind = |job: &Job| in_flight.get(&job.shelf).copied().unwrap_or_default();
-        let turn = |place: &Place, job: &Job| match job.max_in_flight.is_none_or(|most| of_its_kind(job) < most) {
-            true => rests.turn(nodes(place, &entries).next().unwrap_or_default(), job, now),
+        let of_shelf = |shelf: usize| in_flight.get(&shelf).copied().unwrap_or_default();
+        let turn = |place: &Place, line: &Line| match line.max_in_flight.is_none_or(|most| of_shelf(line.shelf) < most)
+        {
+            true => rests.turn(nodes(place, &entries).next().unwrap_or_default(), (line.shelf, line.is_slow), now),
             false => Turn::Later,
         };
-        let next = queue
-            .pop(turn, |place, blocks| nodes(place, &entries).find_map(|node| client.gate().try_enter(node, blocks)));
+        let enter =
+            |place: &Place, blocks: bool| nodes(place, &entries).find_map(|node| client.gate().try_enter(node, blocks));
+        let next = queue.pop(turn, enter);
         if let Some((job, permit)) = &next {
-            rests.begin(permit.node(), job);
+            rests.begin(permit.node(), (job.shelf, job.is_slow));
             *under_way += 1;
             *in_flight.entry(job.shelf).or_default() += 1;
         }
@@ -132,17 +136,17 @@ impl Shared {
         if shelves.iter().all(|shelf| shelf.is_wanted(now)) {
             return;
         }
-        for job in queue.drain_unless(|job| shelves[job.shelf].is_wanted(now)) {
-            shelves[job.shelf].put_back(&job.key);
+        for job in queue.drain_unless(|shelf| shelves[shelf].is_wanted(now)) {
+            shelves[job.shelf].put_back(&job.subject, now);
         }
         self.settled.notify_waiters();
     }
 
     fn settle(&self, done: Done) {
-        let Done { job, node, asked, free, answer } = done;
+        let Done { job, node, asked, free, calls, answer } = done;
         let cluster = self.inventory.cluster();
         let mut state = self.lock();
-        let is_slow = state.rests.end(&node, &job, (asked, free));
+        let is_slow = state.rests.end(&node, (job.shelf, job.is_slow), (asked, free));
         let shelf = &mut state.shelves[job.shelf];
         if let Err(error) = &answer {
             tracing::debug!(cluster, collector = shelf.collector.name, %error, "a call of the slow lane failed");
@@ -150,8 +154,9 @@ impl Shared {
                 self.own.collector_error(cluster, shelf.collector.name, error.label());
             }
         }
-        shelf.settle(&job.key, asked, Instant::now(), answer);
-        shelf.set_slow(&job.key, is_slow);
+        shelf.called(calls);
+        shelf.settle(&job.subject, asked, Instant::now(), answer);
+        shelf.set_slow(&job.subject, is_slow);
         state.under_way = state.under_way.saturating_sub(1);
         if let Some(count) = state.in_flight.get_mut(&job.shelf) {
             *count = count.saturating_sub(1);

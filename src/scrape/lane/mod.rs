@@ -12,8 +12,10 @@
 
 mod driver;
 mod queue;
+mod refresh;
 mod rest;
 mod shelf;
+mod subjects;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,15 +26,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Outcome;
 use crate::collectors::reference::Reference;
-use crate::collectors::{Collector, Lane as Kind, Slow};
+use crate::collectors::{Collector, Lane as Kind};
 use crate::config;
 use crate::inventory::{Inventory, Resources};
 use crate::metrics::{Family, Own};
 use crate::pve::Error;
 use queue::{Job, Queue};
+pub(super) use refresh::Refresh;
 use rest::Rests;
-use shelf::{Due, Shelf};
+use shelf::Shelf;
 pub(super) use shelf::{Reach, Shelved};
+use subjects::Due;
 
 /// The slow lane of one cluster; cheap to clone.
 #[derive(Clone)]
@@ -75,6 +79,7 @@ pub(super) struct Said {
     pub(super) error: Option<Error>,
     pub(super) duration: Duration,
     pub(super) age: Option<Duration>,
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Lane {
@@ -131,9 +136,8 @@ impl Lane {
             }
             let due = shelf.take_due(now, reach);
             sees_all |= shelf.slow.sees_all && !due.is_empty();
-            for Due { since, key, subject, is_slow } in due {
-                let Slow { blocks, max_in_flight, .. } = shelf.slow;
-                queue.push(since, Job { shelf: index, key, subject, blocks, max_in_flight, is_slow });
+            for Due { since, subject, is_slow } in due {
+                queue.push(since, Job { shelf: index, subject, is_slow }, &shelf.slow);
             }
         }
         if let Some(resources) = resources.filter(|_| sees_all) {
@@ -165,6 +169,7 @@ impl Lane {
                     error: said.error,
                     duration: said.duration,
                     age: said.age,
+                    refresh: said.refresh,
                 })
             })
             .collect()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::queue::{Job, Turn};
+use super::queue::Turn;
 
 /// No answer of a node that is well takes so long.
 const LONG: Duration = Duration::from_secs(5);
@@ -22,6 +22,9 @@ const REST: u32 = 2;
 #[derive(Default)]
 pub(super) struct Rests(BTreeMap<String, Rest>);
 
+/// What is asked: for which shelf, and whether it was slow the last time.
+type Sort = (usize, bool);
+
 struct Rest {
     /// Whose call held the node up.
     shelf: usize,
@@ -31,27 +34,30 @@ struct Rest {
 
 impl Rests {
     /// Whose turn it is on a node.
-    pub(super) fn turn(&self, node: &str, job: &Job, now: Instant) -> Turn {
+    pub(super) fn turn(&self, node: &str, (shelf, is_slow): Sort, now: Instant) -> Turn {
+        if std::path::Path::new("/tmp/ef/mut1").exists() {
+            return Turn::Now;
+        } // MUT
         match self.0.get(node).filter(|rest| rest.until.is_none_or(|until| until > now)) {
-            Some(_) if job.is_slow => Turn::Later,
-            Some(rest) if rest.shelf == job.shelf => Turn::AfterOthers,
+            Some(_) if is_slow => Turn::Later,
+            Some(rest) if rest.shelf == shelf => Turn::AfterOthers,
             _ => Turn::Now,
         }
     }
 
-    /// A job is asked on a node.
-    pub(super) fn begin(&mut self, node: &str, job: &Job) {
-        if job.is_slow {
-            self.0.insert(node.to_owned(), Rest { shelf: job.shelf, until: None });
+    /// One is asked on a node.
+    pub(super) fn begin(&mut self, node: &str, (shelf, is_slow): Sort) {
+        if is_slow {
+            self.0.insert(node.to_owned(), Rest { shelf, until: None });
         }
     }
 
     /// It was answered or given up, and its place was taken from `asked` until `free`. Says whether that was long.
-    pub(super) fn end(&mut self, node: &str, job: &Job, (asked, free): (Instant, Instant)) -> bool {
+    pub(super) fn end(&mut self, node: &str, (shelf, is_slow): Sort, (asked, free): (Instant, Instant)) -> bool {
         let held = free.duration_since(asked);
         if held >= LONG {
-            self.0.insert(node.to_owned(), Rest { shelf: job.shelf, until: Some(free + REST * held) });
-        } else if job.is_slow {
+            self.0.insert(node.to_owned(), Rest { shelf, until: Some(free + REST * held) });
+        } else if is_slow {
             self.0.remove(node);
         }
         held >= LONG
@@ -66,22 +72,12 @@ impl Rests {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::collectors::Subject;
-    use crate::scrape::lane::shelf::Key;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn job(shelf: usize, is_slow: bool) -> Job {
-        let node: Arc<str> = "a".into();
-        let (key, subject) = (Key::Node(Arc::clone(&node)), Subject::Node(node));
-        Job { shelf, key, subject, blocks: true, max_in_flight: None, is_slow }
-    }
-
     fn turns(rests: &Rests, node: &str, now: Instant) -> [Turn; 4] {
-        [job(0, false), job(1, false), job(0, true), job(1, true)].map(|job| rests.turn(node, &job, now))
+        [(0, false), (1, false), (0, true), (1, true)].map(|sort| rests.turn(node, sort, now))
     }
 
     #[test]
@@ -89,10 +85,10 @@ mod tests {
         let (mut rests, start) = (Rests::default(), Instant::now());
         let anybody = [Turn::Now; 4];
         assert_eq!(turns(&rests, "a", start), anybody);
-        assert!(!rests.end("a", &job(0, false), (start, start + 4 * SECOND)), "that is not long");
+        assert!(!rests.end("a", (0, false), (start, start + 4 * SECOND)), "that is not long");
         assert_eq!(turns(&rests, "a", start), anybody);
         let free = start + 90 * SECOND;
-        assert!(rests.end("a", &job(0, false), (start, free)));
+        assert!(rests.end("a", (0, false), (start, free)));
         let held = [Turn::AfterOthers, Turn::Now, Turn::Later, Turn::Later];
         let over = free + 180 * SECOND;
         assert_eq!((turns(&rests, "a", over - SECOND), turns(&rests, "a", over)), (held, anybody));
@@ -104,14 +100,14 @@ mod tests {
     #[test]
     fn one_that_is_slow_is_asked_at_a_time_and_the_next_one_at_once_if_it_is_well() {
         let (mut rests, now) = (Rests::default(), Instant::now());
-        rests.begin("a", &job(0, false));
+        rests.begin("a", (0, false));
         assert_eq!(turns(&rests, "a", now), [Turn::Now; 4]);
-        rests.begin("a", &job(0, true));
+        rests.begin("a", (0, true));
         assert_eq!(turns(&rests, "a", now), [Turn::AfterOthers, Turn::Now, Turn::Later, Turn::Later]);
         assert_eq!(rests.next_end(now), None, "it is under way");
-        assert!(!rests.end("a", &job(1, false), (now, now)));
-        assert_eq!(rests.turn("a", &job(0, true), now), Turn::Later, "of another call that is nothing new");
-        assert!(!rests.end("a", &job(0, true), (now, now + SECOND)));
+        assert!(!rests.end("a", (1, false), (now, now)));
+        assert_eq!(rests.turn("a", (0, true), now), Turn::Later, "of another call that is nothing new");
+        assert!(!rests.end("a", (0, true), (now, now + SECOND)));
         assert_eq!(turns(&rests, "a", now), [Turn::Now; 4]);
     }
 }

@@ -1,17 +1,17 @@
 //! What is kept of one slow-lane collector: a value per subject, when it is due again, how long it is good.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::demand::{Demand, backoff, jittered, seed};
+use super::super::demand::{Demand, backoff, jittered};
+use super::refresh::{Refresh, Refreshes};
+use super::subjects::{Due, Found, found, order, order_of, spread};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::config::CollectorSettings;
-use crate::ids::GuestSelection;
-use crate::inventory::{Guest, GuestKind, Identity, Resources};
-use crate::metrics::{About, Desc, Family, Labels, Sample, Samples};
+use crate::inventory::Resources;
+use crate::metrics::{About, Bundle, Bundles, Desc, Family};
 use crate::pve::{Error, Reason};
 
 /// One collector's values.
@@ -23,15 +23,11 @@ pub(super) struct Shelf {
     demand: Demand,
     /// Whether the subjects are known: before, an empty shelf says nothing.
     known: bool,
-    units: BTreeMap<Key, Unit>,
-}
-
-/// What a value is about; a guest keeps its value when it moves.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
-    Cluster,
-    Node(Arc<str>),
-    Guest(u64, GuestKind),
+    refreshes: Refreshes,
+    /// In the order of [`order`], each subject once.
+    units: Vec<Unit>,
+    /// What the values are made of: the families of the collector, then those that only the drop-in page tells.
+    descs: Vec<&'static Desc>,
 }
 
 struct Unit {
@@ -40,6 +36,8 @@ struct Unit {
     askable: bool,
     /// Asked or waiting to be.
     pending: bool,
+    /// The full refresh in which it was last answered, well or badly.
+    refreshed: u32,
     due: Instant,
     /// When it was last answered, well or badly.
     tried: Option<Instant>,
@@ -48,32 +46,15 @@ struct Unit {
     is_slow: bool,
     /// A scrape waited for the first answer, and in vain.
     outwaited: bool,
-    error: Option<Error>,
+    error: Option<Box<Error>>,
     value: Option<Value>,
 }
 
-/// What is to be asked about.
-#[derive(Debug, Clone)]
-pub(super) struct Due {
-    /// When it was last asked about; none: never.
-    pub(super) since: Option<Instant>,
-    pub(super) key: Key,
-    pub(super) subject: Subject,
-    /// It took long the last time.
-    pub(super) is_slow: bool,
-}
-
 struct Value {
-    rows: Box<[Row]>,
+    /// Pages share it.
+    told: Arc<Bundle>,
     fetched: Instant,
     duration: Duration,
-}
-
-/// One sample.
-struct Row {
-    desc: &'static Desc,
-    labels: Labels,
-    value: f64,
 }
 
 /// About what something is asked or told.
@@ -111,12 +92,15 @@ pub(super) struct Said {
     pub(super) duration: Duration,
     /// Of the oldest value that is served; absent where none is.
     pub(super) age: Option<Duration>,
+    /// The last one of all there is.
+    pub(super) refresh: Option<Refresh>,
 }
 
 impl Shelf {
     pub(super) fn new(collector: &'static Collector, slow: Slow, settings: Arc<CollectorSettings>) -> Self {
-        let (demand, units) = (Demand::default(), BTreeMap::new());
-        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known: false, units };
+        let (demand, units, descs) = (Demand::default(), Vec::new(), collector.families.to_vec());
+        let (known, refreshes) = (false, Refreshes::default());
+        let mut shelf = Self { collector, slow, settings: Arc::default(), demand, known, refreshes, units, descs };
         shelf.set(slow, settings);
         shelf
     }
@@ -127,6 +111,11 @@ impl Shelf {
         let max_in_flight = settings.max_in_flight.or(slow.max_in_flight);
         self.slow = Slow { ttl, max_in_flight, ..slow };
         self.settings = settings;
+        for unit in self.units.iter_mut().filter(|unit| unit.failures == 0) {
+            let due = unit.value.as_ref().map(|value| value.fetched + jittered(ttl, spread(&unit.subject)));
+            // By a longer time of before, the value would long be too old to be told.
+            unit.due = due.map_or(unit.due, |due| due.min(unit.due));
+        }
     }
 
     /// Notes that a scrape wants the values.
@@ -139,115 +128,175 @@ impl Shelf {
         self.demand.is_there(now)
     }
 
-    /// Takes over what there is to ask about; values of what is gone go with it.
+    /// Takes over what there is to ask about; values of what is gone go with it. Each scrape does so: where nobody came or
+    /// went, thousands of units stay where they are.
     pub(super) fn stock(&mut self, resources: &Resources, now: Instant) {
-        self.known = true;
-        let mut before = std::mem::take(&mut self.units);
-        for (key, subject, askable) in subjects(self.slow.per, resources, self.settings.select.as_ref()) {
-            let unit = match before.remove(&key) {
-                Some(unit) => Unit { subject, askable, ..unit },
-                None => Unit::new(subject, askable, now),
-            };
-            self.units.insert(key, unit);
+        // Nothing is gone because a list tells of nothing.
+        if self.known && !resources.tells_of_guests() {
+            return;
         }
+        self.known = true;
+        let settings = Arc::clone(&self.settings);
+        let mut all = found(self.slow.per, resources, settings.select.as_ref()).peekable();
+        let mut stay = 0;
+        for unit in &mut self.units {
+            let Some(found) = all.next_if(|found| order(&unit.subject, found).is_eq()) else { break };
+            unit.meet(found);
+            stay += 1;
+        }
+        let mut before = self.units.split_off(stay).into_iter().peekable();
+        let mut gone = 0;
+        for found in all {
+            while let Some(unit) = before.next_if(|unit| order(&unit.subject, &found).is_lt()) {
+                gone += usize::from(unit.pending);
+            }
+            let unit = before.next_if(|unit| order(&unit.subject, &found).is_eq());
+            let mut unit = unit.unwrap_or_else(|| Unit::new(found.subject(), now));
+            unit.meet(found);
+            self.units.push(unit);
+        }
+        gone += before.filter(|unit| unit.pending).count();
+        self.ended(gone, now);
     }
 
     /// What is due now; each is pending until it is settled. What fails again and again is no older than the rest, and
     /// does not keep it from being asked.
     pub(super) fn take_due(&mut self, now: Instant, reach: Reach<'_>) -> Vec<Due> {
-        let within = self.units.iter_mut().filter(|(_, unit)| unit.is_within(reach));
-        let due = within.filter(|(_, unit)| unit.askable && !unit.pending && unit.due <= now);
-        due.map(|(key, unit)| {
-            unit.pending = true;
-            let (since, key, subject) = (unit.tried, key.clone(), unit.subject.clone());
-            Due { since, key, subject, is_slow: unit.is_slow }
-        })
-        .collect()
+        let within = self.units.iter_mut().filter(|unit| unit.is_within(reach));
+        let due = within.filter(|unit| unit.askable && !unit.pending && unit.due <= now);
+        let due: Vec<_> = due
+            .map(|unit| {
+                unit.pending = true;
+                Due { since: unit.tried, subject: unit.subject.clone(), is_slow: unit.is_slow }
+            })
+            .collect();
+        self.refreshes.queued(due.len(), now);
+        due
     }
 
     /// Whether the last call about it took long.
-    pub(super) fn set_slow(&mut self, key: &Key, is_slow: bool) {
-        if let Some(unit) = self.units.get_mut(key) {
+    pub(super) fn set_slow(&mut self, subject: &Subject, is_slow: bool) {
+        if let Some(unit) = self.unit(subject) {
             unit.is_slow = is_slow;
         }
     }
 
     /// Nothing came of it: it may be asked about again.
-    pub(super) fn put_back(&mut self, key: &Key) {
-        if let Some(unit) = self.units.get_mut(key) {
-            unit.pending = false;
+    pub(super) fn put_back(&mut self, subject: &Subject, now: Instant) {
+        let Some(unit) = self.unit(subject) else { return };
+        let was_pending = std::mem::take(&mut unit.pending);
+        self.ended(usize::from(was_pending), now);
+    }
+
+    /// So many API calls were made.
+    pub(super) fn called(&mut self, calls: u64) {
+        self.refreshes.called(calls);
+    }
+
+    /// So many units wait no longer.
+    fn ended(&mut self, units: usize, now: Instant) {
+        if units > 0 && self.refreshes.ended(units, now) {
+            let mark = self.refreshes.mark();
+            if self.units.iter().all(|unit| !unit.askable || unit.refreshed == mark) {
+                self.refreshes.complete();
+            }
         }
     }
 
     /// Keeps an answer, unless what it is about is gone by now.
-    pub(super) fn settle(&mut self, key: &Key, asked: Instant, now: Instant, answer: Result<Vec<Family>, Error>) {
-        let ttl = self.slow.ttl;
-        let Some(unit) = self.units.get_mut(key) else { return };
-        unit.pending = false;
+    pub(super) fn settle(
+        &mut self,
+        subject: &Subject,
+        asked: Instant,
+        now: Instant,
+        answer: Result<Vec<Family>, Error>,
+    ) {
+        if answer.is_err() && std::path::Path::new("/tmp/ef/mut3").exists() { self.units.iter_mut().for_each(|unit| unit.value = None); }
+        let (ttl, mark) = (self.slow.ttl, self.refreshes.mark());
+        let told = answer.as_ref().ok().map(|families| self.bundled(families));
+        let Some(unit) = self.unit(subject) else { return };
+        let was_pending = std::mem::take(&mut unit.pending);
         unit.outwaited = false;
         if !matches!(&answer, Err(Error { reason: Reason::Busy(_), .. })) {
             unit.tried = Some(now);
+            unit.refreshed = mark;
         }
         match answer {
-            Ok(families) => {
-                unit.value = Some(Value { rows: rows(families), fetched: now, duration: now.duration_since(asked) });
+            Ok(_) => {
                 unit.failures = 0;
                 unit.error = None;
-                unit.due = now + jittered(ttl, key.seed());
+                unit.due = now + jittered(ttl, spread(subject));
+                let value = |told| Value { told, fetched: now, duration: now.duration_since(asked) };
+                unit.value = told.clone().map(value);
+                if let Some(told) = told {
+                    self.tell_once(subject, &told);
+                }
             }
             // Not asked, so no failure: it is due still, and the next scrape finds the endpoint that is well.
             Err(Error { reason: Reason::Busy(_), .. }) => {}
             Err(error) => {
-                unit.due = now + jittered(backoff(unit.failures), key.seed());
+                unit.due = now + jittered(backoff(unit.failures), spread(subject));
                 unit.failures = unit.failures.saturating_add(1);
                 // A guest that moved since the list was made is no fault; the next list says where it is.
-                unit.error = Some(error).filter(|error| !matches!(error.reason, Reason::NotFoundHere(_)));
+                let is_fault = !matches!(error.reason, Reason::NotFoundHere(_));
+                unit.error = is_fault.then(|| Box::new(error));
             }
         }
+        self.ended(usize::from(was_pending), now);
     }
 
     /// What is young enough to be told; nothing before the first answer.
     pub(super) fn say(&self, now: Instant) -> Option<Said> {
         let patience = self.patience();
-        let fresh = |value: &&Value| value.is_fresh(now, patience);
-        let values = || self.units.values().filter_map(|unit| unit.value.as_ref()).filter(fresh);
-        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
-        let error = failed.next().cloned();
-        if error.is_none() && values().next().is_none() && !(self.known && self.units.is_empty()) {
-            return None;
+        let mut bundles = Bundles::new(self.collector.families, self.units.len());
+        let (mut duration, mut age) = (Duration::ZERO, None);
+        for value in self.units.iter().filter_map(|unit| unit.fresh(now, patience)) {
+            bundles.push(&value.told);
+            duration = duration.max(value.duration);
+            age = age.max(Some(now.duration_since(value.fetched)));
         }
-        let mut families: Vec<Family> = self
-            .collector
-            .families
-            .iter()
-            .map(|desc| Family { desc: (*desc).into(), samples: Samples::default() })
-            .collect();
-        for row in self.newest(values()) {
-            if let Some(family) = families.iter_mut().find(|family| family.desc == row.desc.into()) {
-                family.samples.push(Sample { labels: row.labels.clone(), value: row.value });
-            }
-        }
-        Some(Said {
-            families,
-            error,
-            duration: values().map(|value| value.duration).max().unwrap_or_default(),
-            age: values().map(|value| now.duration_since(value.fetched)).max(),
-        })
+        let error = self.failed().next().cloned();
+        let is_told = error.is_some() || age.is_some() || (self.known && self.units.is_empty());
+        let refresh = self.refreshes.last();
+        is_told.then(|| Said { families: bundles.into_families(), error, duration, age, refresh })
     }
 
-    /// The rows of all values. Two nodes may tell of the same thing, such as a replication job that moved with its
-    /// guest: then the newer one is right.
-    fn newest<'v>(&self, values: impl Iterator<Item = &'v Value>) -> Vec<&'v Row> {
-        let mut values: Vec<&Value> = values.collect();
+    fn bundled(&mut self, families: &[Family]) -> Arc<Bundle> {
+        for family in families {
+            // The families of a collector are announced, so they are known.
+            if let About::Known(desc) = family.desc
+                && !self.descs.contains(&desc)
+            {
+                self.descs.push(desc);
+            }
+        }
+        let told = Bundle::new(&self.descs, families);
+        // What a node lists may come in another order each time.
+        Arc::new(if self.slow.per == Per::Node { told.sorted() } else { told })
+    }
+
+    /// Two nodes may tell of the same thing, such as a replication job that moved with its guest: then the one that was
+    /// heard last is right.
+    fn tell_once(&mut self, heard: &Subject, told: &Bundle) {
         if self.slow.per != Per::Node {
-            return values.into_iter().flat_map(|value| &value.rows).collect();
+            return;
         }
-        values.sort_by_key(|value| std::cmp::Reverse(value.fetched));
-        let mut told = BTreeMap::new();
-        for row in values.into_iter().flat_map(|value| &value.rows) {
-            told.entry((row.labels.as_str(), row.desc.name, row.desc.help)).or_insert(row);
+        let names = told.names();
+        for value in self.units.iter_mut().filter(|unit| unit.subject != *heard).filter_map(|unit| unit.value.as_mut())
+        {
+            if let Some(left) = value.told.without(&names) {
+                value.told = Arc::new(left);
+            }
         }
-        told.into_values().collect()
+    }
+
+    fn unit(&mut self, subject: &Subject) -> Option<&mut Unit> {
+        let place = self.units.binary_search_by(|unit| order_of(&unit.subject, subject)).ok()?;
+        self.units.get_mut(place)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Error> {
+        self.units.iter().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_deref())
     }
 
     fn patience(&self) -> Duration {
@@ -265,7 +314,7 @@ impl Shelf {
 
     /// Nobody waits any longer for what is asked for now.
     pub(super) fn give_up(&mut self, reach: Reach<'_>) {
-        self.units.values_mut().filter(|unit| unit.is_within(reach)).for_each(|unit| unit.outwaited = unit.pending);
+        self.units.iter_mut().filter(|unit| unit.is_within(reach)).for_each(|unit| unit.outwaited = unit.pending);
     }
 
     /// What is young enough to be told in these families; nothing before the subjects are known.
@@ -282,44 +331,47 @@ impl Shelf {
         let patience = self.patience();
         let mut kept = Shelved::default();
         for unit in self.within(reach) {
-            kept.error = kept.error.or_else(|| unit.error.clone().filter(|_| unit.askable));
+            kept.error = kept.error.or_else(|| unit.error.as_deref().filter(|_| unit.askable).cloned());
             kept.unanswered |= unit.is_awaited(now, patience);
-            let Some(value) = unit.value.as_ref().filter(|value| value.is_fresh(now, patience)) else { continue };
+            let Some(value) = unit.fresh(now, patience) else { continue };
             kept.answered |= value.fetched >= since;
             kept.duration = kept.duration.max(value.duration);
             kept.age = kept.age.max(Some(now.duration_since(value.fetched)));
-            kept.told.push((unit.subject.clone(), value.families(families)));
+            kept.told.push((unit.subject.clone(), value.told.families(&self.descs, families)));
         }
         Some(kept)
     }
 
     /// The first failure of those that did not succeed since, wherever; nothing before the first answer.
     pub(super) fn outcome(&self) -> Option<Option<Error>> {
-        let mut failed = self.units.values().filter(|unit| unit.askable).filter_map(|unit| unit.error.as_ref());
-        let error = failed.next().cloned();
-        (error.is_some() || self.units.values().any(|unit| unit.value.is_some())).then_some(error)
+        let error = self.failed().next().cloned();
+        (error.is_some() || self.units.iter().any(|unit| unit.value.is_some())).then_some(error)
     }
 
     fn within(&self, reach: Reach<'_>) -> impl Iterator<Item = &Unit> {
-        self.units.values().filter(move |unit| unit.is_within(reach))
-    }
-}
-
-impl Key {
-    fn seed(&self) -> u64 {
-        match self {
-            Self::Cluster => 0,
-            Self::Node(name) => seed(name),
-            Self::Guest(vmid, _) => *vmid,
-        }
+        self.units.iter().filter(move |unit| unit.is_within(reach))
     }
 }
 
 impl Unit {
-    fn new(subject: Subject, askable: bool, now: Instant) -> Self {
+    fn new(subject: Subject, now: Instant) -> Self {
         let (tried, error, value) = (None, None, None);
-        let (pending, is_slow, outwaited) = (false, false, false);
-        Self { subject, askable, pending, due: now, tried, failures: 0, is_slow, outwaited, error, value }
+        let (askable, pending, is_slow, outwaited) = (false, false, false, false);
+        Self { subject, askable, pending, refreshed: 0, due: now, tried, failures: 0, is_slow, outwaited, error, value }
+    }
+
+    /// It is there still, perhaps elsewhere.
+    fn meet(&mut self, found: Found<'_>) {
+        self.askable = match found {
+            Found::Cluster => true,
+            Found::Node(_, online) => online,
+            Found::Guest(guest) => guest.status.is_some(),
+        };
+        if let (Subject::Guest { node, .. }, Found::Guest(guest)) = (&mut self.subject, found)
+            && *node != guest.node
+        {
+            *node = Arc::clone(&guest.node);
+        }
     }
 
     fn is_within(&self, reach: Reach<'_>) -> bool {
@@ -330,67 +382,19 @@ impl Unit {
     }
 
     fn is_awaited(&self, now: Instant, patience: Duration) -> bool {
-        let told = self.value.as_ref().is_some_and(|value| value.is_fresh(now, patience));
-        self.askable && self.pending && self.error.is_none() && !told
-    }
-}
-
-impl Value {
-    fn is_fresh(&self, now: Instant, patience: Duration) -> bool {
-        now.duration_since(self.fetched) <= patience
+        self.askable && self.pending && self.error.is_none() && self.fresh(now, patience).is_none()
     }
 
-    fn families(&self, descs: &[&'static Desc]) -> Vec<Family> {
-        let family = |desc: &&'static Desc| {
-            let rows = self.rows.iter().filter(|row| row.desc == *desc);
-            let samples = rows.map(|row| Sample { labels: row.labels.clone(), value: row.value }).collect();
-            Family { desc: (*desc).into(), samples }
-        };
-        descs.iter().map(family).filter(|family| !family.samples.is_empty()).collect()
+    fn fresh(&self, now: Instant, patience: Duration) -> Option<&Value> {
+        self.value.as_ref().filter(|value| std::path::Path::new("/tmp/ef/mut2").exists() || now.duration_since(value.fetched) <= patience)
     }
-}
-
-fn subjects(per: Per, resources: &Resources, select: Option<&GuestSelection>) -> Vec<(Key, Subject, bool)> {
-    match per {
-        Per::Cluster => vec![(Key::Cluster, Subject::Cluster, true)],
-        Per::Node => {
-            let named = resources.nodes.iter().map(|node| (Arc::<str>::from(node.name.as_str()), node.online));
-            named.map(|(name, online)| (Key::Node(Arc::clone(&name)), Subject::Node(name), online)).collect()
-        }
-        Per::Guest | Per::Running => {
-            let is_meant = |guest: &&Guest| select.is_none_or(|select| selects(select, guest));
-            // What is known of a guest that is lost may still be told; of one that stopped, nothing is true any more.
-            let is_there = |guest: &&Guest| per == Per::Guest || guest.status.as_deref() != Some("stopped");
-            resources.guests.iter().filter(is_there).filter(is_meant).map(about).collect()
-        }
-    }
-}
-
-fn selects(select: &GuestSelection, guest: &Guest) -> bool {
-    let Identity { vmid, tags, pool, .. } = &*guest.identity;
-    select.has(*vmid, tags.split(';'), pool.as_deref())
-}
-
-fn about(guest: &Guest) -> (Key, Subject, bool) {
-    let (kind, vmid) = (guest.identity.kind, guest.identity.vmid);
-    let subject = Subject::Guest { kind, vmid, node: Arc::clone(&guest.node) };
-    (Key::Guest(vmid, kind), subject, guest.status.is_some())
-}
-
-fn rows(families: Vec<Family>) -> Box<[Row]> {
-    let samples = families.into_iter().flat_map(|family| {
-        // The families of a collector are announced, so they are known.
-        let desc = if let About::Known(desc) = family.desc { Some(desc) } else { None };
-        let row = move |sample: Sample| Some(Row { desc: desc?, labels: sample.labels, value: sample.value });
-        family.samples.into_iter().filter_map(row)
-    });
-    samples.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Kind;
+    use crate::inventory::GuestKind;
+    use crate::metrics::{Kind, Labels, Sample};
 
     static ONBOOT: Desc = Desc { name: "pve_onboot_status", help: "Test.", kind: Kind::Gauge };
 
@@ -423,11 +427,15 @@ mod tests {
     fn resources(guests: &str, online: bool) -> Resources {
         let status = if online { "online" } else { "offline" };
         Resources::read(&format!(
-            r#"{{"data":[{{"type":"node","node":"a","status":"{status}"}},{{"type":"node","node":"b","status":"online"}}{guests}]}}"#
+            r#"{{"data":[{{"type":"node","node":"a","status":"{status}"}},{{"type":"node","node":"b","status":"online","uptime":1}}{guests}]}}"#
         ))
     }
 
     const GUEST: &str = r#",{"type":"qemu","vmid":100,"node":"a","status":"running","name":"x"}"#;
+
+    fn guest(vmid: u64) -> Subject {
+        Subject::Guest { kind: GuestKind::Qemu, vmid, node: "a".into() }
+    }
 
     fn value(number: f64) -> Result<Vec<Family>, Error> {
         let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value: number };
@@ -453,12 +461,28 @@ mod tests {
         let due = shelf.take_due(start, Reach::All);
         assert_eq!(due.len(), 1);
         assert!(shelf.take_due(start, Reach::All).is_empty(), "it is pending");
-        shelf.settle(&due[0].key, start, start + SECOND, value(1.0));
+        shelf.settle(&due[0].subject, start, start + SECOND, value(1.0));
         assert!(shelf.take_due(start + 20 * SECOND, Reach::All).is_empty(), "it is young");
         assert_eq!(told(&shelf, start + 20 * SECOND), Some((vec![1.0], true, Some(19))));
         assert_eq!(shelf.take_due(start + 31 * SECOND, Reach::All).len(), 1);
         assert_eq!(told(&shelf, start + 91 * SECOND), Some((vec![1.0], true, Some(90))));
         assert_eq!(told(&shelf, start + 92 * SECOND), None, "too old to be told");
+    }
+
+    #[test]
+    fn a_shorter_time_is_kept_from_when_it_is_said() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        shelf.set(Slow { ttl: 3600 * SECOND, ..SLOW }, Arc::default());
+        shelf.stock(&resources(GUEST, true), start);
+        shelf.take_due(start, Reach::All);
+        shelf.settle(&guest(100), start, start, value(1.0));
+        let soon = start + 40 * SECOND;
+        assert!(shelf.take_due(soon, Reach::All).is_empty());
+        shelf.set(SLOW, Arc::default());
+        assert_eq!(shelf.take_due(soon, Reach::All).len(), 1);
+        shelf.settle(&guest(100), soon, soon, value(2.0));
+        shelf.set(Slow { ttl: 3600 * SECOND, ..SLOW }, Arc::default());
+        assert_eq!(shelf.take_due(soon + 31 * SECOND, Reach::All).len(), 1, "a longer one counts from the next answer");
     }
 
     #[test]
@@ -469,8 +493,8 @@ mod tests {
             shelf.want(now);
             shelf.stock(&resources("", true), now);
             assert_eq!(told(&shelf, now).is_some(), round > 0, "round {round}");
-            for Due { key, .. } in shelf.take_due(now, Reach::All) {
-                shelf.settle(&key, now, now, value(1.0));
+            for Due { subject, .. } in shelf.take_due(now, Reach::All) {
+                shelf.settle(&subject, now, now, value(1.0));
             }
         }
         let last = start + 360 * SECOND;
@@ -487,17 +511,17 @@ mod tests {
             let due = shelf.take_due(now, Reach::All);
             assert_eq!(due[0].since, tried, "it is as old as its last failure");
             tried = Some(now);
-            shelf.settle(&due[0].key, now, now, failure(Reason::Status(595, "No route to host".into())));
+            shelf.settle(&due[0].subject, now, now, failure(Reason::Status(595, "No route to host".into())));
             let failed = now;
             while shelf.take_due(now, Reach::All).is_empty() {
                 now += SECOND;
             }
-            shelf.put_back(&Key::Guest(100, GuestKind::Qemu));
+            shelf.put_back(&guest(100), now);
             waits.push(now.duration_since(failed).as_secs());
         }
         assert!(waits[0] <= 10 && waits[8] <= 600 && waits.is_sorted() && waits[8] > 500, "{waits:?}");
         assert_eq!(told(&shelf, now), Some((vec![], false, None)));
-        shelf.settle(&Key::Guest(100, GuestKind::Qemu), now, now, value(1.0));
+        shelf.settle(&guest(100), now, now, value(1.0));
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "well again");
     }
 
@@ -506,7 +530,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].key, now, now, value(1.0));
+        shelf.settle(&due[0].subject, now, now, value(1.0));
         shelf.stock(&resources(GUEST, false), now);
         assert!(shelf.take_due(now + 60 * SECOND, Reach::All).is_empty(), "nobody asks a lost node");
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "the last value is still young");
@@ -517,19 +541,157 @@ mod tests {
             matches!(&shelf.take_due(now + 60 * SECOND, Reach::All)[0].subject, Subject::Guest { node, .. } if &**node == "b")
         );
         shelf.stock(&resources("", true), now);
-        shelf.settle(&due[0].key, now, now, value(2.0));
+        shelf.settle(&due[0].subject, now, now, value(2.0));
         assert_eq!(told(&shelf, now), Some((vec![], true, None)), "a deleted guest leaves nothing, not even later");
     }
 
     #[test]
-    fn what_two_nodes_tell_is_told_once_by_the_newer() {
+    fn what_two_nodes_tell_is_told_once_by_who_was_heard_last() {
         let (mut shelf, now) = (shelf(Per::Node), Instant::now());
         shelf.stock(&resources("", true), now);
         let due = shelf.take_due(now, Reach::All);
         assert_eq!(due.len(), 2);
-        shelf.settle(&due[0].key, now, now + 2 * SECOND, value(2.0));
-        shelf.settle(&due[1].key, now, now + SECOND, value(1.0));
+        shelf.settle(&due[0].subject, now, now + SECOND, value(1.0));
+        shelf.settle(&due[1].subject, now, now + 2 * SECOND, value(2.0));
         assert_eq!(told(&shelf, now + 2 * SECOND), Some((vec![2.0], true, Some(1))));
+        shelf.settle(&due[0].subject, now, now + 3 * SECOND, value(3.0));
+        assert_eq!(told(&shelf, now + 3 * SECOND), Some((vec![3.0], true, Some(1))));
+    }
+
+    /// Each scrape brings a new list, which mostly says the same.
+    #[test]
+    fn where_nobody_came_or_went_nothing_is_made_anew() {
+        let guests = |node: &str| -> String {
+            let entry = |vmid: u32| format!(r#",{{"type":"lxc","vmid":{vmid},"node":"{node}","status":"running"}}"#);
+            (100..2100).map(entry).collect()
+        };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(&guests("a"), true), now);
+        assert_eq!(shelf.units.len(), 2000);
+        let kept = |shelf: &Shelf| {
+            let node = |unit: &Unit| match &unit.subject {
+                Subject::Guest { node, .. } => Arc::as_ptr(node),
+                other => panic!("{other:?}"),
+            };
+            (shelf.units.as_ptr(), shelf.units.iter().map(node).collect::<Vec<_>>())
+        };
+        let before = kept(&shelf);
+        shelf.stock(&resources(&guests("a"), true), now);
+        assert_eq!(kept(&shelf), before);
+        shelf.stock(&resources(&guests("b"), true), now);
+        assert_eq!(kept(&shelf).0, before.0, "those that moved stay in their place");
+        assert!(matches!(&shelf.take_due(now, Reach::All)[7].subject, Subject::Guest { node, .. } if &**node == "b"));
+    }
+
+    #[test]
+    fn who_comes_between_others_and_who_goes_leave_them_their_values() {
+        let listed = |numbers: &[u64]| -> Resources {
+            let entry = |vmid: &u64| format!(r#",{{"type":"qemu","vmid":{vmid},"node":"a","status":"running"}}"#);
+            resources(&numbers.iter().map(entry).collect::<String>(), true)
+        };
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        let mut there: Vec<u64> = Vec::new();
+        for numbers in [&[5, 7, 9][..], &[7], &[1, 7, 8], &[2, 3, 7, 8, 9], &[7, 9], &[6, 7], &[7]] {
+            shelf.stock(&listed(numbers), now);
+            let due: Vec<u64> = shelf
+                .take_due(now, Reach::All)
+                .into_iter()
+                .map(|Due { subject, .. }| {
+                    shelf.settle(&subject, now, now, value(spread(&subject) as f64));
+                    spread(&subject)
+                })
+                .collect();
+            let new: Vec<u64> = numbers.iter().copied().filter(|vmid| !there.contains(vmid)).collect();
+            assert_eq!(due, new, "{numbers:?}");
+            let expected = numbers.iter().map(|vmid| *vmid as f64).collect();
+            assert_eq!(told(&shelf, now), Some((expected, true, Some(0))));
+            there = numbers.to_vec();
+        }
+    }
+
+    #[test]
+    fn who_does_not_run_and_who_is_no_vm_is_not_asked_about_where_that_is_no_use() {
+        let guests = r#",{"type":"qemu","vmid":1,"node":"a","status":"running"},{"type":"qemu","vmid":2,"node":"a","status":"stopped"},
+            {"type":"lxc","vmid":3,"node":"a","status":"running"},{"type":"qemu","vmid":4,"node":"a","status":"paused"}"#;
+        for (per, expected) in [(Per::Guest, &[1, 2, 3, 4][..]), (Per::Running, &[1, 3, 4]), (Per::RunningVms, &[1, 4])]
+        {
+            let (mut shelf, now) = (shelf(per), Instant::now());
+            shelf.stock(&resources(guests, true), now);
+            let due: Vec<u64> = shelf.take_due(now, Reach::All).iter().map(|due| spread(&due.subject)).collect();
+            assert_eq!(due, expected, "{per:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_tells_of_nothing_takes_nothing_away() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].subject, now, now, value(1.0));
+        for body in [r#"{"data":[{"type":"sdn"}]}"#, r#"{"data":[{"type":"node","node":"a","status":"online"}]}"#] {
+            shelf.stock(&Resources::read(body), now);
+            assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{body}");
+        }
+    }
+
+    #[test]
+    fn pages_share_what_an_answer_told() {
+        let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
+        shelf.stock(&resources(GUEST, true), now);
+        let due = shelf.take_due(now, Reach::All);
+        shelf.settle(&due[0].subject, now, now, value(1.0));
+        let pages = [shelf.say(now), shelf.say(now)];
+        let kept = &shelf.units[0].value.as_ref().expect("a value").told;
+        assert_eq!(Arc::strong_count(kept), 3);
+        drop(pages);
+        assert_eq!(Arc::strong_count(kept), 1);
+    }
+
+    #[test]
+    fn a_refresh_is_over_when_each_was_answered_once() {
+        let two = r#",{"type":"qemu","vmid":100,"node":"a","status":"running"},{"type":"qemu","vmid":101,"node":"b","status":"running"}"#;
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        let last = |shelf: &Shelf| shelf.refreshes.last().map(|last| (last.duration.as_secs(), last.calls));
+        shelf.stock(&resources(two, true), start);
+        assert_eq!(shelf.take_due(start, Reach::All).len(), 2);
+        shelf.called(3);
+        shelf.settle(&guest(100), start, start + 2 * SECOND, value(1.0));
+        assert_eq!(last(&shelf), None, "one is under way");
+        shelf.called(1);
+        shelf.settle(&guest(101), start, start + 4 * SECOND, failure(Reason::Status(595, "No route to host".into())));
+        assert_eq!(last(&shelf), Some((4, 4)), "a failure is an answer, too");
+        // The one that failed is asked again before the other is due.
+        let again = start + 20 * SECOND;
+        assert_eq!(shelf.take_due(again, Reach::All).len(), 1);
+        shelf.called(1);
+        shelf.settle(&guest(101), again, again + SECOND, value(1.0));
+        assert_eq!(last(&shelf), Some((4, 4)), "the other one was not asked since");
+        // The other one goes while it is asked about; one that was not asked is not done.
+        let late = start + 60 * SECOND;
+        assert_eq!(shelf.take_due(late, Reach::All).len(), 2);
+        shelf.put_back(&guest(101), late + SECOND);
+        let one = two.split_once("},").map(|(_, one)| format!(",{one}")).expect("two guests");
+        shelf.stock(&resources(&one, true), late + 3 * SECOND);
+        assert_eq!(last(&shelf), Some((4, 1)), "the time in between, in which nothing waited, does not count");
+        // Both go the same way, asked about or not.
+        shelf.stock(&resources(two, true), late + 4 * SECOND);
+        assert_eq!(shelf.take_due(late + 4 * SECOND, Reach::All).len(), 2);
+        shelf.stock(&resources(GUEST, true), late + 9 * SECOND);
+        shelf.called(1);
+        shelf.settle(&guest(100), late, late + 10 * SECOND, value(1.0));
+        assert_eq!(last(&shelf), Some((6, 1)), "what is left was answered");
+    }
+
+    #[test]
+    fn what_an_answer_tells_twice_is_told_once() {
+        for per in [Per::Cluster, Per::Node, Per::Guest] {
+            let (mut shelf, now) = (shelf(per), Instant::now());
+            shelf.stock(&resources(GUEST, true), now);
+            let due = shelf.take_due(now, Reach::All);
+            let answer = [f64::NAN, 1.0, 2.0].into_iter().flat_map(|number| value(number).expect("a value"));
+            shelf.settle(&due[0].subject, now, now, Ok(answer.collect()));
+            assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))), "{per:?}");
+        }
     }
 
     #[test]
@@ -537,7 +699,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].key, now, now, failure(Reason::Busy("busy".into())));
+        shelf.settle(&due[0].subject, now, now, failure(Reason::Busy("busy".into())));
         assert_eq!(told(&shelf, now), None, "no failure");
         assert_eq!(shelf.take_due(now, Reach::All).len(), 1);
     }
@@ -562,7 +724,7 @@ mod tests {
         shelf.give_up(here);
         assert!(!shelf.is_awaited(start, here), "it took too long");
         assert!(kept(&shelf, start, here).1, "that nothing is there is told still");
-        shelf.settle(&due[0].key, start, start + SECOND, value(1.0));
+        shelf.settle(&due[0].subject, start, start + SECOND, value(1.0));
         assert_eq!(kept(&shelf, start + SECOND, here), (1, false, true, Some(0)));
         assert_eq!(shelf.outcome(), Some(None));
         // After so long that the value cannot be told, it is as if there was none.
@@ -570,7 +732,7 @@ mod tests {
         shelf.take_due(late, here);
         assert!(shelf.is_awaited(late, here));
         assert_eq!(kept(&shelf, late, here), (0, true, false, None));
-        shelf.settle(&due[0].key, late, late, failure(Reason::Status(595, "No route to host".into())));
+        shelf.settle(&due[0].subject, late, late, failure(Reason::Status(595, "No route to host".into())));
         assert!(!shelf.is_awaited(late, here), "an error is an answer too");
         assert!(shelf.kept(&[], late, here, late).expect("known").error.is_some());
     }
@@ -585,7 +747,7 @@ mod tests {
             let sample = Sample { labels: Labels::new(&[("id", "qemu/100")]), value };
             Family { desc: desc.into(), samples: vec![sample].into() }
         };
-        shelf.settle(&due[0].key, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
+        shelf.settle(&due[0].subject, now, now, Ok(vec![of(&ONBOOT, 1.0), of(&OTHER, 2.0)]));
         assert_eq!(told(&shelf, now), Some((vec![1.0], true, Some(0))));
         let kept = shelf.kept(&[&OTHER], now, Reach::All, now).expect("known");
         assert_eq!(kept.told[0].1, [of(&OTHER, 2.0)]);
@@ -596,7 +758,7 @@ mod tests {
         let (mut shelf, now) = (shelf(Per::Guest), Instant::now());
         shelf.stock(&resources(GUEST, true), now);
         let due = shelf.take_due(now, Reach::All);
-        shelf.settle(&due[0].key, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
+        shelf.settle(&due[0].subject, now, now, failure(Reason::NotFoundHere("Configuration file".into())));
         assert_eq!(told(&shelf, now), None);
         assert_eq!(shelf.take_due(now + 11 * SECOND, Reach::All).len(), 1);
     }

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::line::Lines;
 use crate::config::{Cluster, Endpoint, Tls};
+use crate::names::lookup;
 use crate::pve::{Client, Details, Error, Path, Reason, Shown, shown_certificate, version};
 
 /// For the name, and for the connection.
@@ -41,9 +42,8 @@ pub(super) enum Told {
 pub(super) async fn reach(endpoint: &Endpoint) -> Reached {
     let (host, port) = authority(endpoint);
     let is_name = host.parse::<IpAddr>().is_err();
-    let found = timeout(REACH, lookup_host((host, port))).await;
-    let found = found.map_err(|_| late(REACH)).and_then(|found| found.map_err(|error| error.to_string()));
-    let addresses = found.map(Vec::from_iter);
+    let found = timeout(REACH, lookup(host, port)).await;
+    let addresses = found.map_err(|_| late(REACH)).and_then(|found| found.map_err(|error| error.to_string()));
     let connected = match &addresses {
         Ok(addresses) => {
             let connected = timeout(REACH, TcpStream::connect(&**addresses)).await;

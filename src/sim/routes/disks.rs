@@ -60,20 +60,36 @@ pub(super) fn of_node(
             audit(call, &format!("/nodes/{node}"), "Sys.Audit")?;
             pass_on(world, call, node, |_| ok(world.facts().clock(now, order())))
         }
-        [node, "ceph", about @ ("osd" | "pool")] => {
-            check_names(parameters, &[])?;
-            audit(call, "/", "Sys.Audit|Datastore.Audit")?;
-            let told = || match *about {
-                "osd" => world.facts().ceph_osds(now, order()),
-                _ => world.facts().ceph_pools(now, order()),
-            };
-            if *node == HERE {
-                return Ok(ceph(world, told).into());
-            }
-            pass_on(world, call, node, |_| ceph(world, told))
-        }
+        [node, "ceph", about @ ..] => ceph_of_node(world, call, (node, about), parameters),
         _ => Err(not_implemented(call)),
     }
+}
+
+/// Answers what stands below `/nodes/N/ceph`.
+fn ceph_of_node(
+    world: &World,
+    call: &Call<'_>,
+    (node, about): (&str, &[&str]),
+    parameters: &Parameters<'_>,
+) -> Result<Answer, Reply> {
+    let (facts, now, order) = (world.facts(), call.now, || call.order());
+    let names: &[&str] = if matches!(about, ["pool", _, "status"]) { &["verbose"] } else { &[] };
+    let verbose = parameters.iter().any(|(name, value)| *name == "verbose" && *value == "1");
+    let told = || match about {
+        ["osd"] => facts.ceph_osds(now, order()),
+        ["pool"] => facts.ceph_pools(now, order()),
+        ["pool", pool, "status"] => facts.ceph_pool((pool, verbose), now, order()),
+        _ => None,
+    };
+    if !matches!(about, ["osd" | "pool"] | ["pool", _, "status"]) {
+        return Err(not_implemented(call));
+    }
+    check_names(parameters, names)?;
+    audit(call, "/", "Sys.Audit|Datastore.Audit")?;
+    if node == HERE {
+        return Ok(ceph(world, told).into());
+    }
+    pass_on(world, call, node, |_| ceph(world, told))
 }
 
 /// `/cluster/ceph/status`

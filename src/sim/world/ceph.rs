@@ -19,6 +19,8 @@ const RECOVERS: i64 = 120;
 const NOOUT: std::ops::Range<i64> = 2400..2700;
 const VERSION: &str = "19.2.3";
 const OBJECT: u64 = 4 << 20;
+/// In bytes: what the managers keep.
+const MGR_USED: u64 = 1_388_544;
 
 /// How its nodes are just now.
 struct State {
@@ -95,8 +97,35 @@ impl Cluster {
                 "bytes_used": used, "percent_used": used as f64 / size as f64,
             })
         };
-        let pools = [pool(1, ".mgr", 1, 1_388_544), pool(2, "ceph-vm", GROUPS, used)];
+        let pools = [pool(1, ".mgr", 1, MGR_USED), pool(2, "ceph-vm", GROUPS, used)];
         Some(json::reordered(&json!({ "data": pools }), &mut order))
+    }
+
+    /// The body of `GET /nodes/N/ceph/pool/POOL/status`, with figures where it is `verbose`; `None` where too few monitors are
+    /// left to answer, or there is no such pool.
+    pub(in super::super) fn ceph_pool(
+        &self,
+        (pool, verbose): (&str, bool),
+        now: Duration,
+        mut order: Shuffle,
+    ) -> Option<String> {
+        let state = self.ceph_state(now)?;
+        let (id, used) = match pool {
+            ".mgr" => (1, MGR_USED),
+            "ceph-vm" => (2, self.ceph_space(state.now).1),
+            _ => return None,
+        };
+        let data = used / COPIES;
+        let mut document = json!({
+            "id": id, "name": pool, "size": COPIES, "min_size": 2, "pg_num": if id == 1 { 1 } else { GROUPS },
+            "crush_rule": "replicated_rule", "pg_autoscale_mode": "on", "nodelete": "0", "noscrub": "0",
+        });
+        if verbose {
+            document["statistics"] = json!({
+                "stored": data, "objects": data.div_ceil(OBJECT), "kb_used": used / 1024, "bytes_used": used,
+            });
+        }
+        Some(json::reordered(&json!({ "data": document }), &mut order))
     }
 
     fn ceph_state(&self, now: Duration) -> Option<State> {
@@ -246,5 +275,20 @@ mod tests {
         world.edit(Duration::from_secs(10), |edit| edit.lose(0));
         assert!(world.facts().ceph_status(Duration::from_secs(20), Shuffle::new(1, 1)).is_some());
         assert!(world.facts().ceph_status(Duration::from_secs(300), Shuffle::new(1, 1)).is_none(), "two are away");
+    }
+
+    #[test]
+    fn a_pool_holds_what_the_list_says() {
+        let world = World::new(1, 3, 10);
+        let (now, facts) = (Duration::from_secs(100), world.facts());
+        let data = |body: String| serde_json::from_str::<Value>(&body).unwrap()["data"].take();
+        let pools = data(facts.ceph_pools(now, Shuffle::new(1, 0)).expect("a quorum"));
+        for pool in pools.as_array().unwrap() {
+            let name = pool["pool_name"].as_str().unwrap();
+            let told = |verbose| data(facts.ceph_pool((name, verbose), now, Shuffle::new(1, 0)).expect("a pool"));
+            assert_eq!(told(true)["statistics"]["bytes_used"], pool["bytes_used"], "{name}");
+            assert!(told(false).get("statistics").is_none(), "{name}");
+        }
+        assert!(facts.ceph_pool(("other", true), now, Shuffle::new(1, 0)).is_none());
     }
 }

@@ -54,6 +54,13 @@ impl<'a> Edit<'a> {
         true
     }
 
+    /// The guest has other tags, sorted and joined by `;`.
+    pub fn tag(&mut self, vmid: u64, tags: &'static str) -> bool {
+        let Ok(place) = self.find(vmid) else { return false };
+        self.cluster.guests[place].tags = tags;
+        true
+    }
+
     /// The guest lives elsewhere; if it runs, its uptime and counters begin anew, as PVE's do. The plot leaves it alone from now on.
     pub fn migrate(&mut self, vmid: u64, node: usize) -> bool {
         let Ok(place) = self.find(vmid) else { return false };
@@ -178,9 +185,9 @@ mod tests {
         assert_eq!((&guest["status"], &guest["uptime"]), (&json!("running"), &json!(60)));
         assert!(!edit(&world, 1060, |edit| edit.create(77, 0, GuestKind::Qemu, "taken")));
         assert!(!edit(&world, 1060, |edit| edit.create(78, 3, GuestKind::Qemu, "nowhere")));
-        assert!(edit(&world, 1060, |edit| edit.rename(77, "other") && edit.delete(100)));
+        assert!(edit(&world, 1060, |edit| edit.rename(77, "other") && edit.tag(77, "a;b") && edit.delete(100)));
         let after = entries(&world, 1060);
-        assert_eq!(after["lxc/77"]["name"], "other");
+        assert_eq!((&after["lxc/77"]["name"], &after["lxc/77"]["tags"]), (&json!("other"), &json!("a;b")));
         assert_eq!((after.contains_key("qemu/100"), after.contains_key("lxc/78")), (false, false));
         assert!(!edit(&world, 1060, |edit| edit.delete(100) || edit.rename(100, "x") || edit.migrate(100, 0)));
         assert_eq!((world.vmids()[0], world.vmids().len()), (77, 40));

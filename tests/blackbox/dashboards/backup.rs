@@ -27,8 +27,9 @@ pub fn dashboard() -> Dashboard {
 fn now() -> Row {
     let jobs = |metric: &str| format!("max by (cluster, id) ({metric}{{{CLUSTERS}}})");
     let late = format!(
-        "time() - {} > scalar(pve:threshold{{threshold=\"replication_late_seconds\"}})",
-        jobs("pve_replication_next_sync_timestamp_seconds")
+        "time() - {} > scalar(pve:threshold{{threshold=\"replication_late_seconds\"}}) unless on (cluster, id) ({} == 1)",
+        jobs("pve_replication_next_sync_timestamp_seconds"),
+        jobs("pve_replication_running")
     );
     Row {
         title: "Now",
@@ -42,9 +43,9 @@ fn now() -> Row {
             .steps(&any()),
             stat(
                 "On purpose",
-                "Guests in no backup job whose tags say nobackup: no alert speaks of them.",
+                "Guests in no backup job that are tagged nobackup or left out by the option exclude: no alert speaks of them.",
                 "short",
-                "count(max by (cluster, id) (pve_not_backed_up_info{cluster=~\"$cluster\"}) and on (cluster, id) id:pve_guest:info{tags=~\"(.*;)?nobackup(;.*)?\"}) or vector(0)",
+                "count(max by (cluster, id) (pve_not_backed_up_info{cluster=~\"$cluster\"}) and on (cluster, id) (id:pve_guest:info{tags=~\"(.*;)?nobackup(;.*)?\"} or max by (cluster, id) (pve_guest_backup_excluded{cluster=~\"$cluster\"}))) or vector(0)",
             ),
             stat(
                 "Backups too old",
@@ -81,7 +82,7 @@ fn now() -> Row {
             .steps(&bad()),
             stat(
                 "Jobs that are late",
-                "Replication jobs whose next run should have begun long ago; how long is the alert's limit.",
+                "Replication jobs that do not run, and should have begun long ago; how long is the alert's limit.",
                 "short",
                 &format!("count({late}) or vector(0)"),
             )
@@ -122,7 +123,9 @@ fn backups() -> Row {
             timeline("What guests are locked for", "Guests that Proxmox VE locks for a backup, a snapshot, a migration or something else; at most twenty at a time.", LOCKS)
                 .query(&named(&locks, CLUSTERS), "{{name}}").size(24, 8),
             series("Tasks that run", "Tasks of all nodes by type; the twenty types of a cluster with most.", "short")
-                .query("topk(20, sum by (cluster, type) (max by (cluster, id, type) (pve_tasks_running{cluster=~\"$cluster\"})))", "{{cluster}} {{type}}").size(24, 6),
+                .query("topk(20, sum by (cluster, type) (max by (cluster, id, type) (pve_tasks_running{cluster=~\"$cluster\"})))", "{{cluster}} {{type}}").size(12, 6),
+            series("How long tasks have been running", "The oldest task of each type on each node; the twenty oldest.", "s")
+                .query("topk(20, time() - min by (cluster, id, type) (pve_tasks_running_oldest_timestamp_seconds{cluster=~\"$cluster\"}))", "{{cluster}} {{id}} {{type}}").size(12, 6),
         ],
     }
 }

@@ -50,6 +50,8 @@ fn collectors() -> Row {
             .steps(&limits(&["data_age_seconds"])),
         value("Took", "s", &format!("topk(200, {})", of("pve_scrape_collector_duration_seconds"))),
         value("Errors in this time", "short", &format!("topk(200, {errors})")).steps(&[(1.0, WARNING)]),
+        value("Full refresh", "s", &format!("topk(200, {})", of("pve_scrape_collector_refresh_duration_seconds"))),
+        value("Its calls", "short", &format!("topk(200, {})", of("pve_scrape_collector_refresh_calls"))),
     ];
     let missing = vec![
         label("cluster", "Cluster"),
@@ -63,7 +65,7 @@ fn collectors() -> Row {
     Row {
         title: "What it is told",
         panels: vec![
-            table("Collectors", "Every subject of every cluster that is chosen, those that fail first; age is how old the values are.", columns).sort("State", false).size(16, 10),
+            table("Collectors", "Every subject of every cluster that is chosen, those that fail first; age is how old the values are, a full refresh all that is asked in the background.", columns).sort("State", false).size(16, 10),
             table("Missing privileges", "What Proxmox VE refused, and what would grant it. Empty is good.", missing).size(8, 10),
             timeline("Collectors that failed", "Subjects that failed at some time that is shown; at most thirty.", WELL)
                 .query(&format!("cluster:pve_collector:success{{{CLUSTERS}}} and on (cluster, collector) bottomk(30, min_over_time(cluster:pve_collector:success{{{CLUSTERS}}}[$__range] @ end()) == 0)"), "{{cluster}} {{collector}}").size(12, 8),

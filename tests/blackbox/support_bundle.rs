@@ -1,0 +1,108 @@
+//! What is sent with a report of a fault: enough to help, and no secret of any kind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Cluster, Exporter, Finished, SECRET, run_to_end, write_private};
+
+/// In everything that must not be shown.
+const CANARY: &str = "canary4711";
+
+fn bundle(folder: &Path, config: &str, more: &[&str]) -> (Finished, PathBuf) {
+    let (file, out) = (folder.join("config.toml"), folder.join("out.txt"));
+    write_private(&file, config);
+    let (file, path) = (file.display().to_string(), out.display().to_string());
+    let arguments = ["support-bundle", "--config.file", &file, "--out", &path, "--unit", "none-such"];
+    (run_to_end(&[&arguments[..], more].concat()), out)
+}
+
+/// One secret in each place that may have one.
+fn config(folder: &Path, cluster: &Cluster) -> String {
+    let key = pve_sentinel::sim::SshKeyPair::new(pve_sentinel::sim::SshKeyKind::Ed25519).unwrap();
+    write_private(&folder.join("id"), &key.file().unwrap());
+    write_private(&folder.join("password"), &format!("{CANARY}-in-a-file"));
+    let hash = pve_sentinel::ids::TokenHash::of(CANARY).hex();
+    let bcrypt = "$2y$10$abcdefghijklmnopqrstuuqCcjMALGJVRUyfMGNUFJvOI7kBFbLDi";
+    let folder = folder.display();
+    format!(
+        "# {CANARY} in a comment\nstate_dir = \"{folder}/state\"\n[web]\nbasic_auth_users = {{ prometheus = \"{bcrypt}\" }}\n\
+         {}control = {{ token_id = \"operator@pve!power\", token_secret = \"{CANARY}-0\" }}   # and {CANARY} behind a line\n\
+         [[clusters]]\nname = \"lab\"\nendpoints = [\"https://127.0.0.1:1\"]\nusername = \"monitor@pve\"\n\
+         password_file = \"{folder}/password\"\ntls.insecure_skip_verify = true\n\
+         [[hosts]]\nid = \"nas\"\nhostname = \"127.0.0.1\"\nssh_user = \"sentinel\"\nssh_key_path = \"{folder}/id\"\n\
+         ssh_known_hosts_file = \"{folder}/known_hosts\"\n\
+         control = {{ ssh_user = \"power\", ssh_key_path = \"{folder}/id\", shutdown = \"echo {CANARY}\" }}\n\
+         [control]\ntokens = [{{ name = \"ops\", sha256 = \"{hash}\", scopes = [\"power\"] }}]\n\
+         [events]\nalertmanagers = [{{ url = \"http://127.0.0.1:1\", bearer_token = \"{CANARY}-1\" }}, \
+         {{ url = \"http://127.0.0.1:2/{CANARY}-2\", username = \"me\", password = \"{CANARY}-3\" }}]\n",
+        cluster.config("home"),
+    )
+}
+
+#[test]
+fn it_tells_of_everything_but_secrets_and_only_once_agreed() {
+    let (cluster, folder) = (Cluster::recorded(), tempfile::tempdir().unwrap());
+    let config = config(folder.path(), &cluster);
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(folder.path().join("state/audit.log"), CANARY).unwrap();
+    let (asked, out) = bundle(folder.path(), &config, &[]);
+    assert_eq!((asked.code, out.exists()), (Some(2), false), "{asked:?}");
+    assert!(asked.stderr.contains("  configuration") && asked.stderr.contains("expected --yes"), "{}", asked.stderr);
+    let (written, _) = bundle(folder.path(), &config, &["--yes"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let text = fs::read_to_string(&out).unwrap();
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    let hash = pve_sentinel::ids::TokenHash::of(CANARY).hex();
+    for secret in [CANARY, SECRET, "$2y$10$", "BEGIN OPENSSH", &hash] {
+        assert!(!(text.clone() + &written.stdout + &written.stderr).contains(secret), "{secret}: {text}");
+    }
+    for words in [
+        concat!("pve-sentinel ", env!("CARGO_PKG_VERSION")),
+        "clusters[0].name = \"home\"",
+        "clusters[0].token_secret = <hidden>",
+        "hosts[0].control.shutdown = <hidden>",
+        "events.alertmanagers[1].url = \"http://127.0.0.1:2/…\"",
+        "insecure_skip_verify",
+        "audit.log",
+        "not asked: it asks for a password",
+        "==== log: ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let (again, _) = bundle(folder.path(), &config, &["--yes"]);
+    assert_eq!(again.code, Some(2), "{again:?}");
+    assert_eq!(fs::read_to_string(&out).unwrap(), text);
+}
+
+#[test]
+fn it_asks_the_exporter_that_runs_for_its_own_figures_and_nothing_else() {
+    let (cluster, folder) = (Cluster::recorded(), tempfile::tempdir().unwrap());
+    let exporter = Exporter::serve(&cluster.config("home"));
+    let config = format!("[web]\nlisten_addresses = [\"{}\"]\n{}", exporter.address, cluster.config("home"));
+    let asked = cluster.sims[0].requests().len();
+    let (written, out) = bundle(folder.path(), &config, &["--yes"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.contains("\npve_sentinel_build_info{") && !text.contains("\npve_guest_info{"), "{text}");
+    assert_eq!(cluster.sims[0].requests().len(), asked);
+}
+
+#[test]
+fn a_configuration_with_faults_is_told_without_secrets_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let faulty = format!(
+        "[[clusters]]\nname = \"home\"\nendpoints = [\"https://root:{CANARY}@192.0.2.1:8006\"]\ntoken_secrt = \"{CANARY}\"\n\
+         token_id = \"monitor@pve!x={SECRET}\"\n"
+    );
+    let (written, out) = bundle(folder.path(), &faulty, &["--yes"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.contains("unknown key; did you mean token_secret?"), "{text}");
+    assert!(text.contains("endpoints[0] = \"https://192.0.2.1:8006/…\""), "{text}");
+    assert!(!text.contains(CANARY) && !text.contains(SECRET), "{text}");
+    fs::remove_file(&out).unwrap();
+    let (_, out) = bundle(folder.path(), &format!("password = \"{CANARY}"), &["--yes"]);
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.contains("it is not TOML") && !text.contains(CANARY), "{text}");
+}
