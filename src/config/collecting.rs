@@ -297,13 +297,8 @@ fn value(table: &mut Reader<'_, '_>, key: &CollectorKey, report: &mut Report<'_>
             Some(Read::Ttl(value?))
         }
         KeyKind::InFlight => {
-            let found = table.whole(key.name, "a number from 1 to 16", report)?;
-            let fits = |count: &u64| IN_FLIGHT.contains(count);
-            let count = Some(found.value).filter(fits).and_then(|count| usize::try_from(count).ok());
-            if count.is_none() {
-                report.fault(&found.place, format!("expected a number from 1 to 16, found {}", found.value));
-            }
-            Some(Read::InFlight(count?))
+            let found = table.whole(key.name, ("a number from 1 to 16", IN_FLIGHT), report)?;
+            Some(Read::InFlight(usize::try_from(found.value).ok()?))
         }
     }
 }

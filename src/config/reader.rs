@@ -1,5 +1,7 @@
 //! A strict reader of TOML tables: wrong types, missing and unknown keys are faults, and all of them are told.
 
+use std::ops::RangeInclusive;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -193,33 +195,28 @@ impl<'t, 'i> Reader<'t, 'i> {
 
     /// A port.
     pub(super) fn port(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<At<u16>> {
-        const EXPECTED: &str = "a port from 1 to 65535";
-        let found = self.take(key)?;
-        let DeValue::Integer(number) = found.value else {
-            return wrong_type(&found.place, &format!("{EXPECTED}, without quotes"), found.value, report);
-        };
-        match u16::from_str_radix(number.as_str(), number.radix()) {
-            Ok(port @ 1..) => Some(At { place: found.place, value: port }),
-            _ => {
-                report.fault(&found.place, format!("expected {EXPECTED}, found another number"));
-                None
-            }
-        }
+        let found = self.whole(key, ("a port from 1 to 65535", 1..=u64::from(u16::MAX)), report)?;
+        Some(At { place: found.place, value: u16::try_from(found.value).ok()? })
     }
 
-    /// A whole number that is not negative.
-    pub(super) fn whole(&mut self, key: &'static str, expected: &str, report: &mut Report<'_>) -> Option<At<u64>> {
+    /// A whole number within bounds, which the words name.
+    pub(super) fn whole(
+        &mut self,
+        key: &'static str,
+        (expected, bounds): (&str, RangeInclusive<u64>),
+        report: &mut Report<'_>,
+    ) -> Option<At<u64>> {
         let found = self.take(key)?;
         let DeValue::Integer(number) = found.value else {
             return wrong_type(&found.place, &format!("{expected}, without quotes"), found.value, report);
         };
-        match u64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(value) => Some(At { place: found.place, value }),
-            Err(_) => {
-                report.fault(&found.place, format!("expected {expected}, found another number"));
-                None
-            }
+        let read = u64::from_str_radix(number.as_str(), number.radix()).ok();
+        let value = read.filter(|value| bounds.contains(value));
+        if value.is_none() {
+            let shown = if number.radix() == 10 { words::number(number.as_str()) } else { "another number".to_owned() };
+            report.fault(&found.place, format!("expected {expected}, found {shown}"));
         }
+        Some(At { place: found.place, value: value? })
     }
 
     /// A table.
@@ -233,8 +230,9 @@ impl<'t, 'i> Reader<'t, 'i> {
 
     /// An array of tables, `[[key]]`; elements of other types are reported and left out.
     pub(super) fn tables(&mut self, key: &'static str, report: &mut Report<'_>) -> Vec<Reader<'t, 'i>> {
-        let expected = format!("an array of tables, each under [[{key}]]");
-        self.array(key, &expected, Some(&format!("at least one [[{key}]]")), report)
+        let path = self.place_of(key).key;
+        let expected = format!("an array of tables, each under [[{path}]]");
+        self.array(key, &expected, Some(&format!("at least one [[{path}]]")), report)
     }
 
     /// The same, where an empty array says on purpose that there are none.

@@ -28,6 +28,12 @@ pub(crate) fn shown(text: &str) -> String {
     format!("\"{text}\"")
 }
 
+/// A number from the file for a message; a long one may be a password that somebody forgot to quote.
+pub(super) fn number(digits: &str) -> String {
+    const SHORT: usize = 10;
+    if digits.len() <= SHORT { digits.to_owned() } else { format!("a number of {} digits", digits.len()) }
+}
+
 /// A path for a message: whole, but hidden where [`shown`] would hide it.
 pub(super) fn path(path: &Path) -> String {
     let text = path.display().to_string();

@@ -85,6 +85,19 @@ fn an_empty_cluster_has_nothing_to_ask_about() {
 }
 
 #[test]
+fn a_selection_of_nobody_is_told() {
+    let simulated = simulated(0, Rights::Auditor);
+    let collectors = "[collectors]\nguest_config = { select = [\"tag:nobody\"] }\nsnapshot = { ttl = \"1h\" }\n";
+    let finished = check(&format!("{}\n{collectors}", simulated.cluster.config("home")), &[]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let told = "warn  guest_config      select names none of the 10 guests";
+    assert!(finished.stdout.contains(told), "{finished:?}");
+    assert!(finished.stdout.contains("correct collectors.guest_config.select"), "{finished:?}");
+    let idle = "collectors.snapshot: has no effect, as the preset \"default\" leaves snapshot out; add enabled = true";
+    assert!(finished.stderr.contains(idle), "{finished:?}");
+}
+
+#[test]
 fn a_refused_call_names_what_grants_it() {
     let simulated = simulated(0, Rights::Auditor);
     let refusal =

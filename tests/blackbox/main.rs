@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ageing;
 #[cfg(feature = "external-programs")]
 mod alertmanager;
 #[cfg(feature = "external-programs")]

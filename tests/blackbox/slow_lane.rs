@@ -75,8 +75,8 @@ fn is_fast(name: &str) -> bool {
 }
 
 /// A simulated cluster, and an exporter in this process, on a clock that stands still.
-struct Still {
-    sim: Sim,
+pub struct Still {
+    pub sim: Sim,
     config: Config,
     /// Where the exporter serves.
     address: SocketAddr,
@@ -84,30 +84,42 @@ struct Still {
 
 /// Runs a test on a clock that stands still: while a blocking task runs, tokio does not skip ahead by itself.
 fn on_a_still_clock<F: Future<Output = ()>>(worker_hang: Duration, test: impl FnOnce(Still) -> F) {
+    on_a_still_clock_with(world(), "", worker_hang, test);
+}
+
+/// The same with another cluster and more of a configuration.
+pub fn on_a_still_clock_with<F: Future<Output = ()>>(
+    world: World,
+    config: &str,
+    worker_hang: Duration,
+    test: impl FnOnce(Still) -> F,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let (hold, held) = mpsc::channel::<()>();
     runtime.block_on(async {
         tokio::task::spawn_blocking(move || held.recv());
-        test(Still::start(worker_hang).await).await;
+        test(Still::start(world, config, worker_hang).await).await;
     });
     drop(hold);
 }
 
 impl Still {
-    async fn start(worker_hang: Duration) -> Self {
+    async fn start(world: World, more: &str, worker_hang: Duration) -> Self {
         let begun = tokio::time::Instant::now();
-        let world = Arc::new(world());
+        let world = Arc::new(world);
         world.edit(Duration::ZERO, |edit| edit.calm());
         let tokens = vec![Token { id: TOKEN_ID.into(), secret: SECRET.into(), rights: Rights::Auditor }];
         let options = Options { tokens, clock: Arc::new(move || begun.elapsed()), worker_hang, ..Options::default() };
         let sim = sim::start(options, Source::World(world)).await.unwrap();
         let text = format!(
             "[[clusters]]\nname = \"home\"\nendpoints = [{:?}]\ntoken_id = \"{TOKEN_ID}\"\ntoken_secret = \"{SECRET}\"\n\
-             tls = {{ fingerprints = [\"{}\"] }}\n[scrape]\nmax_age = \"0s\"\n",
+             tls = {{ fingerprints = [\"{}\"] }}\n[scrape]\nmax_age = \"0s\"\n{more}",
             sim.url(),
             sim.fingerprint()
         );
-        let config = config::parse(&text, FilePath::new("home.toml"), &Env::new(&|_| None), &[]).unwrap().config;
+        let config = config::parse(&text, FilePath::new("home.toml"), &Env::new(&|_| None), &collectors::known())
+            .unwrap()
+            .config;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(App::new(&config).unwrap().serve(vec![listener], std::future::pending()));
@@ -122,7 +134,7 @@ impl Still {
     }
 
     /// A page that takes no time at all.
-    async fn page(&self) -> Page {
+    pub async fn page(&self) -> Page {
         let asking = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
@@ -138,7 +150,7 @@ impl Still {
 }
 
 /// Lets everything go on that needs no time.
-async fn breathe() {
+pub async fn breathe() {
     for _ in 0..500 {
         tokio::task::yield_now().await;
     }

@@ -34,8 +34,9 @@ use crate::pve::Error;
 use queue::{Job, Queue};
 pub(super) use refresh::Refresh;
 use rest::Rests;
-use shelf::{Due, Shelf};
+use shelf::Shelf;
 pub(super) use shelf::{Reach, Shelved};
+use subjects::Due;
 
 /// The slow lane of one cluster; cheap to clone.
 #[derive(Clone)]

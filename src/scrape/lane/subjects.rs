@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::super::demand::seed;
 use crate::collectors::{Per, Subject};
 use crate::ids::GuestSelection;
@@ -14,6 +16,16 @@ pub(super) enum Found<'r> {
     Cluster,
     Node(&'r str, bool),
     Guest(&'r Guest),
+}
+
+/// A subject that is to be asked about.
+#[derive(Debug, Clone)]
+pub(super) struct Due {
+    /// When it was last asked about; none: never.
+    pub(super) since: Option<Instant>,
+    pub(super) subject: Subject,
+    /// It took long the last time.
+    pub(super) is_slow: bool,
 }
 
 impl Found<'_> {

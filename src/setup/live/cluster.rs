@@ -7,7 +7,8 @@ use tokio::time::timeout;
 use super::endpoint::CALL;
 use super::line::Lines;
 use crate::collectors::{Collector, Lane, Need};
-use crate::config::{Cluster, Discovery};
+use crate::config::{Cluster, Collectors, Discovery};
+use crate::ids::GuestSelection;
 use crate::pve::{self, Client, Error, Held, Path, Permissions, Reason};
 
 /// One thing of each kind, to try calls with.
@@ -17,6 +18,8 @@ struct Samples {
     guests: usize,
     node: Option<String>,
     guest: Option<Guest>,
+    /// By collector: whether it is to ask about none of the guests.
+    idle: Vec<&'static str>,
 }
 
 /// Who asks the guest agent for addresses.
@@ -56,9 +59,10 @@ pub(super) async fn collectors(
     told: &Cluster,
     client: &Client,
     (held, major): (&Permissions, Option<u32>),
-    (enabled, lines): (&[&'static Collector], &mut Lines<'_>),
+    (enabled, settings): (&[&'static Collector], &Collectors),
+    lines: &mut Lines<'_>,
 ) {
-    let samples = match samples(client).await {
+    let samples = match samples(client, enabled, settings).await {
         Ok(samples) => samples,
         Err(error) => {
             lines.fail("resources", error.to_string(), "");
@@ -95,6 +99,14 @@ pub(super) async fn collectors(
             }
             Some(error) if error.is_not_set_up() => lines.skip(collector.name, "it is not set up there"),
             Some(error) => lines.fail(collector.name, error.to_string(), ""),
+            None if samples.idle.contains(&collector.name) => {
+                let found = format!("select names none of the {} guests", samples.guests);
+                lines.warn(
+                    collector.name,
+                    found,
+                    format!("correct collectors.{}.select, or leave it out", collector.name),
+                );
+            }
             None if asked == 0 => lines.skip(collector.name, "there is nothing to ask about"),
             None => match partly {
                 Some(found) => lines.warn(collector.name, found, "what is elsewhere is left out without a word"),
@@ -189,9 +201,11 @@ async fn try_call(client: &Client, call: &'static str, samples: &Samples) -> Opt
 }
 
 /// The first node that is online, and a guest that is on one, a running one if there is any.
-async fn samples(client: &Client) -> Result<Samples, Error> {
+async fn samples(client: &Client, enabled: &[&'static Collector], settings: &Collectors) -> Result<Samples, Error> {
     let answer = ask(client, "/cluster/resources").await?;
     let mut samples = Samples::default();
+    let settings = enabled.iter().map(|collector| (collector.name, settings.of(collector.name)));
+    let mut choosy: Vec<_> = settings.filter(|(_, settings)| settings.select.is_some()).collect();
     let mut online = Vec::new();
     let mut guests = Vec::new();
     pve::resources(&answer, |entry| {
@@ -208,12 +222,16 @@ async fn samples(client: &Client) -> Result<Samples, Error> {
                 samples.guests += 1;
                 if let Some(vmid) = entry.vmid.whole() {
                     let running = entry.status.filled() == Some("running");
+                    let (tags, pool) = (entry.tags.filled().unwrap_or_default(), entry.pool.filled());
+                    let is_named = |select: &GuestSelection| select.has(vmid, tags.split(';'), pool);
+                    choosy.retain(|(_, settings)| !settings.select.as_ref().is_some_and(is_named));
                     guests.push(Guest { node, kind: kind.to_owned(), vmid, running });
                 }
             }
             _ => {}
         }
     })?;
+    samples.idle = choosy.into_iter().filter(|_| samples.guests > 0).map(|(name, _)| name).collect();
     guests.retain(|guest| online.contains(&guest.node));
     guests.sort_by_key(|guest| (!guest.running, guest.vmid));
     samples.guest = guests.into_iter().next();

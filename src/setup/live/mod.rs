@@ -141,7 +141,8 @@ async fn check_cluster(
         let mut lines = Vec::new();
         let mut about = Lines::new(format!("cluster {}", told.name), &mut lines);
         if let Some(held) = cluster::rights(told, client, &mut about).await {
-            cluster::collectors(told, client, (&held, major), (&means.enabled, &mut about)).await;
+            let which = (means.enabled.as_slice(), &config.collectors);
+            cluster::collectors(told, client, (&held, major), which, &mut about).await;
             if let Some(discovery) = &config.discovery {
                 cluster::agent(told, discovery, (&held, major), &mut about);
             }
