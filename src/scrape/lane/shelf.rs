@@ -211,7 +211,6 @@ impl Shelf {
         now: Instant,
         answer: Result<Vec<Family>, Error>,
     ) {
-        if answer.is_err() && std::path::Path::new("/tmp/ef/mut3").exists() { self.units.iter_mut().for_each(|unit| unit.value = None); }
         let (ttl, mark) = (self.slow.ttl, self.refreshes.mark());
         let told = answer.as_ref().ok().map(|families| self.bundled(families));
         let Some(unit) = self.unit(subject) else { return };
@@ -386,7 +385,7 @@ impl Unit {
     }
 
     fn fresh(&self, now: Instant, patience: Duration) -> Option<&Value> {
-        self.value.as_ref().filter(|value| std::path::Path::new("/tmp/ef/mut2").exists() || now.duration_since(value.fetched) <= patience)
+        self.value.as_ref().filter(|value| now.duration_since(value.fetched) <= patience)
     }
 }
 
