@@ -233,7 +233,17 @@ fn labels() -> BTreeMap<String, BTreeSet<String>> {
     let mut command = binary();
     command.args(["demo", "--web.listen-address", "127.0.0.1:0"]);
     let demo = Exporter::start(command, None);
-    let mut pages = vec![demo.settled_page("/metrics", &["network", "guest_agent", "ceph"])];
+    let started = std::time::Instant::now();
+    let of_nodes = loop {
+        // Told in the background, and by no recorded answer.
+        let page = demo.page("/metrics");
+        if page.contains("\npve_node_network_member_up{") {
+            break page;
+        }
+        assert!(started.elapsed().as_secs() < 60, "{}", demo.log());
+        std::thread::yield_now();
+    };
+    let mut pages = vec![of_nodes];
     let mut folders = vec![repository().join("tests/golden")];
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
