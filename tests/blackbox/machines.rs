@@ -409,7 +409,13 @@ fn an_order_is_sent_once_whatever_is_repeated_or_killed() {
     lab.exporter = Exporter::serve(&lab.config);
     lab.exporter.wait_for_log("looking for the end of an action");
     lab.exporter.wait_for_log("outcome=done");
-    let again = order(&lab, RUNNING);
+    let again = post(
+        &lab.exporter,
+        MACHINES,
+        "/api/v1/nodes/home/pve2/shutdown?wait=1m",
+        &[("Idempotency-Key", "night")],
+        RUNNING,
+    );
     let body = json(&again);
     assert_eq!((again.status, &body["changed"], &body["status"]), (200, &json!(true), &json!("offline")));
     assert_eq!(order(&lab, "{}").status, 400);
