@@ -93,7 +93,7 @@ fn a_selection_of_nobody_is_told() {
     let told = "warn  guest_config      select names none of the 10 guests";
     assert!(finished.stdout.contains(told), "{finished:?}");
     assert!(finished.stdout.contains("correct collectors.guest_config.select"), "{finished:?}");
-    let idle = "collectors.snapshot: has no effect, as the preset \"default\" leaves snapshot out; add enabled = true";
+    let idle = "collectors.snapshot: the collector is off, and its settings count for nothing; add enabled = true";
     assert!(finished.stderr.contains(idle), "{finished:?}");
 }
 
