@@ -66,7 +66,7 @@ fn versions() -> String {
     let node = if Path::new("/etc/pve").is_dir() { "yes" } else { "no" };
     format!(
         "pve-sentinel {}\nkernel {} {}\ndistribution {name}\na node of Proxmox VE: {node}\n",
-        env!("CARGO_PKG_VERSION"),
+        crate::commands::version(),
         kernel.trim(),
         std::env::consts::ARCH
     )
