@@ -340,6 +340,22 @@ mod tests {
         assert_eq!(config.collectors.of("guest"), Arc::default());
     }
 
+    #[test]
+    fn numbers_out_of_bounds_are_shown_unless_they_are_long() {
+        for (number, found) in [
+            ("0", "found 0"),
+            ("-1", "found -1"),
+            ("1_000_000_000", "found 1000000000"),
+            ("99999999999999999999", "found a number of 20 digits"),
+            ("0x11", "found another number"),
+        ] {
+            let text =
+                cluster("token_secret_env = \"PVE_TOKEN\"") + "[collectors.guest_config]\nmax_in_flight = " + number;
+            let told = parsed(&text).unwrap_err().to_string();
+            assert!(told.ends_with(&format!("max_in_flight: expected a number from 1 to 16, {found}")), "{told}");
+        }
+    }
+
     /// Who sets how a collector asks may believe that it does.
     #[test]
     fn settings_of_a_collector_that_is_off_are_warned_of() {

@@ -315,7 +315,7 @@ async fn a_command_that_hangs_is_told_to_end_and_the_next_is_well() {
     assert_answers(&session).await;
     let pid_file = sshd.path("pid");
     let hang = script(&format!("echo $$ >{}; exec sleep 1000\n", pid_file.display()));
-    let error = session.exec(&hang, Instant::now() + Duration::from_secs(4)).await.unwrap_err();
+    let error = session.exec(&hang, Instant::now() + Duration::from_millis(900)).await.unwrap_err();
     assert_eq!(error.label(), "timeout");
     let pid = fs::read_to_string(&pid_file).unwrap();
     let process = PathBuf::from(format!("/proc/{}", pid.trim()));
