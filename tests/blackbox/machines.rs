@@ -433,6 +433,7 @@ fn an_order_that_is_repeated_after_a_kill_is_answered_before_its_end() {
     let (machine, table) = host(|_| SshReply::default(), "shutdown = \"poweroff\"");
     let mut lab = Lab::start_with(Rights::Administrator, "", &table);
     assert_eq!(lab.post("hosts/nas/shutdown", "").status, 202);
+    wait_until("nothing was asked", || told_by_power(&machine) == ["poweroff"]);
     kill(&mut lab);
     lab.exporter = Exporter::serve(&lab.config);
     lab.exporter.wait_for_log("looking for the end of an action");
