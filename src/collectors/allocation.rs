@@ -22,7 +22,7 @@ pub(super) const COLLECTOR: Collector = Collector {
     preset: Some(Preset::Minimal),
     options: &[],
     lane: Lane::Fast(|view| {
-        Box::pin(tell(view.resources(), |resources| families(resources, view.inventory().learned())))
+        Box::pin(tell(view.resources(), |resources| families(resources, view.inventory().learned(), Instant::now())))
     }),
 };
 
@@ -49,7 +49,7 @@ struct Sums {
     running: [f64; 2],
 }
 
-fn families(resources: &Resources, learned: &Learned) -> Vec<Family> {
+fn families(resources: &Resources, learned: &Learned, now: Instant) -> Vec<Family> {
     let mut sums: HashMap<&str, Sums, RandomState> = HashMap::default();
     // Templates are never started.
     for guest in resources.guests.iter().filter(|guest| guest.identity.template != Some(true)) {
@@ -72,7 +72,7 @@ fn families(resources: &Resources, learned: &Learned) -> Vec<Family> {
         }
     }
     let mut provisioned = Column::new(&PROVISIONED);
-    for (storage, bytes) in learned.provisioned(resources, Instant::now()) {
+    for (storage, bytes) in learned.provisioned(resources, now) {
         let id = format!("storage/{}/{}", storage.node, storage.name);
         provisioned.push(&Labels::new(&[("id", &id)]), Some(bytes));
     }
@@ -99,7 +99,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     fn told(body: &str, learned: &Learned) -> Vec<String> {
-        let families = families(&Resources::read(body), learned);
+        let families = families(&Resources::read(body), learned, Instant::now());
         check(&COLLECTOR, &families);
         lines(&families)
     }

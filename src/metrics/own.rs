@@ -122,7 +122,7 @@ impl Own {
         );
         registry.register(
             "pve_sentinel_slow_lane_backlog",
-            "Calls of the slow lane that wait for their turn or their answer",
+            "Calls of the slow lane that wait for their turn or their answer, without those in line that took long the last time",
             self.slow_lane_backlog.clone(),
         );
         registry.register(
