@@ -61,6 +61,7 @@ mod summary;
 mod tests;
 mod tls;
 mod units;
+mod unknown;
 mod web;
 pub(crate) mod words;
 

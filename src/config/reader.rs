@@ -6,47 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{At, Place, Report};
-use super::words;
-
-/// Keys that people put into the wrong table, and where they belong.
-const HOMES: &[(&str, &str)] = &[
-    ("listen_addresses", "[web]"),
-    ("basic_auth_users", "[web]"),
-    ("enable_lifecycle", "[web]"),
-    ("cert_file", "tls of [web]"),
-    ("client_ca_file", "tls of [web]"),
-    ("timeout", "[scrape]"),
-    ("margin", "[scrape]"),
-    ("max_age", "[scrape]"),
-    ("max_body", "[scrape]"),
-    ("endpoints", "[[clusters]]"),
-    ("modules", "[[clusters]]"),
-    ("node_addresses", "[[clusters]]"),
-    ("token_id", "[[clusters]]"),
-    ("token_secret", "[[clusters]]"),
-    ("username", "[[clusters]]"),
-    ("password", "[[clusters]]"),
-    ("ca_file", "tls of [[clusters]]"),
-    ("fingerprints", "tls of [[clusters]]"),
-    ("insecure_skip_verify", "tls of [[clusters]]"),
-    ("hostname", "[[hosts]]"),
-    ("ssh_user", "[[hosts]]"),
-    ("services", "[[hosts]]"),
-    ("key_file", "[ssh], ssh of [[clusters]] or tls of [web]"),
-    ("interval", "[discovery] or [events]"),
-    ("prefer", "[discovery]"),
-    ("address_info", "[discovery]"),
-    ("known_hosts_file", "[ssh] or ssh of [[clusters]]"),
-    ("alertmanagers", "[events]"),
-    ("hold", "[events]"),
-    ("resend", "[events]"),
-    ("lookback", "[events]"),
-    ("tokens", "[control]"),
-    ("sha256", "tokens of [control]"),
-    ("scopes", "tokens of [control]"),
-    ("allow_plaintext", "[control]"),
-    ("audit_file", "[control]"),
-];
+use super::{unknown, words};
 
 /// What the parser says of a key that is there twice; the rest of the file is as readable as before.
 const DUPLICATE: &str = "duplicate key";
@@ -293,13 +253,7 @@ impl<'t, 'i> Reader<'t, 'i> {
             if self.known.contains(&key) {
                 continue;
             }
-            let home = HOMES.iter().find(|(name, _)| *name == key);
-            let advice = match (home, words::nearest(key, &self.known)) {
-                (Some((name, home)), _) => format!("{name} belongs under {home}"),
-                (None, Some(near)) => format!("did you mean {near}?"),
-                (None, None) => format!("known here: {}", words::list(&self.known, "and")),
-            };
-            report.fault(&self.place_of(key), format!("unknown key; {advice}"));
+            report.fault(&self.place_of(key), format!("unknown key; {}", unknown::advice(key, &self.known)));
         }
     }
 
