@@ -6,6 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// What the shared parts of the benchmark answer.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
 mod ageing;
 #[cfg(feature = "external-programs")]
 mod alertmanager;
@@ -39,6 +42,7 @@ mod events_refused;
 mod events_tail;
 mod failover;
 mod failures;
+mod floor;
 mod guests;
 mod host_pages;
 mod hostile;

@@ -1,6 +1,7 @@
 //! Parse once, write once.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Deserialize;
@@ -60,13 +61,25 @@ pub(super) fn write(body: &str, buffer: &mut Vec<u8>, sink: impl Write) -> Outco
     let envelope: Envelope<'_> = serde_json::from_str(body)?;
     buffer.clear();
     let mut page = Page { buffer, sink, labels: Vec::with_capacity(LONGEST_LINE), series: 0 };
+    let mut shared: BTreeMap<&str, &Row<'_>> = BTreeMap::new();
     for row in &envelope.data {
         match row.kind.as_ref() {
             "qemu" | "lxc" => page.guest(row)?,
             "node" => page.node(row)?,
-            "storage" => page.storage(row)?,
+            "storage" => {
+                page.storage(row)?;
+                if row.shared == Some(1) {
+                    let told = shared.entry(&row.storage).or_insert(row);
+                    if rank(row) < rank(told) {
+                        *told = row;
+                    }
+                }
+            }
             _ => {}
         }
+    }
+    for row in shared.values() {
+        page.shared_storage(row)?;
     }
     page.sink.write_all(page.buffer)?;
     Ok(page.series)
@@ -126,6 +139,16 @@ impl<W: Write> Page<'_, W> {
             ("content", &[&sorted(&row.content, ',')]),
         ]);
         self.sample("pve_storage_info", Some(1.0))
+    }
+
+    fn shared_storage(&mut self, row: &Row<'_>) -> Outcome<()> {
+        self.labels(&[("id", &["storage/", &row.storage])]);
+        if can_be_used(row) {
+            self.sample("pve_storage_shared_size_bytes", row.maxdisk)?;
+            self.sample("pve_storage_shared_usage_bytes", row.disk)?;
+        }
+        self.more_labels(&[("storage", &[&row.storage]), ("plugintype", &[&row.plugintype])]);
+        self.sample("pve_storage_shared_info", Some(1.0))
     }
 
     fn usage(&mut self, row: &Row<'_>, disk: Option<f64>) -> Outcome<()> {
@@ -195,6 +218,15 @@ fn sorted(text: &str, separator: char) -> Cow<'_, str> {
     let mut parts: Vec<&str> = text.split(separator).collect();
     parts.sort_unstable();
     Cow::Owned(parts.join(separator.encode_utf8(&mut [0; 4])))
+}
+
+/// Nodes that can use a storage before others, then by name.
+fn rank<'a>(row: &'a Row<'_>) -> (bool, &'a str) {
+    (!can_be_used(row), &row.node)
+}
+
+fn can_be_used(row: &Row<'_>) -> bool {
+    row.status == "available" && row.maxdisk.is_some_and(|size| size > 0.0)
 }
 
 fn flag(value: bool) -> f64 {
