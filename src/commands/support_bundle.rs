@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigFile, USAGE, complain};
-use crate::config::Secret;
+use crate::config::Hidden;
 use crate::setup::plain;
 
 /// The longest answer that is read, in bytes.
@@ -87,11 +87,11 @@ fn document(parts: &[Part]) -> String {
 }
 
 /// A text in which none of the secrets stands, wherever it came from.
-fn without(text: &str, hidden: &[Secret]) -> String {
-    let mut long: Vec<&str> = hidden.iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST).collect();
+fn without(text: &str, hidden: &[Hidden]) -> String {
+    let mut long: Vec<&Hidden> = hidden.iter().filter(|one| one.text.expose().len() >= SHORTEST).collect();
     // What is the beginning of another one must not leave its end.
-    long.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    long.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "<hidden>"))
+    long.sort_by_key(|one| std::cmp::Reverse(one.text.expose().len()));
+    long.into_iter().fold(text.to_owned(), |text, one| text.replace(one.text.expose(), &one.instead))
 }
 
 /// Writes a file that only its owner can read. Fails with a sentence for people.
@@ -111,11 +111,17 @@ fn write(out: &Path, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
 
     #[test]
     fn secrets_are_taken_out_wherever_they_stand() {
-        let hidden = ["hunter2", "hunter2-too", "abc", ""].map(|secret| Secret::new(secret.to_owned()));
+        let hidden = ["hunter2", "hunter2-too", "abc", ""].map(|word| Hidden::from(Secret::new(word.to_owned())));
         assert_eq!(without("abc hunter2, hunter22, hunter2-too", &hidden), "abc <hidden>, <hidden>2, <hidden>");
+        let cut = Hidden { text: Secret::new("http://am:80/T0".to_owned()), instead: "http://am:80/…".to_owned() };
+        assert_eq!(
+            without("to http://am:80/T0, not to http://am:80", &[cut]),
+            "to http://am:80/…, not to http://am:80"
+        );
     }
 
     #[test]

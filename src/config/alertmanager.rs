@@ -122,7 +122,7 @@ fn login(raw: &RawAlertmanager<'_>, context: &mut Context<'_>) -> Option<Option<
 }
 
 /// Reads `http(s)://host[:port][/prefix]`; the error is a whole sentence.
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     const SHAPE: &str = "expected an address such as \"http://127.0.0.1:9093\"";
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!("{SHAPE}, found a text without http:// or https://"));

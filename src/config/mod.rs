@@ -15,7 +15,7 @@
 //!   collecting  which subjects are told, and how; filters: what is not told of hosts
 //!   guests    [discovery]
 //!   fault     where something is wrong, and in which words (words)
-//! summary     a configuration in a few lines; shown: as others may see it
+//! summary     a configuration in a few lines; shown: as others may see it (hidden: what is taken out elsewhere too)
 //! ```
 //!
 //! No message quotes a line of the file, nor the value of a key that may hold a secret.
@@ -34,6 +34,7 @@ mod fault;
 pub(crate) mod files;
 mod filters;
 mod guests;
+mod hidden;
 mod host;
 mod identity;
 mod listen;
@@ -80,6 +81,7 @@ pub use endpoint::{Target, target};
 pub use fault::Fault;
 pub use filters::{HostFilters, NameFilter, Pattern};
 pub use guests::{Discovery, GuestService};
+pub use hidden::Hidden;
 pub use identity::{Clients, Identity};
 pub use listen::listen_address;
 pub use load::{Env, LoadError, Loaded, load, parse};

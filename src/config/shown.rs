@@ -4,10 +4,8 @@ use std::fmt::Write;
 
 use toml::de::{DeTable, DeValue};
 
+use super::hidden::{self, HIDDEN, Hidden};
 use super::{Cluster, Config, Credential, Login, Secret};
-
-/// What stands in the place of a value that is not shown.
-const HIDDEN: &str = "<hidden>";
 
 /// Keys whose values are shown, and all below them. What is in neither list is not shown, but for true and false.
 const SHOWN: &[&str] = &[
@@ -71,7 +69,7 @@ pub struct Shown {
     /// A line `key = value` for each value; no comments.
     pub text: String,
     /// Texts that were not shown, so that they can be looked for elsewhere.
-    pub hidden: Vec<Secret>,
+    pub hidden: Vec<Hidden>,
 }
 
 /// Shows the text of a configuration, usable or not; none where it is not TOML.
@@ -142,11 +140,14 @@ fn of_value(value: &DeValue<'_>, (path, said): (&str, Said), shown: &mut Shown) 
         _ => said == Some(true) && !(is_text && looks_like_a_secret(&text)),
     };
     let told = match is_shown {
-        true if is_text => format!("{:?}", origin(&text)),
+        true if is_text => {
+            shown.hidden.extend(hidden::left_off(&text));
+            format!("{:?}", hidden::origin(&text))
+        }
         true => text,
         false => {
             // Numbers stand everywhere.
-            shown.hidden.extend(is_text.then(|| Secret::new(text)));
+            shown.hidden.extend(is_text.then(|| hidden::whole(&text)).into_iter().flatten());
             HIDDEN.to_owned()
         }
     };
@@ -170,16 +171,6 @@ fn looks_like_a_secret(text: &str) -> bool {
         || text.contains("PRIVATE KEY")
         || text.contains("pvs_")
         || !is_fingerprint && words.iter().any(|word| word.len() > 30)
-}
-
-/// An address without what may stand before and behind host and port.
-fn origin(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, more) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let more = if more.len() > 1 || host.len() < authority.len() { "/…" } else { "" };
-    format!("{scheme}://{host}{more}")
 }
 
 #[cfg(test)]
@@ -207,8 +198,10 @@ mod tests {
              web.basic_auth_users.name = <hidden>\n"
         );
         let hidden = shown(config).unwrap().hidden;
-        let hidden: Vec<&str> = hidden.iter().map(Secret::expose).collect();
-        assert_eq!(hidden, ["hunter2", "hunter2", "$2y$10$abc"]);
+        let mut hidden: Vec<&str> = hidden.iter().map(|one| one.text.expose()).collect();
+        hidden.sort_unstable();
+        let address = "https://root:hunter2@192.0.2.1:8006/x?y=hunter2";
+        assert_eq!(hidden, ["$2y$10$abc", address, "hunter2", "hunter2", "hunter2", "y=hunter2"]);
         assert!(shown("password = \"hun\"ter2\"").is_none());
     }
 
@@ -254,7 +247,7 @@ mod tests {
         #[test]
         fn no_text_panics_and_no_password_is_shown(text: String, password in "[a-zA-Z0-9]{9,20}", before in "[a-z_ =\\[\\]\n\"]{0,40}") {
             let _ = shown(&text);
-            let _ = (origin(&text), looks_like_a_secret(&text));
+            let _ = looks_like_a_secret(&text);
             if let Some(found) = shown(&format!("{before}\npassword = \"{password}\"\n")) {
                 prop_assert!(!found.text.contains(&password));
             }

@@ -21,11 +21,16 @@ pub(crate) fn shown(text: &str) -> String {
     if text.chars().any(char::is_control) {
         return "a text with control characters (not shown)".to_owned();
     }
-    if text.chars().count() > SHOWN {
-        let start: String = text.chars().take(SHOWN).collect();
-        return format!("\"{start}…\"");
+    match start(text) {
+        Some(start) => format!("\"{start}…\""),
+        None => format!("\"{text}\""),
     }
-    format!("\"{text}\"")
+}
+
+/// What [`shown`] quotes of a text that it shortens; `None` where it is short enough.
+pub(super) fn start(text: &str) -> Option<&str> {
+    let (end, _) = text.char_indices().nth(SHOWN)?;
+    text.get(..end)
 }
 
 /// A number from the file for a message; a long one may be a password that somebody forgot to quote.

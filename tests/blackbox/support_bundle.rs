@@ -88,12 +88,37 @@ fn it_asks_the_exporter_that_runs_for_its_own_figures_and_nothing_else() {
     assert_eq!(cluster.sims[0].requests().len(), asked);
 }
 
+/// Where the path of an Alertmanager is a secret, as that of a webhook may be, its figures and log lines have it, too.
+#[test]
+fn paths_of_alertmanagers_are_in_no_part() {
+    let (cluster, folder) = (Cluster::recorded(), tempfile::tempdir().unwrap());
+    let more = format!(
+        "state_dir = \"{}\"\n[scrape]\nmax_age = \"0s\"\n{}[events]\nalertmanagers = [{{ url = \"HTTP://127.0.0.1:1/T0/{CANARY}/\" }}]\n",
+        folder.path().join("state").display(),
+        cluster.config("home")
+    );
+    let exporter = Exporter::serve(&more);
+    let own = exporter.page("/metrics?collect[]=process");
+    assert!(own.contains(&format!("alertmanager=\"http://127.0.0.1:1/T0/{CANARY}\"")), "{own}");
+    let (head, rest) = more.split_once('\n').unwrap();
+    let config = format!("{head}\n[web]\nlisten_addresses = [\"{}\"]\n{rest}", exporter.address);
+    let (written, out) = bundle(folder.path(), &config, &["--yes"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(text.contains("events.alertmanagers[0].url = \"HTTP://127.0.0.1:1/…\""), "{text}");
+    assert!(text.contains("alertmanager=\"http://127.0.0.1:1/…\""), "{text}");
+    assert!(!text.contains(CANARY), "{text}");
+}
+
 #[test]
 fn a_configuration_with_faults_is_told_without_secrets_too() {
     let folder = tempfile::tempdir().unwrap();
     let faulty = format!(
         "[[clusters]]\nname = \"home\"\nendpoints = [\"https://root:{CANARY}@192.0.2.1:8006\"]\ntoken_secrt = \"{CANARY}\"\n\
-         token_id = \"monitor@pve!x={SECRET}\"\n"
+         token_id = \"monitor@pve!x={SECRET}\"\n\
+         [[clusters]]\nname = \"lab\"\nendpoints = [\"https://192.0.2.2/T0/{CANARY}\", \
+         \"https://192.0.2.3/{CANARY}{}\"]\n",
+        "x".repeat(60)
     );
     let (written, out) = bundle(folder.path(), &faulty, &["--yes"]);
     assert_eq!(written.code, Some(0), "{written:?}");

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use super::Part;
 use crate::app;
 use crate::collectors;
-use crate::config::{self, Env, Secret, Shown};
+use crate::config::{self, Env, Hidden, Shown};
 
 /// How many lines of the log are taken.
 const LINES: &str = "500";
@@ -32,13 +32,13 @@ const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 9
 /// What is asked of it: nothing that would have it ask others.
 const PAGE: &str = "/metrics?collect[]=process";
 
-/// All parts, and the secrets that must not be in any of them.
-pub(super) fn all(file: &Path, unit: &str) -> (Vec<Part>, Vec<Secret>) {
+/// All parts, and the texts that must not be in any of them.
+pub(super) fn all(file: &Path, unit: &str) -> (Vec<Part>, Vec<Hidden>) {
     let Shown { text, mut hidden } = configuration(file);
     let env = Env::new(&app::environment);
     let said = match config::load(file, &env, &collectors::known()) {
         Ok(loaded) => {
-            hidden.extend(loaded.config.secrets().into_iter().cloned());
+            hidden.extend(loaded.config.secrets().into_iter().cloned().map(Hidden::from));
             if loaded.warnings.is_empty() { "no faults".to_owned() } else { loaded.warnings.join("\n") }
         }
         // Credentials of systemd are there for the service alone, so that there may be faults for us where it has none.
