@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Context};
 use super::fault::{Fault, Place, Report};
-use super::{Config, KnownCollector, files, raw, reader};
+use super::{Config, KnownCollector, Shown, files, raw, reader, shown};
 
 /// The largest configuration file that is read, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -74,13 +74,15 @@ impl std::error::Error for LoadError {}
 ///
 /// `collectors` are those that `[collectors]` may name.
 pub fn load(path: &Path, env: &Env<'_>, collectors: &[KnownCollector]) -> Result<Loaded, LoadError> {
-    let content =
-        files::read(path, LARGEST).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })?;
-    let text = match std::str::from_utf8(&content.bytes) {
-        Ok(text) => text,
-        Err(error) => return Err(not_utf8(path, &content.bytes, error.valid_up_to())),
-    };
+    let content = read(path)?;
+    let text = text(path, &content)?;
     check_text(text, Context::new(path, text, *env, content.open_mode), collectors)
+}
+
+/// Reads a configuration file as it may be shown, usable or not; none where it is not TOML.
+pub fn show(path: &Path) -> Result<Option<Shown>, LoadError> {
+    let content = read(path)?;
+    Ok(shown::shown(text(path, &content)?))
 }
 
 /// Checks the text of a configuration; `path` is its name in messages, and its folder is where relative paths start.
@@ -88,6 +90,14 @@ pub fn load(path: &Path, env: &Env<'_>, collectors: &[KnownCollector]) -> Result
 /// Reads no file but those that the text names.
 pub fn parse(text: &str, path: &Path, env: &Env<'_>, collectors: &[KnownCollector]) -> Result<Loaded, LoadError> {
     check_text(text, Context::new(path, text, *env, None), collectors)
+}
+
+fn read(path: &Path) -> Result<files::Content, LoadError> {
+    files::read(path, LARGEST).map_err(|reason| LoadError::Unreadable { path: path.to_owned(), reason })
+}
+
+fn text<'a>(path: &Path, content: &'a files::Content) -> Result<&'a str, LoadError> {
+    std::str::from_utf8(&content.bytes).map_err(|error| not_utf8(path, &content.bytes, error.valid_up_to()))
 }
 
 fn check_text(text: &str, mut context: Context<'_>, collectors: &[KnownCollector]) -> Result<Loaded, LoadError> {

@@ -73,7 +73,7 @@ pub struct Shown {
 }
 
 /// Shows the text of a configuration, usable or not; none where it is not TOML.
-pub fn shown(text: &str) -> Option<Shown> {
+pub(super) fn shown(text: &str) -> Option<Shown> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return None;

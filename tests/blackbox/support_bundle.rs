@@ -131,3 +131,29 @@ fn a_configuration_with_faults_is_told_without_secrets_too() {
     let text = fs::read_to_string(&out).unwrap();
     assert!(text.contains("it is not TOML") && !text.contains(CANARY), "{text}");
 }
+
+/// As serving would refuse it, and without waiting for somebody to write into a pipe.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the standard library makes no pipes with names")]
+fn what_is_no_file_of_a_configuration_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = |name: &str| folder.path().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(named("pipe")).status().unwrap().success());
+    fs::create_dir(named("folder")).unwrap();
+    fs::write(named("large"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    for (name, why) in [
+        ("pipe", "it is no regular file; check the path"),
+        ("folder", "Is a directory (os error 21); name a file in it"),
+        ("large", "it is larger than 1048576 bytes; name another file"),
+    ] {
+        let (file, out) = (named(name).display().to_string(), named(&format!("{name}.txt")));
+        let path = out.display().to_string();
+        let arguments = ["support-bundle", "--config.file", &file, "--out", &path, "--unit", "none-such", "--yes"];
+        let written = run_to_end(&arguments);
+        assert_eq!(written.code, Some(0), "{written:?}");
+        let text = fs::read_to_string(&out).unwrap();
+        let sentence = format!("{file}: expected a configuration file, found that it cannot be read: {why}\n");
+        let part = text.split("==== configuration: ").nth(1).unwrap().split("==== ").next().unwrap();
+        assert!(part.ends_with(&format!("\n\n{sentence}\n")), "{sentence}{text}");
+    }
+}

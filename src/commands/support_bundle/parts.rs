@@ -74,10 +74,10 @@ fn versions() -> String {
 
 fn configuration(file: &Path) -> Shown {
     let instead = |text: String| Shown { text, hidden: Vec::new() };
-    match fs::read_to_string(file).map(|text| config::shown(&text)) {
+    match config::show(file) {
         Ok(Some(shown)) => shown,
         Ok(None) => instead("it is not TOML, so that none of it is shown".to_owned()),
-        Err(error) => instead(format!("it cannot be read: {error}")),
+        Err(error) => instead(error.to_string()),
     }
 }
 
