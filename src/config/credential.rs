@@ -26,7 +26,7 @@ pub(super) fn credential(raw: &RawAuth<'_>, context: &mut Context<'_>) -> Option
 }
 
 /// Checks a token's id; the error names what is wrong without quoting the id, which may hold a pasted secret.
-fn token_id(id: &str) -> Result<(), &'static str> {
+pub(super) fn token_id(id: &str) -> Result<(), &'static str> {
     if id.contains('=') {
         return Err("an \"=\", so that the secret is probably in it too (not shown); \
                     move what follows the \"=\" to a token secret");

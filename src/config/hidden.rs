@@ -28,9 +28,15 @@ impl Hidden {
     }
 }
 
-/// A value that is not shown at all: also its beginning, which is what messages quote of a long one.
+/// A value that is not shown at all: also its beginning, which is what messages quote of a long one, and what follows the
+/// id of a token.
 pub(super) fn whole(text: &str) -> Vec<Hidden> {
-    [Some(text), words::start(text)].into_iter().flatten().map(|text| Hidden::new(text, HIDDEN.to_owned())).collect()
+    let secret = text.rsplit_once('=').map(|(_, secret)| secret).filter(|_| text.contains('!'));
+    [Some(text), words::start(text), secret]
+        .into_iter()
+        .flatten()
+        .map(|text| Hidden::new(text, HIDDEN.to_owned()))
+        .collect()
 }
 
 /// The parts of an address.
@@ -49,6 +55,12 @@ fn parts(text: &str) -> Option<Address<'_>> {
     let (authority, more) = rest.split_at_checked(end).unwrap_or((rest, ""));
     let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     Some(Address { scheme, user, host, more })
+}
+
+/// Whether there is anything of an address to show.
+pub(super) fn is_address(text: &str) -> bool {
+    let is_scheme = |scheme: &str| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
+    parts(text).is_some_and(|found| is_scheme(found.scheme) && !found.host.is_empty())
 }
 
 /// An address without what may stand before and behind host and port; other texts as they stand.
@@ -122,6 +134,8 @@ mod tests {
         let found: Vec<usize> = whole(&long).iter().map(|one| one.text.expose().chars().count()).collect();
         assert_eq!(found, [70, 60]);
         assert_eq!(whole("short").len(), 1);
+        let of_token = whole("PVEAPIToken=a@pve!b=hunter2");
+        assert!(of_token.iter().any(|one| one.text.expose() == "hunter2"), "{}", of_token.len());
     }
 
     proptest! {

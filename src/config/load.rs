@@ -82,7 +82,7 @@ pub fn load(path: &Path, env: &Env<'_>, collectors: &[KnownCollector]) -> Result
 /// Reads a configuration file as it may be shown, usable or not; none where it is not TOML.
 pub fn show(path: &Path) -> Result<Option<Shown>, LoadError> {
     let content = read(path)?;
-    Ok(shown::shown(text(path, &content)?))
+    Ok(shown::shown(text(path, &content)?, path))
 }
 
 /// Checks the text of a configuration; `path` is its name in messages, and its folder is where relative paths start.

@@ -1,11 +1,12 @@
 //! A configuration as it may be shown to others: every key, and the values of those that hold no secret.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::hidden::{self, HIDDEN, Hidden};
-use super::{Cluster, Config, Credential, Login, Secret};
+use super::{Cluster, Config, Credential, Login, Secret, credential, endpoint, files};
 
 /// Keys whose values are shown, and all below them. What is in neither list is not shown, but for true and false.
 const SHOWN: &[&str] = &[
@@ -72,14 +73,14 @@ pub struct Shown {
     pub hidden: Vec<Hidden>,
 }
 
-/// Shows the text of a configuration, usable or not; none where it is not TOML.
-pub(super) fn shown(text: &str) -> Option<Shown> {
+/// Shows the text of a configuration, usable or not; none where it is not TOML. Relative paths start at the folder of `file`.
+pub(super) fn shown(text: &str, file: &Path) -> Option<Shown> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return None;
     }
     let mut shown = Shown::default();
-    of_table(document.get_ref(), ("", None), &mut shown);
+    of_table(document.get_ref(), ("", None), file, &mut shown);
     Some(shown)
 }
 
@@ -104,7 +105,7 @@ impl Config {
 /// What was said of the nearest key that is in a list.
 type Said = Option<bool>;
 
-fn of_table(table: &DeTable<'_>, (path, said): (&str, Said), shown: &mut Shown) {
+fn of_table(table: &DeTable<'_>, (path, said): (&str, Said), file: &Path, shown: &mut Shown) {
     for (name, value) in table {
         let name = name.get_ref().as_ref();
         let below = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -115,16 +116,16 @@ fn of_table(table: &DeTable<'_>, (path, said): (&str, Said), shown: &mut Shown) 
             _ if SHOWN.contains(&name) => Some(true),
             before => before.filter(|_| !looks_like_a_key_of_secrets(name)),
         };
-        of_value(value.get_ref(), (&below, said), shown);
+        of_value(value.get_ref(), (&below, said), file, shown);
     }
 }
 
-fn of_value(value: &DeValue<'_>, (path, said): (&str, Said), shown: &mut Shown) {
+fn of_value(value: &DeValue<'_>, (path, said): (&str, Said), file: &Path, shown: &mut Shown) {
     let text = match value {
-        DeValue::Table(table) => return of_table(table, (path, said), shown),
+        DeValue::Table(table) => return of_table(table, (path, said), file, shown),
         DeValue::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
-                of_value(element.get_ref(), (&format!("{path}[{index}]"), said), shown);
+                of_value(element.get_ref(), (&format!("{path}[{index}]"), said), file, shown);
             }
             return;
         }
@@ -137,7 +138,7 @@ fn of_value(value: &DeValue<'_>, (path, said): (&str, Said), shown: &mut Shown) 
     let is_text = matches!(value, DeValue::String(_));
     let is_shown = match value {
         DeValue::Boolean(_) => true,
-        _ => said == Some(true) && !(is_text && looks_like_a_secret(&text)),
+        _ => said == Some(true) && !(is_text && looks_like_a_secret(&text)) && !is_misplaced(&text, path, file),
     };
     let told = match is_shown {
         true if is_text => {
@@ -158,6 +159,24 @@ fn of_value(value: &DeValue<'_>, (path, said): (&str, Said), shown: &mut Shown) 
 /// In a table that is shown as a whole, a name that its maker did not think of.
 fn looks_like_a_key_of_secrets(name: &str) -> bool {
     ["secret", "pass", "token", "key", "auth"].iter().any(|part| name.to_ascii_lowercase().contains(part))
+}
+
+/// A text that its key is not made for, so that it may be a secret that was put into the wrong one.
+fn is_misplaced(text: &str, path: &str, file: &Path) -> bool {
+    let names: Vec<&str> = path.split('.').map(|part| part.split('[').next().unwrap_or(part)).collect();
+    let is_below = |table: &str| names.contains(&table);
+    match names.last() {
+        Some(&"token_id") => credential::token_id(text).is_err(),
+        Some(&"url") => !hidden::is_address(text),
+        _ if is_below("endpoints") || is_below("node_addresses") => {
+            !hidden::is_address(text) && endpoint::target(text).is_none()
+        }
+        Some(name) if ["_file", "_files", "_path"].iter().any(|end| name.ends_with(end)) => {
+            // What cannot be looked for may be there, or be no path.
+            !text.contains('/') && files::resolve(file, text).symlink_metadata().is_err()
+        }
+        _ => false,
+    }
 }
 
 /// A secret in a place that is none for it: with a UUID, as those of tokens are, a private key, or a long word without any
@@ -181,7 +200,11 @@ mod tests {
     use super::*;
 
     fn text(config: &str) -> String {
-        shown(config).unwrap().text
+        read(config).unwrap().text
+    }
+
+    fn read(config: &str) -> Option<Shown> {
+        shown(config, &manifest_dir().join("config.toml"))
     }
 
     #[test]
@@ -197,12 +220,12 @@ mod tests {
              clusters[0].tokn_secret = <hidden>\nscrape.max_age = \"1s\"\nstate_dir = \"/var/lib/x\"\n\
              web.basic_auth_users.name = <hidden>\n"
         );
-        let hidden = shown(config).unwrap().hidden;
+        let hidden = read(config).unwrap().hidden;
         let mut hidden: Vec<&str> = hidden.iter().map(|one| one.text.expose()).collect();
         hidden.sort_unstable();
         let address = "https://root:hunter2@192.0.2.1:8006/x?y=hunter2";
         assert_eq!(hidden, ["$2y$10$abc", address, "hunter2", "hunter2", "hunter2", "y=hunter2"]);
-        assert!(shown("password = \"hun\"ter2\"").is_none());
+        assert!(read("password = \"hun\"ter2\"").is_none());
     }
 
     #[test]
@@ -221,6 +244,38 @@ mod tests {
         assert!(text(pinned).contains("BA7816BF"), "{}", text(pinned));
     }
 
+    /// Hidden, and looked for in the other parts.
+    #[test]
+    fn what_a_key_is_not_made_for_is_not_shown() {
+        for (key, wrong) in [
+            ("token_id", "PVEAPIToken=a@pve!b=hunter2"),
+            ("token_id", "hunter2"),
+            ("url", "example.com/hunter2"),
+            ("url", "://hunter2"),
+            ("endpoints", "example.com/hunter2"),
+            ("node_addresses.pve1", "root:hunter2@example.com"),
+            ("token_secret_file", "hunter2"),
+            ("ca_file", "hunter2"),
+            ("ssh_key_path", "hunter2"),
+        ] {
+            let found = read(&format!("{key} = \"{wrong}\"")).unwrap();
+            assert_eq!(found.text, format!("{key} = <hidden>\n"));
+            let hidden: Vec<&str> = found.hidden.iter().map(|one| one.text.expose()).collect();
+            assert!(hidden.contains(&wrong) && hidden.iter().all(|text| text.contains("hunter2")), "{hidden:?}");
+        }
+        for right in [
+            "token_id = \"monitor@pve!x\"",
+            "url = \"http://127.0.0.1:9093\"",
+            "endpoints[0] = \"pve1:8006\"",
+            "token_secret_file = \"/run/none-such\"",
+            "token_secret_file = \"./none-such\"",
+            "token_secret_file = \"Cargo.toml\"",
+        ] {
+            let typed = right.replace("s[0] = ", "s = [").replace("8006\"", "8006\"]");
+            assert_eq!(text(&typed), format!("{right}\n"));
+        }
+    }
+
     /// Whoever adds a key decides whether it is shown: in the example each key is in a list, or below one that is.
     #[test]
     fn it_is_decided_of_every_key_of_the_example() {
@@ -231,7 +286,7 @@ mod tests {
         for line in example.lines() {
             let bare = line.trim_start_matches(['#', ' ']);
             let Some((key, rest)) = bare.split_once(" = ") else { continue };
-            let Some(found) = shown(bare).filter(|_| rest.starts_with(['"', '[', '{', 't', 'f'])) else { continue };
+            let Some(found) = read(bare).filter(|_| rest.starts_with(['"', '[', '{', 't', 'f'])) else { continue };
             let told = found.text.lines().all(|line| !line.ends_with(HIDDEN));
             let not = |key: &str| NOT_SHOWN.contains(&key) || unsaid.contains(&key) || key == "token_from_ssh";
             let has_commands = bare.contains("suspend") || bare.contains("sha256");
@@ -246,9 +301,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics_and_no_password_is_shown(text: String, password in "[a-zA-Z0-9]{9,20}", before in "[a-z_ =\\[\\]\n\"]{0,40}") {
-            let _ = shown(&text);
+            let _ = read(&text);
             let _ = looks_like_a_secret(&text);
-            if let Some(found) = shown(&format!("{before}\npassword = \"{password}\"\n")) {
+            if let Some(found) = read(&format!("{before}\npassword = \"{password}\"\n")) {
                 prop_assert!(!found.text.contains(&password));
             }
         }

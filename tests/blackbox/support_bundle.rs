@@ -132,6 +132,36 @@ fn a_configuration_with_faults_is_told_without_secrets_too() {
     assert!(text.contains("it is not TOML") && !text.contains(CANARY), "{text}");
 }
 
+#[test]
+fn secrets_in_the_wrong_key_are_in_no_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = |id: &str, endpoint: &str, secret: &str| {
+        format!(
+            "[[clusters]]\nname = \"{}\"\nendpoints = [\"{endpoint}\"]\ntoken_id = \"{id}\"\n{secret}\n",
+            secret.len()
+        )
+    };
+    let config = [
+        cluster(&format!("PVEAPIToken=a@pve!b={CANARY}"), "https://192.0.2.1", "token_secret = \"x\""),
+        cluster("a@pve!b", &format!("example.com/{CANARY}"), &format!("token_secret_file = \"{CANARY}\"")),
+        format!("[events]\nalertmanagers = [{{ url = \"example.com/{CANARY}\" }}]\n"),
+    ]
+    .concat();
+    let (written, out) = bundle(folder.path(), &config, &["--yes"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let text = fs::read_to_string(&out).unwrap();
+    for words in [
+        "clusters[0].token_id = <hidden>",
+        "clusters[1].endpoints[0] = <hidden>",
+        "clusters[1].token_secret_file = <hidden>",
+        "events.alertmanagers[0].url = <hidden>",
+        "/<hidden> cannot be read",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains(CANARY), "{text}");
+}
+
 /// As serving would refuse it, and without waiting for somebody to write into a pipe.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the standard library makes no pipes with names")]
