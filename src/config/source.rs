@@ -93,7 +93,8 @@ fn from_credential(found: &At<&str>, way: Way, context: &mut Context<'_>) -> Opt
             &found.place,
             format!(
                 "expected the systemd credential {shown}, found that CREDENTIALS_DIRECTORY is not set; \
-                 pass it with LoadCredential= in the unit"
+                 pass it with LoadCredential= in the unit, or, to check by hand, name the folder that has it as a file: \
+                 CREDENTIALS_DIRECTORY=FOLDER pve-sentinel check …"
             ),
         );
         return None;

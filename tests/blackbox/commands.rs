@@ -163,6 +163,30 @@ fn check_says_what_a_valid_configuration_means() {
     assert_eq!(cluster.sims[0].connections().accepted, 0, "check asks nothing over the network");
 }
 
+fn check(file: &std::path::Path, environment: &[(&str, &std::path::Path)]) -> (Option<i32>, String) {
+    let output =
+        binary().args(["check", "--config.file"]).arg(file).envs(environment.iter().copied()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn credentials_of_the_unit_can_be_checked_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let config = Cluster::recorded().config("home");
+    write_private(
+        &file,
+        &config.replace(&format!("token_secret = \"{SECRET}\""), "token_secret_credential = \"token\""),
+    );
+    write_private(&folder.path().join("token"), SECRET);
+    let (code, said) = check(&file, &[]);
+    assert_eq!(code, Some(2), "{said}");
+    for words in ["LoadCredential= in the unit", "by hand", "CREDENTIALS_DIRECTORY=FOLDER pve-sentinel check"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(check(&file, &[("CREDENTIALS_DIRECTORY", folder.path())]), (Some(0), String::new()));
+}
+
 #[test]
 fn a_token_is_printed_once_with_the_line_to_configure() {
     let ended = run_to_end(&["hash-token", "--name", "grafana"]);
