@@ -30,7 +30,7 @@ use reload::Reloader;
 use rooms::Rooms;
 
 pub use interrupts::Interrupts;
-pub use live::check as check_live;
+pub use live::{check as check_live, hindrances};
 pub use manager::Manager;
 pub use reload::Source;
 pub use sockets::{Sockets, handed_over};

@@ -1,4 +1,4 @@
-//! What `check --live` is made of.
+//! What `check` is made of, with `--live` and without.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,20 @@ use crate::{collectors, control, events, pve, ssh};
 
 /// For guests to tell their addresses: silent agents take three seconds each.
 const ADDRESSES: Duration = Duration::from_secs(15);
+
+/// Why this system could not serve a configuration that has no faults of its own: a sentence for the administrator for each
+/// cluster and Alertmanager that no client can be made for. Asks nothing.
+pub fn hindrances(config: &Config) -> Vec<String> {
+    let own = Arc::new(Own::new(env!("CARGO_PKG_VERSION")));
+    let (roots, limits) = (pve::Roots::default(), pve::Limits { max_body: config.scrape.max_body });
+    let of_cluster = |cluster| {
+        let writer = pve::Writer::new(cluster, limits, &roots, Arc::clone(&own)).err();
+        writer.or_else(|| pve::Client::new(cluster, limits, &roots, Arc::clone(&own)).err())
+    };
+    let alertmanagers = config.events.iter().flat_map(|events| &events.alertmanagers);
+    let of_alertmanagers = alertmanagers.filter_map(|one| events::can_tell(one).err());
+    config.clusters.iter().filter_map(of_cluster).chain(of_alertmanagers).collect()
+}
 
 /// Tries all that a configuration names; each line is told as soon as it is known. Fails with a sentence for the
 /// administrator where nothing can be tried. Must run on the runtime.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::{ConfigFile, complain, deliver, load, print, run as run_async, say};
+use super::{ConfigFile, USAGE, complain, deliver, load, print, run as run_async, say};
 use crate::app;
 use crate::config::Loaded;
 use crate::setup::live::{Line, Verdict};
@@ -37,6 +37,11 @@ pub(super) fn run(options: &Options) -> ExitCode {
     };
     for warning in &loaded.warnings {
         complain(&format!("warning: {warning}"));
+    }
+    let hindrances = app::hindrances(&loaded.config);
+    if !hindrances.is_empty() {
+        complain(&hindrances.join("\n"));
+        return ExitCode::from(USAGE);
     }
     let summary = format!("{} is valid: {}", options.file.config_file.display(), loaded.config.summary());
     if !options.live {

@@ -1,4 +1,4 @@
-//! What `check --live` asks of an Alertmanager. Nothing is posted.
+//! What `check` finds out about an Alertmanager, and what it asks of one with `--live`. Nothing is posted.
 
 use serde::Deserialize;
 
@@ -15,6 +15,11 @@ struct Status {
 #[derive(Deserialize)]
 struct Version {
     version: String,
+}
+
+/// Whether an Alertmanager can be told at all; nothing is asked. Fails with a sentence that names the URL.
+pub fn can_tell(config: &Alertmanager) -> Result<(), String> {
+    Client::new(config).map(|_| ())
 }
 
 /// Tries whether an Alertmanager is reachable, speaks API v2 and lets us in. Gives what was found, or fails with what to do:

@@ -32,7 +32,7 @@ mod watch;
 pub use book::Limits;
 pub use finding::{Finding, Kind, Severity, Span};
 pub use ledger::Ledger;
-pub use live::try_alertmanager;
+pub use live::{can_tell, try_alertmanager};
 pub use notify::{Clock, Keeper, Notifier};
 pub use rules::HostKey;
 pub use told::route;

@@ -187,6 +187,31 @@ fn credentials_of_the_unit_can_be_checked_by_hand() {
     assert_eq!(check(&file, &[("CREDENTIALS_DIRECTORY", folder.path())]), (Some(0), String::new()));
 }
 
+/// Serving would refuse to start there.
+#[test]
+fn check_finds_that_a_system_trusts_no_authorities() {
+    let (folder, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("config.toml");
+    let cluster = Cluster::recorded();
+    let two = cluster.config_with("two", "", SECRET);
+    let events = "[events]\nalertmanagers = [{ url = \"https://127.0.0.1:1\" }]\n";
+    let state = folder.path().join("state");
+    write_private(&file, &format!("state_dir = \"{}\"\n{}{two}{events}", state.display(), cluster.config("one")));
+    let none = [("SSL_CERT_DIR", empty.path())];
+    let (code, said) = check(&file, &none);
+    assert_eq!((code, said.lines().count()), (Some(2), 2), "{said}");
+    assert!(said.starts_with("cluster two: this system has no trusted certificate authorities: install"), "{said}");
+    assert!(said.contains("\nalertmanager https://127.0.0.1:1: this system has no trusted certificate"), "{said}");
+    assert!(!state.exists() && cluster.sims[0].connections().accepted == 0, "nothing is made, nothing is asked");
+
+    write_private(&file, &format!("{}{two}", cluster.config("one")));
+    let (_, said) = check(&file, &none);
+    let serve = binary().args(["serve", "--config.file"]).arg(&file).envs(none).output().unwrap();
+    assert_eq!(String::from_utf8(serve.stderr).unwrap(), said);
+    write_private(&file, &cluster.config("one"));
+    assert_eq!(check(&file, &none), (Some(0), String::new()), "who pins needs no authorities");
+}
+
 #[test]
 fn a_token_is_printed_once_with_the_line_to_configure() {
     let ended = run_to_end(&["hash-token", "--name", "grafana"]);
