@@ -1,4 +1,4 @@
-//! Names that cross the rooms.
+//! Names that cross the rooms, and what the files of several of them in `state_dir` have in common.
 
 mod address;
 mod format;
@@ -9,6 +9,7 @@ mod selector;
 mod service;
 mod severity;
 mod ssh;
+mod state_file;
 mod target;
 mod token;
 
@@ -23,6 +24,7 @@ pub use selector::GuestSelection;
 pub use service::ServiceKind;
 pub use severity::Severity;
 pub use ssh::{SshAddress, SshFingerprint};
+pub use state_file::{damaged, keep_damaged, make_state_file};
 pub use target::{ServiceTarget, ServiceTargets};
 pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 

@@ -20,7 +20,7 @@
 //!
 //! beside them setup        first contact over SSH, what Proxmox VE must give an exporter, and what is missing
 //!             sim          a simulated PVE API for `demo` and the tests
-//!             ids          names that cross the rooms
+//!             ids          names that cross the rooms, and what their files in state_dir have in common
 //!             names        the addresses of a machine's name, for all who connect
 //!             commands     the command line, one file per command
 //!             app          the composition root: the only file that knows every room

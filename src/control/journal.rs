@@ -2,9 +2,7 @@
 //! `Idempotency-Key` within the hour gets the answer of the first time.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +11,7 @@ use serde_json::Value;
 
 use super::batches::{Batch, BatchClaim, BatchLine, Batches};
 use super::lines;
-use crate::ids::newer_format;
+use crate::ids;
 
 /// The format that is written; a newer one is refused. It gets another number with whatever an older version would pass over
 /// and lose. A file that does not say is of the first.
@@ -109,8 +107,8 @@ struct State {
 }
 
 impl Journal {
-    /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out. Fails with a
-    /// sentence that names the file.
+    /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out; of other
+    /// lines that make no sense a copy is kept, and a warning logged. Fails with a sentence that names the file.
     pub(super) fn open(path: &Path, now: u64) -> Result<Self, String> {
         let unusable = |error: io::Error| {
             let path = path.display();
@@ -119,18 +117,31 @@ impl Journal {
                  runs pve-sentinel read and write there"
             )
         };
-        let text = match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(unusable(error)),
         };
-        let lines = || text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let newer = |line| matches!(line, Line::Format { version } if version > VERSION).then_some(line);
-        if let Some(Line::Format { version }) = lines().find_map(newer) {
-            return Err(newer_format(path, version, VERSION));
+        let found = understood(&bytes);
+        let newer = |line: &Line| match line {
+            Line::Format { version } if *version > VERSION => Some(*version),
+            _ => None,
+        };
+        if let Some(version) = found.lines.iter().find_map(newer) {
+            return Err(ids::newer_format(path, version, VERSION));
+        }
+        if found.passed_over > 0 {
+            ids::keep_damaged(path, &bytes).map_err(unusable)?;
+            let (lines, length) = (found.passed_over, found.bytes);
+            tracing::warn!(
+                file = %path.display(),
+                "{lines} lines ({length} bytes) in the journal of control make no sense and were passed over: an order that \
+                 they told of may be given again under its Idempotency-Key; what was read is kept as {}",
+                ids::damaged(path).display()
+            );
         }
         let mut state = State::default();
-        lines().for_each(|line| state.take(line));
+        found.lines.into_iter().for_each(|line| state.take(line));
         state.forget(now);
         let journal = Self { path: path.to_owned(), state: Mutex::new(state) };
         journal.rewrite(&mut journal.state()).map_err(unusable)?;
@@ -222,7 +233,7 @@ impl Journal {
         let format = std::iter::once(Line::Format { version: VERSION });
         let lines: Vec<Line> = format.chain(orders).chain(batches).collect();
         let new = self.path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = ids::make_state_file(&new)?;
         for line in &lines {
             file.write_all(&[serde_json::to_vec(line)?, b"\n".to_vec()].concat())?;
         }
@@ -238,6 +249,30 @@ impl Journal {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the bytes of a file say.
+struct Found {
+    lines: Vec<Line>,
+    /// How many lines make no sense, and how long they are together, in bytes.
+    passed_over: usize,
+    bytes: usize,
+}
+
+fn understood(bytes: &[u8]) -> Found {
+    let mut found = Found { lines: Vec::new(), passed_over: 0, bytes: 0 };
+    for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        match serde_json::from_str(&String::from_utf8_lossy(line)) {
+            Ok(line) => found.lines.push(line),
+            // A crash cuts off the last one, and never the first: the file is put in its place as a whole.
+            Err(_) if !line.ends_with(b"\n") && !found.lines.is_empty() => {}
+            Err(_) => {
+                found.passed_over += 1;
+                found.bytes += line.len();
+            }
+        }
+    }
+    found
 }
 
 impl State {
@@ -346,6 +381,31 @@ mod tests {
         journal.intend(intent("1", "k1", 1000)).unwrap();
         let known = Journal::open(&path, 1000).unwrap().claim("ops", "k1", "start", 1000);
         assert!(matches!(known, Claim::Open(_)), "the order would be given twice: {known:?}");
+    }
+
+    #[test]
+    fn of_what_makes_no_sense_a_copy_is_kept_and_of_a_last_line_that_was_cut_off_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("control.journal"), folder.path().join("control.journal.damaged"));
+        let journal = Journal::open(&path, 1000).unwrap();
+        for id in ["1", "2", "3"] {
+            journal.intend(intent(id, id, 1000)).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        assert_eq!(Journal::open(&path, 1000).unwrap().open_records().len(), 2);
+        std::fs::write(&path, []).unwrap();
+        assert!(Journal::open(&path, 1000).unwrap().open_records().is_empty() && !copy.exists());
+        let broken = String::from_utf8(whole).unwrap().replacen("\"id\":\"2\"", "\"id\":2\"", 1).into_bytes();
+        for (bytes, known) in [(&broken[..], 2), (b"garbage\n", 0), (b"garbage", 0), (&[0; 70_000], 0)] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(Journal::open(&path, 1000).unwrap().open_records().len(), known);
+            assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+            // The next start finds nothing wrong.
+            std::fs::remove_file(&copy).unwrap();
+            Journal::open(&path, 1000).unwrap();
+            assert!(!copy.exists());
+        }
     }
 
     #[test]

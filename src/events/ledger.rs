@@ -67,7 +67,7 @@ impl Ledger {
                 "state_dir: expected a folder to keep events in, found that {folder} cannot be used: {error}; {advice}"
             )
         };
-        let found = journal::read(folder).map_err(|unread| match unread {
+        let mut found = journal::read(folder).map_err(|unread| match unread {
             Unread::Disk(error) => failed(error),
             Unread::Newer(sentence) => sentence,
         })?;
@@ -75,6 +75,7 @@ impl Ledger {
         found.records.iter().for_each(|record| book.apply(record));
         book.set_members(alertmanagers, !found.troubles.is_empty());
         book.shrink();
+        found.keep_damaged(folder).map_err(failed)?;
         let records = book.records();
         let journal = Journal::create(folder, records.iter()).map_err(failed)?;
         own.events().at_risk(0);

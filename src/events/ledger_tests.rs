@@ -85,7 +85,8 @@ async fn a_broken_journal_is_told_of_again_rather_than_never() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("{\"member\"", "{\"mumber\"") + "torn").unwrap();
     let (ledger, troubles) = open(folder.path(), &[ONE]);
-    assert_eq!(troubles.len(), 2, "{troubles:?}");
+    assert_eq!(troubles.len(), 3, "{troubles:?}");
+    assert!(troubles[2].ends_with("events.journal.damaged"), "{troubles:?}");
     assert_eq!(numbers(&ledger, ONE), [(1, None), (2, None)]);
     assert!(open(folder.path(), &[ONE]).1.is_empty());
 }

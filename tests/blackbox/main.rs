@@ -89,6 +89,7 @@ mod sshd_power;
 mod sshd_slow;
 #[cfg(feature = "external-programs")]
 mod stack;
+mod state;
 mod storm;
 mod support_bundle;
 mod tickets;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use record::Record;
 
-use crate::ids::newer_format;
+use crate::ids::{damaged, keep_damaged, newer_format};
 
 /// Its name in `state_dir`.
 const NAME: &str = "events.journal";
@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub(super) records: Vec<Record>,
     /// What to say of the rest, one sentence each.
     pub(super) troubles: Vec<String>,
+    /// All of it, where more was passed over than what a crash cut off at the end.
+    damaged: Option<Vec<u8>>,
 }
 
 /// Why a journal was not read.
@@ -61,7 +63,7 @@ pub(super) fn read(folder: &Path) -> Result<Found, Unread> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
         Err(error) => return Err(error.into()),
     };
-    let found = understood(&bytes);
+    let found = understood(bytes);
     let newer = |record: &Record| match record {
         Record::Format { version } if *version > VERSION => Some(*version),
         _ => None,
@@ -72,8 +74,19 @@ pub(super) fn read(folder: &Path) -> Result<Found, Unread> {
     }
 }
 
-fn understood(bytes: &[u8]) -> Found {
-    let scan = frame::scan(bytes);
+impl Found {
+    /// Keeps a copy of a journal that is damaged, and says so: before another takes its place.
+    pub(super) fn keep_damaged(&mut self, folder: &Path) -> io::Result<()> {
+        let Some(bytes) = self.damaged.take() else { return Ok(()) };
+        let path = folder.join(NAME);
+        keep_damaged(&path, &bytes)?;
+        self.troubles.push(format!("what was read is kept as {}", damaged(&path).display()));
+        Ok(())
+    }
+}
+
+fn understood(bytes: Vec<u8>) -> Found {
+    let scan = frame::scan(&bytes);
     let (mut records, mut unknown) = (Vec::new(), 0_usize);
     for payload in scan.payloads {
         match serde_json::from_slice(bytes.get(payload).unwrap_or_default()) {
@@ -82,13 +95,16 @@ fn understood(bytes: &[u8]) -> Found {
         }
     }
     let torn = bytes.len() - scan.end;
+    // A crash cuts off one record, and never the first: the file is put in its place as a whole.
+    let is_cut = scan.end > 0 && !bytes.get(scan.end..).unwrap_or_default().contains(&b'\n');
+    let is_damaged = scan.broken > 0 || unknown > 0 || torn > 0 && !is_cut;
     let told = [
         (scan.broken, format!("{} broken places in the journal were passed over", scan.broken)),
         (unknown, format!("{unknown} records of the journal make no sense and were passed over")),
         (torn, format!("the last {torn} bytes of the journal are no whole record and were cut off")),
     ];
     let troubles = told.into_iter().filter(|(count, _)| *count > 0).map(|(_, trouble)| trouble).collect();
-    Found { records, troubles }
+    Found { records, troubles, damaged: is_damaged.then_some(bytes) }
 }
 
 impl Journal {

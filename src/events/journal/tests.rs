@@ -61,6 +61,32 @@ fn records_of_unknown_kinds_are_passed_over() {
     assert_eq!(found.troubles, ["1 records of the journal make no sense and were passed over"]);
 }
 
+#[test]
+fn of_a_damaged_journal_a_copy_is_kept_and_of_one_that_was_cut_off_none() {
+    let (folder, mut journal) = folder_with(&[state(1)]);
+    journal.append([state(2), state(3)].iter()).unwrap();
+    let (path, copy) = (journal.path().to_owned(), folder.path().join("events.journal.damaged"));
+    let whole = std::fs::read(&path).unwrap();
+    let broken = String::from_utf8(whole.clone()).unwrap().replacen("x", "y", 1).into_bytes();
+    let garbage = [&whole[..], b"two\nlines"].concat();
+    for (bytes, is_kept) in [
+        (&whole[..], false),
+        (&whole[..whole.len() - 9], false),
+        (&[], false),
+        (&broken, true),
+        (&garbage, true),
+        (b"garbage\n", true),
+        (&[0; 70_000], true),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let mut found = read(folder.path()).unwrap();
+        found.keep_damaged(folder.path()).unwrap();
+        assert_eq!(found.troubles.iter().any(|said| said.ends_with("events.journal.damaged")), is_kept);
+        assert_eq!(std::fs::read(&copy).ok(), is_kept.then(|| bytes.to_vec()));
+        let _ = std::fs::remove_file(&copy);
+    }
+}
+
 proptest! {
     #[test]
     fn a_broken_file_is_never_refused(flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 0..4), cut: prop::sample::Index) {
