@@ -4,6 +4,8 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::ids::unusable;
+
 /// The file that is locked in it.
 const NAME: &str = "lock";
 
@@ -24,17 +26,12 @@ impl Lock {
 /// Takes a folder, and makes it where there is none. Fails with a sentence that names the key and the folder.
 pub(super) fn lock(folder: &Path) -> Result<Lock, String> {
     let shown = folder.display();
-    let failed = |error: std::io::Error| {
-        format!(
-            "state_dir: expected a folder that can be written to, found that {shown} cannot be used: {error}; \
-             create it and let the user that runs pve-sentinel write there"
-        )
-    };
     if !folder.is_dir() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| no_folder(folder, &error))?;
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join(NAME));
-    let file = file.map_err(failed)?;
+    let path = folder.join(NAME);
+    let failed = |error: std::io::Error| unusable(&path, &error);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock { folder: folder.to_owned(), _file: file }),
         Err(TryLockError::WouldBlock) => Err(format!(
@@ -43,6 +40,20 @@ pub(super) fn lock(folder: &Path) -> Result<Lock, String> {
         )),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
+}
+
+fn no_folder(folder: &Path, error: &std::io::Error) -> String {
+    let shown = folder.display();
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        let found = if folder.exists() { "something else" } else { "a symbolic link to what is not there" };
+        return format!(
+            "state_dir: expected {shown} to be a folder, found {found}; move it away, or name another folder"
+        );
+    }
+    format!(
+        "state_dir: expected to be able to make the folder, found that {shown} cannot be used: {error}; create it and let the \
+         user that runs pve-sentinel write there"
+    )
 }
 
 #[cfg(test)]
@@ -61,9 +72,26 @@ mod tests {
         drop(first);
         lock(folder.path()).unwrap();
         lock(&folder.path().join("new/state")).unwrap();
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        let refused = lock(&file).unwrap_err();
-        assert!(refused.contains("file cannot be used: "), "{refused}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_not_the_folder_around_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "").unwrap();
+        std::os::unix::fs::symlink("/nowhere/state", path("link")).unwrap();
+        std::fs::create_dir_all(path("one/lock")).unwrap();
+        std::fs::create_dir(path("two")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/lock", path("two/lock")).unwrap();
+        for (name, words) in [
+            ("file", "/file to be a folder, found something else; move it away"),
+            ("link", "/link to be a folder, found a symbolic link to what is not there; move it away"),
+            ("file/state", "/file/state cannot be used: Not a directory"),
+            ("one", "/one/lock, found: "),
+            ("two", "/two/lock, found: it is a symbolic link to what is not there; move it away"),
+        ] {
+            let refused = lock(&path(name)).unwrap_err();
+            assert!(refused.starts_with("state_dir: expected ") && refused.contains(words), "{refused}");
+        }
     }
 }

@@ -57,9 +57,11 @@ impl Audit {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let what = |error: io::Error| {
             let path = path.display();
-            format!(
-                "audit_file {path} cannot be written: {error}; without it nothing may be switched, so name another one"
-            )
+            let advice = match error.kind() {
+                io::ErrorKind::PermissionDenied => format!("if it belongs to another user: chown USER: {path}"),
+                _ => "name another one".to_owned(),
+            };
+            format!("audit_file {path} cannot be written: {error}; without it nothing may be switched; {advice}")
         };
         let file = lines::open(path).map_err(what)?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(what)?;

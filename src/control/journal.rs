@@ -110,17 +110,10 @@ impl Journal {
     /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out; of other
     /// lines that make no sense a copy is kept, and a warning logged. Fails with a sentence that names the file.
     pub(super) fn open(path: &Path, now: u64) -> Result<Self, String> {
-        let unusable = |error: io::Error| {
-            let path = path.display();
-            format!(
-                "state_dir: expected that control can write {path}, found that it cannot be used: {error}; let the user that \
-                 runs pve-sentinel read and write there"
-            )
-        };
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(unusable(error)),
+            Err(error) => return Err(ids::unusable(path, &error)),
         };
         let found = understood(&bytes);
         let newer = |line: &Line| match line {
@@ -131,20 +124,22 @@ impl Journal {
             return Err(ids::newer_format(path, version, VERSION));
         }
         if found.passed_over > 0 {
-            ids::keep_damaged(path, &bytes).map_err(unusable)?;
+            let copy = ids::damaged(path);
+            ids::keep_damaged(path, &bytes).map_err(|error| ids::unusable(&copy, &error))?;
             let (lines, length) = (found.passed_over, found.bytes);
             tracing::warn!(
                 file = %path.display(),
                 "{lines} lines ({length} bytes) in the journal of control make no sense and were passed over: an order that \
                  they told of may be given again under its Idempotency-Key; what was read is kept as {}",
-                ids::damaged(path).display()
+                copy.display()
             );
         }
         let mut state = State::default();
         found.lines.into_iter().for_each(|line| state.take(line));
         state.forget(now);
         let journal = Self { path: path.to_owned(), state: Mutex::new(state) };
-        journal.rewrite(&mut journal.state()).map_err(unusable)?;
+        let rewritten = journal.rewrite(&mut journal.state());
+        rewritten.map_err(|error| ids::unusable(&journal.fresh(), &error))?;
         Ok(journal)
     }
 
@@ -232,7 +227,7 @@ impl Journal {
         let orders = state.records.values().flat_map(Record::lines);
         let format = std::iter::once(Line::Format { version: VERSION });
         let lines: Vec<Line> = format.chain(orders).chain(batches).collect();
-        let new = self.path.with_extension("new");
+        let new = self.fresh();
         let mut file = ids::make_state_file(&new)?;
         for line in &lines {
             file.write_all(&[serde_json::to_vec(line)?, b"\n".to_vec()].concat())?;
@@ -244,6 +239,11 @@ impl Journal {
             Some(folder) => std::fs::File::open(folder)?.sync_all(),
             None => Ok(()),
         }
+    }
+
+    /// What is to take its place.
+    fn fresh(&self) -> PathBuf {
+        self.path.with_extension("new")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -405,6 +405,21 @@ mod tests {
             std::fs::remove_file(&copy).unwrap();
             Journal::open(&path, 1000).unwrap();
             assert!(!copy.exists());
+        }
+    }
+
+    #[test]
+    fn the_file_that_cannot_be_used_is_named() {
+        for name in ["control.journal", "control.new", "control.journal.damaged"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("control.journal");
+            std::fs::write(&path, "garbage\n").unwrap();
+            let _ = std::fs::remove_file(folder.path().join(name));
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            let said = Journal::open(&path, 1000).err().unwrap();
+            let named =
+                format!("state_dir: expected to be able to read and write {}/{name}, ", folder.path().display());
+            assert!(said.starts_with(&named), "{said}");
         }
     }
 

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::board::Doubts;
 use super::book::{Book, Limits, Told};
 use super::finding::{Finding, Kind};
-use super::journal::{self, Fault, Journal, Record, Unread};
+use super::journal::{self, Fault, Journal, Record};
+use crate::ids::unusable;
 use crate::metrics::Own;
 
 /// A journal that has grown by so many bytes, and to twice what it must say, is written anew.
@@ -54,30 +55,22 @@ struct Disk {
 impl Ledger {
     /// Opens the journal in a folder, which exists and which no other process uses. `alertmanagers` are the URLs of those who
     /// are told. Gives also what to say of a journal that was broken: sentences. Fails with a sentence that names the
-    /// folder, where it cannot be read or written, or is a newer version's.
+    /// file, where it cannot be read or written, or is a newer version's.
     pub fn open(
         folder: &Path,
         alertmanagers: &[String],
         limits: Limits,
         own: Arc<Own>,
     ) -> Result<(Self, Vec<String>), String> {
-        let failed = |error: std::io::Error| {
-            let (folder, advice) = (folder.display(), advice(&error));
-            format!(
-                "state_dir: expected a folder to keep events in, found that {folder} cannot be used: {error}; {advice}"
-            )
-        };
-        let mut found = journal::read(folder).map_err(|unread| match unread {
-            Unread::Disk(error) => failed(error),
-            Unread::Newer(sentence) => sentence,
-        })?;
+        let mut found = journal::read(folder)?;
         let mut book = Book::new(limits);
         found.records.iter().for_each(|record| book.apply(record));
         book.set_members(alertmanagers, !found.troubles.is_empty());
         book.shrink();
-        found.keep_damaged(folder).map_err(failed)?;
+        found.keep_damaged(folder)?;
         let records = book.records();
-        let journal = Journal::create(folder, records.iter()).map_err(failed)?;
+        let journal = Journal::create(folder, records.iter());
+        let journal = journal.map_err(|error| unusable(&journal::fresh(folder), &error))?;
         own.events().at_risk(0);
         let disk = Disk { least: journal.length(), journal: Some(journal), at_risk: 0, retry: 0 };
         let (news, _) = watch::channel(News { last: book.last(), losses: 0 });
@@ -276,17 +269,6 @@ impl Ledger {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn advice(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "create it, or name another one",
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            "let the user that runs pve-sentinel write there"
-        }
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "make room there",
-        _ => "check the folder",
     }
 }
 

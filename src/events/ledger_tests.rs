@@ -159,6 +159,19 @@ async fn a_disk_that_fails_puts_events_at_risk_until_it_works_again() {
 }
 
 #[test]
+fn the_file_that_cannot_be_used_is_named() {
+    for name in ["events.journal", "events.journal.new", "events.journal.damaged"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("events.journal"), "garbage\n").unwrap();
+        let _ = std::fs::remove_file(folder.path().join(name));
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        let refused = Ledger::open(folder.path(), &[], Limits::default(), Arc::new(Own::new("1"))).unwrap_err();
+        let named = format!("state_dir: expected to be able to read and write {}/{name}, ", folder.path().display());
+        assert!(refused.starts_with(&named), "{refused}");
+    }
+}
+
+#[test]
 fn an_unusable_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let none = folder.path().join("none");

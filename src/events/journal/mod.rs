@@ -5,13 +5,13 @@ mod frame;
 mod record;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub(super) use record::Record;
 
-use crate::ids::{damaged, keep_damaged, newer_format};
+use crate::ids::{damaged, keep_damaged, newer_format, unusable};
 
 /// Its name in `state_dir`.
 const NAME: &str = "events.journal";
@@ -39,29 +39,14 @@ pub(super) struct Found {
     damaged: Option<Vec<u8>>,
 }
 
-/// Why a journal was not read.
-#[derive(Debug)]
-pub(super) enum Unread {
-    /// The reason of the operating system.
-    Disk(io::Error),
-    /// A newer version wrote it: a sentence.
-    Newer(String),
-}
-
-impl From<io::Error> for Unread {
-    fn from(error: io::Error) -> Self {
-        Self::Disk(error)
-    }
-}
-
-/// Reads the journal of a folder; one that is not there is empty. Nothing is changed.
-pub(super) fn read(folder: &Path) -> Result<Found, Unread> {
+/// Reads the journal of a folder; one that is not there is empty. Nothing is changed. Fails with a sentence that names the
+/// file, where it cannot be read, or is a newer version's.
+pub(super) fn read(folder: &Path) -> Result<Found, String> {
     let path = folder.join(NAME);
-    let mut bytes = Vec::new();
-    match File::open(&path) {
-        Ok(mut file) => file.read_to_end(&mut bytes)?,
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(unusable(&path, &error)),
     };
     let found = understood(bytes);
     let newer = |record: &Record| match record {
@@ -69,18 +54,20 @@ pub(super) fn read(folder: &Path) -> Result<Found, Unread> {
         _ => None,
     };
     match found.records.iter().find_map(newer) {
-        Some(version) => Err(Unread::Newer(newer_format(&path, version, VERSION))),
+        Some(version) => Err(newer_format(&path, version, VERSION)),
         None => Ok(found),
     }
 }
 
 impl Found {
-    /// Keeps a copy of a journal that is damaged, and says so: before another takes its place.
-    pub(super) fn keep_damaged(&mut self, folder: &Path) -> io::Result<()> {
+    /// Keeps a copy of a journal that is damaged, and says so: before another takes its place. Fails with a
+    /// sentence that names the file.
+    pub(super) fn keep_damaged(&mut self, folder: &Path) -> Result<(), String> {
         let Some(bytes) = self.damaged.take() else { return Ok(()) };
         let path = folder.join(NAME);
-        keep_damaged(&path, &bytes)?;
-        self.troubles.push(format!("what was read is kept as {}", damaged(&path).display()));
+        let copy = damaged(&path);
+        keep_damaged(&path, &bytes).map_err(|error| unusable(&copy, &error))?;
+        self.troubles.push(format!("what was read is kept as {}", copy.display()));
         Ok(())
     }
 }
@@ -111,7 +98,7 @@ impl Journal {
     /// Puts a journal with these records in the place of the one that is there. Fails with the reason of the operating
     /// system; then the old one is still there.
     pub(super) fn create<'a>(folder: &Path, records: impl Iterator<Item = &'a Record>) -> io::Result<Self> {
-        let (path, fresh) = (folder.join(NAME), folder.join(format!("{NAME}.new")));
+        let (path, fresh) = (folder.join(NAME), fresh(folder));
         let written = write_all(&fresh, records);
         let (file, length) = match written {
             Ok(written) => written,
@@ -171,6 +158,11 @@ pub(super) struct Fault {
     pub(super) error: io::Error,
     /// Whether it can be appended to again.
     pub(super) usable: bool,
+}
+
+/// What is to take its place: the file that cannot be written, where there can be no new journal.
+pub(super) fn fresh(folder: &Path) -> PathBuf {
+    folder.join(format!("{NAME}.new"))
 }
 
 fn write_all<'a>(path: &Path, records: impl Iterator<Item = &'a Record>) -> io::Result<(File, u64)> {
