@@ -24,7 +24,7 @@ pub use selector::GuestSelection;
 pub use service::ServiceKind;
 pub use severity::Severity;
 pub use ssh::{SshAddress, SshFingerprint};
-pub use state_file::{damaged, keep_damaged, make_state_file, unusable};
+pub use state_file::{damaged, keep_damaged, make_state_file, open_state_file, read_state_file, unusable};
 pub use target::{ServiceTarget, ServiceTargets};
 pub use token::{Scope, TOKEN_PREFIX, TokenHash, holds_token, is_bearer, no_token};
 

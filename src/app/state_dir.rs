@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::ids::unusable;
+use crate::ids::{open_state_file, unusable};
 
 /// The file that is locked in it.
 const NAME: &str = "lock";
@@ -31,7 +31,9 @@ pub(super) fn lock(folder: &Path) -> Result<Lock, String> {
     }
     let path = folder.join(NAME);
     let failed = |error: std::io::Error| unusable(&path, &error);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = open_state_file(&path, &options).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock { folder: folder.to_owned(), _file: file }),
         Err(TryLockError::WouldBlock) => Err(format!(
@@ -87,7 +89,7 @@ mod tests {
             ("file", "/file to be a folder, found something else; move it away"),
             ("link", "/link to be a folder, found a symbolic link to what is not there; move it away"),
             ("file/state", "/file/state cannot be used: Not a directory"),
-            ("one", "/one/lock, found: "),
+            ("one", "/one/lock, found: it is a folder, no regular file; move it away"),
             ("two", "/two/lock, found: it is a symbolic link to what is not there; move it away"),
         ] {
             let refused = lock(&path(name)).unwrap_err();

@@ -110,11 +110,7 @@ impl Journal {
     /// Reads what was begun before; `now` is in seconds since 1970. What a crash cut off at the end is left out; of other
     /// lines that make no sense a copy is kept, and a warning logged. Fails with a sentence that names the file.
     pub(super) fn open(path: &Path, now: u64) -> Result<Self, String> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(ids::unusable(path, &error)),
-        };
+        let bytes = ids::read_state_file(path).map_err(|error| ids::unusable(path, &error))?;
         let found = understood(&bytes);
         let newer = |line: &Line| match line {
             Line::Format { version } if *version > VERSION => Some(*version),

@@ -5,15 +5,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::ids::open_state_file;
+
 /// Opens a file for more lines, and makes it where there is none. Nothing but a file will do: a device keeps nothing, and
-/// must not get another mode.
+/// must not get another mode; a pipe would be waited for.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file, found something else"))
-    }
+    open_state_file(path, OpenOptions::new().read(true).append(true).create(true).mode(0o600))
 }
 
 /// Adds a line, which is on disk when this returns. One that a full disk cut off before does not swallow it.
@@ -54,12 +51,13 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the standard library makes no pipes with names")]
     fn what_is_no_file_is_refused() {
-        for path in ["/dev/null", "/dev/full"] {
-            assert_eq!(
-                append(Path::new(path), Vec::new()).map_err(|error| error.kind()),
-                Err(io::ErrorKind::InvalidInput)
-            );
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [Path::new("/dev/null"), Path::new("/dev/full"), &pipe] {
+            assert_eq!(append(path, Vec::new()).map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
         }
     }
 }

@@ -1,11 +1,64 @@
-//! Files in `state_dir`: replaced by new ones, kept where something in them makes no sense, and named where they cannot be
-//! used.
+//! Files in `state_dir`: opened where they are files and nothing else, read up to a bound, replaced by new ones, kept where
+//! something in them makes no sense, and named where they cannot be used.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// The largest file that is read, in bytes: many times what a journal grows to.
+const LARGEST: u64 = 256 << 20;
+
+/// Opens a file, unless there is something else in its place. Blocks.
+///
+/// # Errors
+/// The reason of the operating system, or what there is instead.
+pub fn open_state_file(file: &Path, options: &OpenOptions) -> io::Result<File> {
+    // Looked at before it is opened: to open a pipe waits for somebody at its other end.
+    match std::fs::metadata(file) {
+        Ok(found) => is_regular(&found)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let opened = options.open(file)?;
+    is_regular(&opened.metadata()?)?;
+    Ok(opened)
+}
+
+/// The bytes of a file; none where it is not there. Blocks.
+///
+/// # Errors
+/// The reason of the operating system, or what there is instead: also where it is larger than any that we write, or a link to
+/// what is not there, such as a disk that was not mounted.
+pub fn read_state_file(file: &Path) -> io::Result<Vec<u8>> {
+    let opened = match open_state_file(file, OpenOptions::new().read(true)) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !file.is_symlink() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    // One that is too long is not read at first; it may also grow meanwhile.
+    if opened.metadata()?.len() <= LARGEST {
+        (&opened).take(LARGEST + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 <= LARGEST {
+            return Ok(bytes);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {LARGEST} bytes")))
+}
+
+fn is_regular(found: &Metadata) -> io::Result<()> {
+    let kind = found.file_type();
+    let what = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_dir() => "a folder",
+        _ if kind.is_fifo() => "a pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, no regular file")))
+}
 
 /// What is said of a file that cannot be read or written: which one, what was found, and what to do.
 pub fn unusable(file: &Path, error: &io::Error) -> String {
@@ -98,6 +151,34 @@ mod tests {
             "{}",
             said(2)
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the standard library makes no pipes with names")]
+    fn what_is_no_file_or_too_long_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(read_state_file(&path("none")).unwrap().is_empty());
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        std::fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("endless")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/journal", path("stray")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        File::create(path("long")).unwrap().set_len(3 << 30).unwrap();
+        for (name, words) in [
+            ("pipe", "it is a pipe, no regular file; move it away"),
+            ("folder", "it is a folder, no regular file; move it away"),
+            ("socket", "it is a socket, no regular file; move it away"),
+            ("endless", "it is a device, no regular file; move it away"),
+            ("stray", "it is a symbolic link to what is not there; move it away"),
+            ("long", "it is larger than 268435456 bytes; move it away"),
+        ] {
+            let said = unusable(&path(name), &read_state_file(&path(name)).unwrap_err());
+            assert!(said.contains(words), "{said}");
+        }
+        std::fs::write(path("file"), "x").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        assert_eq!(read_state_file(&path("link")).unwrap(), b"x");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use crate::ids::{make_state_file, read_state_file};
 
 /// The file, which is never left half written; read like any other `known_hosts` file.
 #[derive(Debug)]
@@ -26,10 +27,7 @@ impl Learned {
     /// Adds a line, which then stands there even if the machine stops. Blocks.
     pub(super) fn add(&self, line: &str) -> io::Result<()> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut content = match fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read?,
-        };
+        let mut content = read_state_file(&self.path)?;
         if !content.is_empty() && !content.ends_with(b"\n") {
             content.push(b'\n');
         }
@@ -41,13 +39,8 @@ impl Learned {
         let mut beside = name.to_owned();
         beside.push(".new");
         let beside = folder.join(beside);
-        // What a writer that was killed left behind; ours is the only process that writes here.
-        if let Err(error) = fs::remove_file(&beside)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        // Also in the place of what a writer that was killed left behind; ours is the only process that writes here.
+        let mut file = make_state_file(&beside)?;
         file.write_all(&content)?;
         file.sync_all()?;
         fs::rename(&beside, &self.path)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use record::Record;
 
-use crate::ids::{damaged, keep_damaged, newer_format, unusable};
+use crate::ids::{damaged, keep_damaged, newer_format, read_state_file, unusable};
 
 /// Its name in `state_dir`.
 const NAME: &str = "events.journal";
@@ -43,11 +43,7 @@ pub(super) struct Found {
 /// file, where it cannot be read, or is a newer version's.
 pub(super) fn read(folder: &Path) -> Result<Found, String> {
     let path = folder.join(NAME);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
-        Err(error) => return Err(unusable(&path, &error)),
-    };
+    let bytes = read_state_file(&path).map_err(|error| unusable(&path, &error))?;
     let found = understood(bytes);
     let newer = |record: &Record| match record {
         Record::Format { version } if *version > VERSION => Some(*version),
