@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Log, LogFormat, LogLevel};
 
-/// Sends the log to stderr from now on. Libraries are heard from `warn` on only.
+/// Sends the log to stderr from now on.
 pub(super) fn start(log: &Log) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -17,7 +17,7 @@ pub(super) fn start(log: &Log) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let filter = Targets::new().with_target("pve_sentinel", level).with_default(level.min(LevelFilter::WARN));
+    let filter = filter(level);
     let registry = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Logfmt => {
@@ -31,6 +31,16 @@ pub(super) fn start(log: &Log) {
     };
     // A process starts one log; a second one would mean a test that starts two commands, which may share the first.
     drop(started);
+}
+
+/// Libraries are heard from `warn` on only. The one that looks names up warns of the same line of resolv.conf at each lookup;
+/// what comes of a lookup that fails is ours to tell.
+fn filter(level: LevelFilter) -> Targets {
+    let others = level.min(LevelFilter::WARN);
+    Targets::new()
+        .with_target("pve_sentinel", level)
+        .with_target("hickory", others.min(LevelFilter::ERROR))
+        .with_default(others)
 }
 
 /// Writes lines in which apostrophes need no backslash, so that commands in them can be copied.
@@ -62,6 +72,22 @@ fn plain(line: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_are_heard_from_warn_on_and_the_resolver_from_error_on() {
+        use tracing::Level;
+        for (level, target, least) in [
+            (LevelFilter::DEBUG, "pve_sentinel::ssh", Level::DEBUG),
+            (LevelFilter::DEBUG, "rustls::conn", Level::WARN),
+            (LevelFilter::DEBUG, "hickory_resolver::system_conf::unix", Level::ERROR),
+            (LevelFilter::ERROR, "rustls::conn", Level::ERROR),
+        ] {
+            let heard = |one: &Level| filter(level).would_enable(target, one);
+            for one in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+                assert_eq!(heard(&one), one <= least, "{target} {one} at {level}");
+            }
+        }
+    }
 
     #[test]
     fn only_apostrophes_lose_their_backslash() {

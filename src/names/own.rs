@@ -1,7 +1,8 @@
 //! Names without the C library: `/etc/hosts`, `localhost`, then the name servers of `/etc/resolv.conf`. Both files are read
 //! at each lookup, as there is one only when a connection is made.
 
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
@@ -23,6 +24,9 @@ pub(super) struct Places<'a> {
 /// Those of Linux.
 pub(super) const SYSTEM: Places<'_> =
     Places { hosts: "/etc/hosts", resolv_conf: "/etc/resolv.conf", interfaces: "/sys/class/net" };
+
+/// The largest file that is read, in bytes: a lookup is waited for.
+const LARGEST: u64 = 1 << 20;
 
 /// What the C library asks where no name server is written down.
 const HERE: &str = "nameserver 127.0.0.1\n";
@@ -50,13 +54,23 @@ fn is_this_machine(host: &str) -> bool {
     host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case("localhost")
 }
 
-/// A file that is not there says nothing.
+/// What is not there says nothing; nor does what is no regular file, or too long for one of its kind.
 fn read(path: &str) -> io::Result<String> {
-    match std::fs::read(path) {
+    match bounded(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(io::Error::new(error.kind(), format!("{path}: {error}"))),
     }
+}
+
+fn bounded(path: &str) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened: to open a pipe waits for somebody to write.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(ErrorKind::NotFound.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST { Err(ErrorKind::NotFound.into()) } else { Ok(bytes) }
 }
 
 /// An address of this machine's own network, such as `fe80::1%eth0`.
@@ -157,6 +171,26 @@ mod tests {
     async fn this_machine_needs_no_files() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ask(&folder, "localhost").await.unwrap(), ["127.0.0.1:80", "[::1]:80"]);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the standard library makes no pipes with names")]
+    async fn what_is_no_file_of_that_kind_is_taken_for_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let hosts = path("hosts");
+        assert!(std::process::Command::new("mkfifo").arg(&hosts).status().unwrap().success());
+        assert_eq!(ask(&folder, "localhost").await.unwrap(), ["127.0.0.1:80", "[::1]:80"]);
+        std::fs::remove_file(&hosts).unwrap();
+        let line = "127.0.0.9 localhost\n";
+        for (length, found) in [(LARGEST, "127.0.0.9:80"), (LARGEST + 1, "127.0.0.1:80")] {
+            std::fs::write(&hosts, line).unwrap();
+            File::options().write(true).open(&hosts).unwrap().set_len(length).unwrap();
+            assert_eq!(ask(&folder, "localhost").await.unwrap()[0], found, "{length}");
+        }
+        std::fs::remove_file(&hosts).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &hosts).unwrap();
+        assert_eq!(ask(&folder, "localhost").await.unwrap()[0], "127.0.0.1:80");
     }
 
     #[tokio::test]
