@@ -26,7 +26,7 @@ pub(super) const SYSTEM: Places<'_> =
     Places { hosts: "/etc/hosts", resolv_conf: "/etc/resolv.conf", interfaces: "/sys/class/net" };
 
 /// The largest file that is read, in bytes: a lookup is waited for.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 8 << 20;
 
 /// What the C library asks where no name server is written down.
 const HERE: &str = "nameserver 127.0.0.1\n";
