@@ -48,7 +48,7 @@ pub async fn check(config: &Config, tell: impl FnMut(Line)) -> Result<(), String
         find_services,
         named,
         clients,
-        ssh: ssh::Client::new(own, learned, ssh::Limits::default(), super::unix_time),
+        ssh: ssh::Client::read_only(own, learned, ssh::Limits::default(), super::unix_time),
         enabled,
         host_options: collectors::filters(&config.host_filters),
         now: || super::unix_now().as_secs_f64(),

@@ -139,8 +139,10 @@ async fn known(host: &Host) -> Known {
     };
     let shared = Arc::clone(&host.shared);
     let read = tokio::task::spawn_blocking(move || {
-        let learned = shared.learned.as_ref().filter(|_| accept_new).map(|learned| learned.path());
-        files.iter().map(|path| path.as_path()).chain(learned).map(|path| shared.files.read(path)).collect()
+        let learned = shared.learned.as_ref().filter(|_| accept_new);
+        let paths = files.iter().map(|path| path.as_path()).chain(learned.map(|learned| learned.path()));
+        let remembered = learned.and_then(|learned| learned.remembered());
+        paths.map(|path| shared.files.read(path)).chain(remembered).collect()
     });
     // Only a panic of the reader leaves nothing, and then nothing is known.
     Known::Files(read.await.unwrap_or_default())
@@ -251,7 +253,7 @@ impl Parting {
 }
 
 impl Watch {
-    /// Writes the key of a new host down, so that no other is accepted from now on.
+    /// Keeps the key of a new host, so that no other is accepted from now on.
     async fn learn(&self, shown: &Shown) -> io::Result<()> {
         let line = known_hosts::line(&self.address.known_as(), shown.key());
         let shared = Arc::clone(&self.shared);

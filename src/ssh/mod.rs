@@ -54,8 +54,16 @@ struct Shared {
 impl Client {
     /// `learned` is the file that `accept_new` writes to; `now` gives seconds since 1970, for certificates.
     pub fn new(own: Arc<Own>, learned: Option<PathBuf>, limits: Limits, now: fn() -> i64) -> Self {
-        let (files, learned) = (known_hosts::Files::default(), learned.map(learned::Learned::new));
-        Self(Arc::new(Shared { own, files, learned, limits, now }))
+        Self::with(own, learned.map(learned::Learned::new), limits, now)
+    }
+
+    /// The same for who changes nothing: `learned` is only read, and what is new is forgotten with the client.
+    pub fn read_only(own: Arc<Own>, learned: Option<PathBuf>, limits: Limits, now: fn() -> i64) -> Self {
+        Self::with(own, learned.map(learned::Learned::read_only), limits, now)
+    }
+
+    fn with(own: Arc<Own>, learned: Option<learned::Learned>, limits: Limits, now: fn() -> i64) -> Self {
+        Self(Arc::new(Shared { own, files: known_hosts::Files::default(), learned, limits, now }))
     }
 
     /// A host that can be asked; nothing is sent to it yet. `id` is the value of the `host` label.

@@ -176,6 +176,23 @@ fn a_dead_endpoint_and_an_unknown_host_key_are_told_with_what_to_do() {
 }
 
 #[test]
+fn a_new_host_key_is_taken_for_this_run_and_nothing_is_written() {
+    let machine = Machine::node();
+    machine.know("");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "state_dir = {:?}\n{}ssh_accept_new = true\n",
+        folder.path().display().to_string(),
+        machine.host("nas")
+    );
+    let finished = check(&config, &[]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stdout.contains("accept_new trusts whoever answers first"), "{finished:?}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn what_proxmox_ve_says_is_not_obeyed_by_a_terminal() {
     let lab = simulated(0, Rights::Auditor);
     let version = r#"{"data":{"version":"9.2\u001b[2J\nok \u202e","release":"9.2"}}"#;

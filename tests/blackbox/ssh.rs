@@ -99,6 +99,20 @@ impl Lab {
         Client::new(Arc::clone(&self.own), learned, Limits::default(), || NOW)
     }
 
+    /// Another machine at the same address.
+    async fn taken_over(self) -> Self {
+        let Self { sim, user_key, folder, own, .. } = self;
+        let listen = sim.address();
+        drop(sim);
+        let host_key = pair(SshKeyKind::Ecdsa);
+        let mut sim = start_ssh(SshOptions { listen, ..options(&host_key, &user_key) }).await;
+        while sim.is_err() {
+            tokio::task::yield_now().await;
+            sim = start_ssh(SshOptions { listen, ..options(&host_key, &user_key) }).await;
+        }
+        Self { sim: sim.unwrap(), host_key, user_key, folder, own }
+    }
+
     fn counted(&self, line: &str) -> bool {
         self.own.encode(Format::Text004).contains(&format!("\n{line}\n"))
     }
@@ -366,17 +380,7 @@ async fn a_first_key_is_accepted_where_asked_for_and_another_never() {
     assert_eq!(ask(&lab.session(strict)).await.unwrap_err().label(), "host_key");
 
     // Another machine takes the address.
-    let Lab { sim, user_key, folder, own, .. } = lab;
-    let listen = sim.address();
-    drop(sim);
-    let host_key = pair(SshKeyKind::Ecdsa);
-    let options = SshOptions { listen, ..options(&host_key, &user_key) };
-    let mut sim = start_ssh(options).await;
-    while sim.is_err() {
-        tokio::task::yield_now().await;
-        sim = start_ssh(SshOptions { listen, ..self::options(&host_key, &user_key) }).await;
-    }
-    let lab = Lab { sim: sim.unwrap(), host_key, user_key, folder, own };
+    let lab = lab.taken_over().await;
     let accepting = HostKeys::Known { files: vec![lab.path("known_hosts")], accept_new: true };
     let message = assert_refused(&lab, &lab.session(accepting), HostKeyKind::Changed).await;
     assert!(message.contains("learned:1"), "{message}");
@@ -389,6 +393,27 @@ async fn a_new_key_that_cannot_be_written_down_is_not_accepted() {
     let accepting = HostKeys::Known { files: vec![lab.path("known_hosts")], accept_new: true };
     let message = assert_refused(&lab, &lab.session(accepting), HostKeyKind::Unknown).await;
     assert!(message.contains("state_dir"), "{message}");
+}
+
+#[tokio::test]
+async fn who_changes_nothing_remembers_a_first_key_and_writes_none() {
+    let lab = Lab::new().await;
+    let client = Client::read_only(Arc::clone(&lab.own), Some(lab.path("learned")), Limits::default(), || NOW);
+    let accepting = || lab.settings(HostKeys::Known { files: vec![lab.path("known_hosts")], accept_new: true });
+    ask(&client.session("nas", lab.address(), accepting())).await.unwrap();
+    assert!(!lab.path("learned").exists());
+
+    // Another machine takes the address while the same client lives.
+    let accepting = accepting();
+    let lab = lab.taken_over().await;
+    let message = assert_refused(&lab, &client.session("nas", lab.address(), accepting), HostKeyKind::Changed).await;
+    assert!(message.contains("what was learned now:1"), "{message}");
+
+    // What the service learned counts.
+    fs::write(lab.path("learned"), format!("{}\n", lab.line())).unwrap();
+    let client = Client::read_only(Arc::clone(&lab.own), Some(lab.path("learned")), Limits::default(), || NOW);
+    let accepting = lab.settings(HostKeys::Known { files: vec![lab.path("known_hosts")], accept_new: true });
+    ask(&client.session("nas", lab.address(), accepting)).await.unwrap();
 }
 
 async fn certified(names: &[&str], valid: std::ops::Range<u64>) -> (Lab, String) {

@@ -61,7 +61,7 @@ impl Files {
 }
 
 impl File {
-    fn parse(path: &Path, bytes: &[u8]) -> Self {
+    pub(in crate::ssh) fn parse(path: &Path, bytes: &[u8]) -> Self {
         let known = KnownHosts::parse(bytes);
         if known.passed_over > 0 {
             tracing::debug!(file = %path.display(), lines = known.passed_over, "lines of a known_hosts file passed over");
