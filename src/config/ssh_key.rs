@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,15 +47,15 @@ impl SshKey {
         Ok(Self { path: path.to_owned(), key: Arc::new(key) })
     }
 
-    /// Who else may do something with a key file, if anyone: the warning that OpenSSH would give.
+    /// Who else may do something with a key file, if anyone. As with other secrets its group may read it: the service
+    /// does so where the file is root's. A key that the group may write is anybody's in the group.
     pub fn open_to_others(path: &Path) -> Option<String> {
-        let found = fs::metadata(path).ok()?;
-        // As OpenSSH: the bits of the group count where the file is ours, not where root lets our group read it.
-        let ours = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == found.uid());
-        let open = found.mode() & if ours { 0o077 } else { 0o007 };
-        let (path, mode) = (path.display(), found.mode() & 0o777);
-        (open != 0).then(|| {
-            format!("{path} holds a private key and is open to other users (mode {mode:04o}); run: chmod 600 {path}")
+        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+        let path = path.display();
+        (mode & 0o027 != 0).then(|| {
+            format!(
+                "{path} holds a private key and is open to other users (mode {mode:04o}); run: chmod g-w,o-rwx {path}"
+            )
         })
     }
 
@@ -99,8 +99,6 @@ fn instead(text: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use proptest::prelude::*;
     use russh::keys::key::safe_rng;
     use russh::keys::ssh_key::LineEnding;
@@ -165,9 +163,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("id");
         fs::write(&path, "x").unwrap();
-        for (mode, open) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        let modes = [(0o600, false), (0o400, false), (0o640, false), (0o660, true), (0o604, true), (0o602, true)];
+        for (mode, open) in modes {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(SshKey::open_to_others(&path).is_some(), open, "{mode:o}");
+            let warning = SshKey::open_to_others(&path);
+            assert_eq!(warning.is_some(), open, "{mode:o}");
+            // What is advised leaves the group its right to read.
+            assert!(warning.is_none_or(|warning| warning.contains("run: chmod g-w,o-rwx ")), "{mode:o}");
         }
     }
 
