@@ -41,7 +41,7 @@ pub(super) struct Options {
     /// The token's name; each exporter should have its own. Without it, monitor, or power with --power.
     #[arg(long, value_name = "NAME", value_parser = setup::token_name)]
     token: Option<String>,
-    /// Where to write the secret, to a file that only you may read.
+    /// Where to write the secret, to a file that only you may read; for root, also the group that the folder is for.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Also print how to have the token made over SSH at each start, by a key that can do nothing else.

@@ -201,9 +201,12 @@ impl Step {
                 format!("make the role {}, to {} ({})", role.name, role.about, role.privileges.unwrap_or_default())
             }),
             Self::GrantUser(index) => grant(user, index),
-            Self::AddToken => format!(
-                "make the token {account}, with no rights but its own, and write its secret to {path}, for your eyes only"
-            ),
+            Self::AddToken => {
+                let readers = if file.is_for_group { "root and the group of its folder" } else { "your eyes only" };
+                format!(
+                    "make the token {account}, with no rights but its own, and write its secret to {path}, for {readers}"
+                )
+            }
             Self::GrantToken(index) => grant(&format!("the token {account}"), index),
             Self::TakeTokenRight(index) => account.grants().get(index).map_or_else(String::new, |grant| {
                 format!("take the role {} on {} from the token {account}", grant.role.name, grant.path)

@@ -9,17 +9,18 @@ use super::quote::Call;
 use super::token_file::{TokenFile, is_uuid};
 use crate::config::Secret;
 
-/// Does one step. What was done before stays where it fails; to try again does the rest.
-pub async fn carry_out(step: Step, node: &Node, account: &Account, file: &TokenFile) -> Result<(), Error> {
+/// Does one step. What was done before stays where it fails; to try again does the rest. A line about what was done, if
+/// there is one.
+pub async fn carry_out(step: Step, node: &Node, account: &Account, file: &TokenFile) -> Result<Option<String>, Error> {
     match (step, step.call(account)) {
         (Step::AddToken, Some(call)) => add_token(&call, node, account, file).await,
-        (_, Some(call)) => node.run(&call).await.map(|_| ()),
-        (_, None) => file.remove(),
+        (_, Some(call)) => node.run(&call).await.map(|_| None),
+        (_, None) => file.remove().map(|()| None),
     }
 }
 
 /// Makes the token. The file comes first: a secret is shown only once, and must have somewhere to go.
-async fn add_token(call: &Call, node: &Node, account: &Account, file: &TokenFile) -> Result<(), Error> {
+async fn add_token(call: &Call, node: &Node, account: &Account, file: &TokenFile) -> Result<Option<String>, Error> {
     let new = file.create()?;
     let secret = match node.run(call).await {
         Ok(answer) => secret(call, node, account, &answer),
@@ -28,7 +29,7 @@ async fn add_token(call: &Call, node: &Node, account: &Account, file: &TokenFile
         Err(error) => Err(error),
     };
     match secret.and_then(|secret| new.write(&secret)) {
-        Ok(()) => Ok(()),
+        Ok(note) => Ok(note),
         Err(error) => Err(take_back(error, node, account).await),
     }
 }

@@ -10,7 +10,7 @@
 //! facts      what pveum and pvesh tell: users, tokens, rights, nodes (answers: their JSON)
 //! bootstrap  what is there and what is wanted → steps, without asking anybody (account: whose)
 //! carry_out  the steps, one command each
-//! token_file where the secret is kept
+//! token_file where the secret is kept (sharing: who may read it)
 //! document   the configuration to print
 //! mint       a token that a node makes anew whenever it is asked, by a key that can do nothing else
 //! ```
@@ -30,6 +30,7 @@ pub mod mint;
 mod node;
 mod plain;
 mod quote;
+mod sharing;
 mod token_file;
 
 pub use account::{Account, Acts, token_name};

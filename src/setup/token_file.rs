@@ -1,4 +1,4 @@
-//! Where the secret of a token is kept: a file that only its owner may read.
+//! Where the secret of a token is kept: a file that only its owner may read, and the service where root makes it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::sharing;
 use crate::config::Secret;
 
 /// The file of a secret.
@@ -15,12 +16,16 @@ pub struct TokenFile {
     path: PathBuf,
     /// Whether it is there.
     pub(super) exists: bool,
+    /// Whether the group of the folder is to read it.
+    pub(super) is_for_group: bool,
 }
 
 /// A file that was made for a secret; it goes again unless the secret is written.
 pub(super) struct NewFile {
     path: PathBuf,
     file: File,
+    /// Who else may read it.
+    note: Option<String>,
     done: bool,
 }
 
@@ -39,7 +44,8 @@ impl TokenFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(fault(&format!("{name}.token cannot be looked for: {error}"))),
         };
-        Ok(Self { folder, path, exists })
+        let is_for_group = sharing::is_for_group(&folder);
+        Ok(Self { folder, path, exists, is_for_group })
     }
 
     /// The path, absolute.
@@ -54,7 +60,8 @@ impl TokenFile {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(fault)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path).map_err(fault)?;
-        Ok(NewFile { path: self.path.clone(), file, done: false })
+        let note = sharing::share(&file, &self.path, &self.folder);
+        Ok(NewFile { path: self.path.clone(), file, note, done: false })
     }
 
     /// Whether the file holds the secret of a token and nothing else.
@@ -77,13 +84,17 @@ impl TokenFile {
 }
 
 impl NewFile {
-    /// Writes the secret down.
-    pub(super) fn write(mut self, secret: &Secret) -> Result<(), Error> {
+    /// Writes the secret down. A line about who else may read it, if anybody.
+    pub(super) fn write(mut self, secret: &Secret) -> Result<Option<String>, Error> {
         let line = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_all());
         self.done = written.is_ok();
-        written
-            .map_err(|error| Error::InTheWay(format!("{}: the secret cannot be written: {error}", self.path.display())))
+        match written {
+            Ok(()) => Ok(self.note.take()),
+            Err(error) => {
+                Err(Error::InTheWay(format!("{}: the secret cannot be written: {error}", self.path.display())))
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
@@ -190,6 +190,24 @@ fn a_node_is_set_up_by_exactly_these_commands_and_not_again() {
     assert!(node.changed().is_empty() && again.stderr.contains("nothing is to be done"), "{}", again.stderr);
     assert_eq!(again.stdout, first.stdout);
     assert_eq!(node.secret(), secret);
+}
+
+#[test]
+fn the_group_that_a_folder_of_roots_is_for_may_read_the_secret() {
+    let node = Node::start();
+    fs::create_dir(&node.out).unwrap();
+    fs::set_permissions(&node.out, fs::Permissions::from_mode(0o750)).unwrap();
+    // Only root can have such a folder here, and not in every container.
+    let own = fs::metadata(&node.out).unwrap();
+    let is_for_group = own.uid() == 0 && chown(&node.out, None, Some(own.gid() + 1)).is_ok();
+    let finished = node.setup(&["--yes"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let (made, folder) = (fs::metadata(node.token_file()).unwrap(), fs::metadata(&node.out).unwrap());
+    let mode = if is_for_group { 0o640 } else { 0o600 };
+    assert_eq!((made.mode() & 0o777, made.uid(), made.gid()), (mode, own.uid(), folder.gid()), "{}", finished.stderr);
+    for words in ["lab.token: readable by the group of its folder", "lab.token, for root and the group of its folder"] {
+        assert_eq!(finished.stderr.contains(words), is_for_group, "{words}: {}", finished.stderr);
+    }
 }
 
 #[test]

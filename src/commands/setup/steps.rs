@@ -22,7 +22,10 @@ pub(super) async fn carry_out(node: &Node, found: &Found) -> Result<(), Failure>
         }
         let step = setup::carry_out(*step, node, &found.account, &found.file);
         match to_its_end(step, &mut interrupts, &mut stopped).await {
-            Some(Ok(())) => complain(&format!("{number}. done")),
+            Some(Ok(note)) => {
+                complain(&format!("{number}. done"));
+                note.iter().for_each(|note| complain(&setup::plain(note)));
+            }
             Some(Err(error)) => return Err(ended(&format!("failed, {before}; {error}"))),
             None => return Err(ended(&format!("was cut off and may have been done, {before}"))),
         }
