@@ -163,11 +163,13 @@ async fn look(options: &Options, host: &Host, node: &Node) -> Result<Found, Fail
         return Ok(Found { plan, account, file, document: None });
     }
     let plan = bootstrap::make(&access, &account, &file)?;
+    let again = !plan.steps.contains(&Step::AddToken);
     let document = if options.power {
-        (document::acting(&name, &account, &file, options.acts()), Vec::new())
+        (document::acting(&name, (&account, again), &file, options.acts()), Vec::new())
     } else {
         let (address, membership) = (&options.target.address, &membership);
-        let facts = Facts { name: &name, version: &version, address, membership, account: &account, file: &file };
+        let facts =
+            Facts { name: &name, version: &version, address, membership, account: &account, file: &file, again };
         document::document(&facts)?
     };
     Ok(Found { plan, account, file, document: Some(document) })

@@ -27,7 +27,13 @@ pub struct Facts<'a> {
     pub account: &'a Account,
     /// The file of its secret.
     pub file: &'a TokenFile,
+    /// Whether the token was there before.
+    pub again: bool,
 }
+
+/// What an earlier run printed is in the configuration already; a second part of the same name would be refused.
+const AGAIN: &str =
+    "# The token was there already: replace what setup printed for it before by this, rather than add it.\n";
 
 /// The whole text, and a line about each node that is left out. Fails where no node tells its certificate.
 pub fn document(facts: &Facts<'_>) -> Result<(String, Vec<String>), Error> {
@@ -59,8 +65,10 @@ pub fn document(facts: &Facts<'_>) -> Result<(String, Vec<String>), Error> {
     }
     let nodes = membership.others.len() + 1;
     let mut text = format!(
-        "# Made by pve-sentinel setup on node {} (Proxmox VE {}), of {nodes} in all.\n[[clusters]]\n",
-        membership.local.name, facts.version
+        "{}# Made by pve-sentinel setup on node {} (Proxmox VE {}), of {nodes} in all.\n[[clusters]]\n",
+        note(facts.again),
+        membership.local.name,
+        facts.version
     );
     let path = facts.file.path().display().to_string();
     pair(&mut text, "name", &quoted(facts.name));
@@ -74,8 +82,9 @@ pub fn document(facts: &Facts<'_>) -> Result<(String, Vec<String>), Error> {
     Ok((text, left_out))
 }
 
-/// The lines that let guests be switched, to be put into a configuration that there is; `name` is that of the cluster.
-pub fn acting(name: &str, account: &Account, file: &TokenFile, acts: Acts<'_>) -> String {
+/// The lines that let guests be switched, to be put into a configuration that there is; `name` is that of the cluster,
+/// `again` whether the token was there before.
+pub fn acting(name: &str, (account, again): (&Account, bool), file: &TokenFile, acts: Acts<'_>) -> String {
     let credential = format!(
         "{{ token_id = {}, token_secret_file = {} }}",
         quoted(&account.to_string()),
@@ -84,15 +93,20 @@ pub fn acting(name: &str, account: &Account, file: &TokenFile, acts: Acts<'_>) -
     let scopes = if acts.nodes { r#"["read", "power", "node-power"]"# } else { r#"["read", "power"]"# };
     let guests = acts.pool.map(|pool| format!(", guests = [{}]", quoted(&format!("pool:{pool}")))).unwrap_or_default();
     format!(
-        "# Made by pve-sentinel setup --power. Into the entry of [[clusters]] with the name {}:\n\
+        "{}# Made by pve-sentinel setup --power. Into the entry of [[clusters]] with the name {}:\n\
          control = {credential}\n\
          \n\
          # And once, the first at the top, the other anywhere; pve-sentinel hash-token makes the token and its hash:\n\
          # state_dir = \"/var/lib/pve-sentinel\"\n\
          # [control]\n\
          # tokens = [{{ name = \"ops\", sha256 = \"…\", scopes = {scopes}{guests} }}]\n",
+        note(again),
         quoted(name)
     )
+}
+
+fn note(again: bool) -> &'static str {
+    if again { AGAIN } else { "" }
 }
 
 fn pair(text: &mut String, key: &str, value: &str) {
@@ -129,9 +143,12 @@ mod tests {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let (account, file) = (Account::reader("monitor").unwrap(), TokenFile::find(folder.path(), "home").unwrap());
         let address = SshAddress::parse(address, 22).unwrap();
-        let facts =
-            Facts { name: "home", version: "9.2.11", address: &address, membership, account: &account, file: &file };
-        let (text, left_out) = document(&facts)?;
+        let facts = |again| {
+            let (name, version) = ("home", "9.2.11");
+            Facts { name, version, address: &address, membership, account: &account, file: &file, again }
+        };
+        let (text, left_out) = document(&facts(false))?;
+        assert_eq!(document(&facts(true))?.0, format!("{AGAIN}{text}"));
         let loaded = config::parse(&text, std::path::Path::new("x.toml"), &config::Env::new(&|_| None), &[]).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let Tls::Fingerprints(pins) = &loaded.config.clusters[0].tls else { panic!("{text}") };
