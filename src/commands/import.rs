@@ -200,7 +200,10 @@ fn move_secrets(clusters: &mut [print::Cluster<'_>], folder: &Path) -> Result<()
         };
         cluster.secret_file = Some(file);
     }
-    folder.write()
+    for note in folder.write()? {
+        complain(&note);
+    }
+    Ok(())
 }
 
 /// A line for each module that no target uses.

@@ -40,4 +40,5 @@ pub use facts::{Access, Member, Membership, access, is_cluster_name, membership,
 pub use node::Node;
 pub use plain::{is_plain, plain};
 pub use quote::{Call, quote};
+pub use sharing::share;
 pub use token_file::TokenFile;

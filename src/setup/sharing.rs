@@ -31,7 +31,7 @@ pub(super) fn is_for_group(folder: &Path) -> bool {
 
 /// Lets the group of its folder read a file that was made for its owner alone, where it is for that group. A line about
 /// it, if there is one; where it fails, the file stays as it was.
-pub(super) fn share(file: &File, path: &Path, folder: &Path) -> Option<String> {
+pub fn share(file: &File, path: &Path, folder: &Path) -> Option<String> {
     let (made, folder) = (file.metadata().ok()?, fs::metadata(folder).ok()?);
     let group = group(made.uid(), folder.into())?;
     let path = path.display();

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::files;
+use crate::setup;
 
 /// The largest file that is compared with a secret, in bytes.
 const LARGEST: usize = 64 << 10;
@@ -49,8 +50,9 @@ impl Folder {
         Ok(text.to_owned())
     }
 
-    /// Writes what is planned, or nothing where a file has another content. Fails with a sentence for the administrator.
-    pub(super) fn write(self) -> Result<(), String> {
+    /// Writes what is planned, or nothing where a file has another content. Gives a line about each file that others than its
+    /// owner may read. Fails with a sentence for the administrator.
+    pub(super) fn write(self) -> Result<Vec<String>, String> {
         let mut missing = Vec::new();
         for (name, content) in &self.planned {
             let path = self.path.join(name);
@@ -67,12 +69,14 @@ impl Folder {
                 }
             }
         }
+        let mut notes = Vec::new();
         for (path, content) in missing {
-            create(&path, content).map_err(|error| {
+            let note = create(&path, content, &self.path).map_err(|error| {
                 format!("{}: the secret cannot be written: {error}; {}", path.display(), advice(&error))
             })?;
+            notes.extend(note);
         }
-        Ok(())
+        Ok(notes)
     }
 }
 
@@ -86,20 +90,21 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Writes a new file that only its owner may read; half a file does not stay.
-fn create(path: &Path, content: &str) -> io::Result<()> {
+/// Writes a new file that only its owner may read, and the service where root makes it; half a file does not stay.
+fn create(path: &Path, content: &str, folder: &Path) -> io::Result<Option<String>> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let note = setup::share(&file, path, folder);
     let written = file.write_all(content.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {
         let _ = fs::remove_file(path);
     }
-    written
+    written.map(|()| note)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -125,6 +130,22 @@ mod tests {
             assert_eq!(mode(Path::new(name)), 0o600);
         }
         assert_eq!(fs::read_dir(&path).unwrap().count(), expected.len());
+    }
+
+    #[test]
+    fn the_group_that_a_folder_of_roots_is_for_may_read_them() {
+        let parent = tempfile::tempdir().unwrap();
+        let own = fs::metadata(parent.path()).unwrap();
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o750)).unwrap();
+        // Only root can have such a folder here, and not in every container.
+        let is_for_group = own.uid() == 0 && chown(parent.path(), None, Some(own.gid() + 1)).is_ok();
+        let mut folder = Folder::open(parent.path()).unwrap();
+        let name = folder.plan("default", "token", "s3cret").unwrap();
+        let notes = folder.write().unwrap();
+        let (made, group) = (fs::metadata(&name).unwrap(), fs::metadata(parent.path()).unwrap().gid());
+        let mode = if is_for_group { 0o640 } else { 0o600 };
+        assert_eq!((made.mode() & 0o777, made.gid()), (mode, group));
+        assert_eq!(notes.len(), usize::from(is_for_group), "{notes:?}");
     }
 
     #[test]
